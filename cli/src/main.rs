@@ -1,0 +1,2 @@
+//! bosc, the release tool: touch, version, make, build, stage, provision, seed.
+fn main() {}

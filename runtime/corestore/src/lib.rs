@@ -1,0 +1,1 @@
+//! Corestore: many named cores in one storage folder, replicated over one connection.

@@ -1,0 +1,1 @@
+//! Hyperdrive: a file system of entries and blobs; local folders behind the same trait; mirror between them.

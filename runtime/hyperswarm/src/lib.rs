@@ -1,0 +1,1 @@
+//! Hyperswarm: join a topic, get encrypted connections to whoever else did.

@@ -1,0 +1,1 @@
+//! Protomux: many protocol channels over one message stream (sans-IO).

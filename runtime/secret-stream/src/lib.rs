@@ -1,0 +1,1 @@
+//! Noise handshakes and the encrypted, message-framed stream that every Hyperswarm connection is.

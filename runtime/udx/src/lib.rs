@@ -1,0 +1,1 @@
+//! UDX: reliable, congestion-controlled streams over UDP, wire compatible with libudx.

@@ -1,0 +1,2 @@
+//! Pear Chat, the app authors start from.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Whole-product tests: the update walkthrough in a real window, JavaScript interop, the network lab.

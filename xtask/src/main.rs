@@ -1,0 +1,2 @@
+//! cargo xtask: demo, test, ci, bench.
+fn main() {}
