@@ -1,1 +1,1 @@
-//! UDX: reliable, congestion-controlled streams over UDP, wire compatible with libudx.
+//! UDX: reliable, congestion-controlled streams over UDP, wire compatible with libudx (npm `udx-native`).
