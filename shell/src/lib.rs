@@ -1,1 +1,38 @@
 //! The desktop host: a window whose page comes from a drive, and the bridge between page and updater.
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     bosc_shell::App::new()
+//!         .setup(|app| {
+//!             app.command("greet", |name: String| Ok::<_, String>(format!("Hello, {name}")));
+//!             Ok::<_, std::io::Error>(())
+//!         })
+//!         .run()
+//! }
+//! ```
+//!
+//! The page says `await bridge.invoke('greet', 'pear')`. See [`bridge`] for all it can say, [`args::Args`] for the flags
+//! every app has, [`package::Package`] for what `package.json` sets.
+//!
+//! Linux (WebKitGTK) is what the tests cover. macOS (WKWebView) and Windows (WebView2) have their code paths but have
+//! not been tried: there deep links need registering by an installer, and on Windows a second start is not forwarded.
+
+pub mod app;
+pub mod args;
+pub mod bridge;
+pub mod error;
+pub mod external;
+pub mod instance;
+pub mod locate;
+pub mod package;
+pub mod page;
+pub mod platform;
+mod startup;
+pub mod updater;
+mod window;
+pub mod workers;
+
+pub use app::{App, AppHandle, Setup};
+pub use bridge::{CommandError, Commands};
+pub use error::ShellError;
+pub use updater::{PearEvent, UpdaterHost};

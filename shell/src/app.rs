@@ -1,0 +1,376 @@
+//! An app, from `main` to its exit code.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tao::event_loop::EventLoopBuilder;
+use tokio::sync::watch;
+
+use crate::args::{Args, deep_link_in};
+use crate::bridge::dispatch::{CommandsReady, Parts};
+use crate::bridge::{self, Bridge, Commands, Page, ToPage};
+use crate::error::ShellError;
+use crate::instance::{self, Claim, Knock};
+use crate::locate::{Located, Surroundings, locate};
+use crate::package::Package;
+use crate::page::{Assets, DirAssets, ORIGIN, PageServer};
+use crate::updater::{StartUpdater, Updater};
+use crate::window::{self, Mailbox, Outcome, UserEvent, WindowParts};
+use crate::workers::Workers;
+use crate::{platform, startup};
+
+/// How long closing the updater and the workers may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+
+type SetupFn = Box<dyn FnOnce(&mut Setup) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send>;
+
+/// An app. The smallest one is `App::new().run()` in `main`.
+#[derive(Default)]
+pub struct App {
+    setup: Option<SetupFn>,
+    updater: Option<Box<dyn FnOnce(&AppHandle) -> StartUpdater>>,
+    assets: Option<Arc<dyn Assets>>,
+}
+
+/// What an app's setup function is given: where to keep things, and a place to define commands.
+pub struct Setup {
+    handle: AppHandle,
+    commands: Commands,
+}
+
+/// A running app, as its own code sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct AppHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    package: Package,
+    located: Located,
+    storage: PathBuf,
+    args: Args,
+    mailbox: Mailbox,
+}
+
+impl AppHandle {
+    /// Sends an event to the page: `bridge.on(name, (payload) => …)`.
+    pub fn emit(&self, name: &str, payload: &impl Serialize) {
+        match serde_json::to_value(payload) {
+            Ok(data) => self.shared.mailbox.post(
+                ToPage::Event {
+                    name: name.to_owned(),
+                    data,
+                },
+                None,
+            ),
+            Err(error) => tracing::error!(name, %error, "an event cannot be written as JSON"),
+        }
+    }
+
+    /// The app's `package.json`.
+    pub fn package(&self) -> &Package {
+        &self.shared.package
+    }
+
+    /// The folder of this instance. The host's own files are in it; keep yours in [`AppHandle::app_storage`].
+    pub fn storage(&self) -> &Path {
+        &self.shared.storage
+    }
+
+    /// The folder for the app's own files, `<storage>/app-storage`. It exists, and updates never touch it.
+    pub fn app_storage(&self) -> PathBuf {
+        self.shared.storage.join("app-storage")
+    }
+
+    /// The app's folder (`package.json`, page) and bundle.
+    pub fn located(&self) -> &Located {
+        &self.shared.located
+    }
+
+    /// The command line; `args().rest` is what the host did not take.
+    pub fn args(&self) -> &Args {
+        &self.shared.args
+    }
+
+    /// Closes the app.
+    pub fn quit(&self) {
+        self.shared.mailbox.send(UserEvent::Leave(Outcome::Closed));
+    }
+}
+
+impl Setup {
+    /// The running app.
+    pub fn handle(&self) -> &AppHandle {
+        &self.handle
+    }
+
+    /// Defines a command: see [`Commands::add`].
+    pub fn command<A, R, E, F>(&mut self, name: &str, function: F) -> &mut Self
+    where
+        A: DeserializeOwned + Send + 'static,
+        R: Serialize + 'static,
+        E: std::fmt::Display,
+        F: Fn(A) -> Result<R, E> + Send + Sync + 'static,
+    {
+        self.commands.add(name, function);
+        self
+    }
+
+    /// All commands, for [`Commands::add_async`].
+    pub fn commands(&mut self) -> &mut Commands {
+        &mut self.commands
+    }
+}
+
+impl App {
+    /// An app without commands of its own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets what prepares the app: open files, define commands. It runs on a background thread while the window opens;
+    /// commands that the page calls meanwhile wait for it. Its error reaches the page as the rejection of every command.
+    pub fn setup<F, E>(mut self, setup: F) -> Self
+    where
+        F: FnOnce(&mut Setup) -> Result<(), E> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.setup = Some(Box::new(move |context| setup(context).map_err(Into::into)));
+        self
+    }
+
+    /// Replaces the updater (for tests; the default is `bosc-runtime` with the package's `upgrade` link).
+    pub fn updater(mut self, updater: impl FnOnce(&AppHandle) -> StartUpdater + 'static) -> Self {
+        self.updater = Some(Box::new(updater));
+        self
+    }
+
+    /// Replaces the place the page's files come from (the default is the app's folder), for example by a Hyperdrive.
+    pub fn assets(mut self, assets: Arc<dyn Assets>) -> Self {
+        self.assets = Some(assets);
+        self
+    }
+
+    /// Runs the app with the arguments of this process. Must be called from `main`, before any thread is started.
+    ///
+    /// Exit codes: 0 closed (or the first instance was told), 1 could not run, 2 wrong arguments.
+    pub fn run(self) -> ExitCode {
+        platform::prepare();
+        let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+        let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .try_init();
+
+        let mut args = std::env::args_os();
+        let program = args.next().map(PathBuf::from).unwrap_or_default();
+        let program = program
+            .file_name()
+            .map_or_else(|| "app".into(), |name| name.to_string_lossy().into_owned());
+        let args = match Args::parse_from_os(&program, args) {
+            Ok(args) => args,
+            Err(error) => {
+                let _ = error.print();
+                return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            }
+        };
+        match self.start(args) {
+            Ok(code) => code,
+            Err(error) => {
+                eprintln!("{program}: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn start(self, args: Args) -> Result<ExitCode, ShellError> {
+        let around = Surroundings::here().map_err(|error| ShellError::Window(error.to_string()))?;
+        let exe = around.exe.clone();
+        let located = locate(args.dev.as_deref(), &around)?;
+        let package = Package::read(&located.app)?;
+        let storage = startup::storage_dir(&args, &located, &package);
+        let unusable = |source| ShellError::Storage {
+            path: storage.clone(),
+            source,
+        };
+        std::fs::create_dir_all(storage.join("app-storage")).map_err(unusable)?;
+
+        let mut instance = match instance::claim(
+            &storage,
+            &Knock {
+                args: args.rest.clone(),
+            },
+        )? {
+            Claim::First(instance) => instance,
+            Claim::Second => {
+                eprintln!(
+                    "{} is already running; its window has been brought to the front.",
+                    package.product_name
+                );
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
+        let boot = startup::Boot::begin(&located, &storage, &package)?;
+        platform::check_display()?;
+
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("bosc")
+            .enable_all()
+            .build()
+            .map_err(ShellError::Runtime)?;
+        let mut event_loop = EventLoopBuilder::<UserEvent>::with_user_event().build();
+        let mailbox = Mailbox(event_loop.create_proxy());
+        let handle = AppHandle {
+            shared: Arc::new(Shared {
+                package: package.clone(),
+                located: located.clone(),
+                storage: storage.clone(),
+                args: args.clone(),
+                mailbox: mailbox.clone(),
+            }),
+        };
+        instance.listen({
+            let (mailbox, scheme) = (mailbox.clone(), package.name.clone());
+            move |knock| {
+                mailbox.send(UserEvent::Focus);
+                if let Some(link) = deep_link_in(&knock.args, &scheme) {
+                    mailbox.send(UserEvent::DeepLink(link.to_owned()));
+                }
+            }
+        });
+        quit_on_signals(&runtime, &handle);
+
+        let commands = run_setup(&runtime, self.setup, handle.clone());
+        let start_updater = match self.updater {
+            Some(updater) => Some(updater(&handle)),
+            None => startup::updater(&args, &located, &package, &storage),
+        };
+        let updater = Updater::new(&package.version, start_updater);
+        let page = window::shared_page(&mailbox);
+        let workers = Workers::new(located.app.clone(), storage.join("app-storage"), page.clone());
+        let token = format!("{:032x}", rand::random::<u128>());
+        let bridge = Bridge::new(Parts {
+            token: token.clone(),
+            origin: ORIGIN.to_owned(),
+            runtime: runtime.handle().clone(),
+            page,
+            host: Arc::new(mailbox.clone()),
+            commands,
+            updater: updater.clone(),
+            workers: workers.clone(),
+        });
+
+        let assets = self
+            .assets
+            .unwrap_or_else(|| Arc::new(DirAssets::new(&located.app)));
+        let page_there = matches!(runtime.block_on(assets.size(&package.page)), Ok(Some(_)));
+        if !page_there {
+            // The window opens all the same and says so; an update that repairs the app can still arrive.
+            let error = ShellError::NoPage {
+                file: located.app.join(&package.page),
+            };
+            eprintln!("{}: {error}", package.product_name);
+        }
+        let on_first_paint = {
+            let (updater, bridge, tasks) = (updater.clone(), bridge.clone(), runtime.handle().clone());
+            Box::new(move || {
+                if page_there {
+                    boot.started_well();
+                }
+                tasks.spawn(async move { updater.run(move |event| bridge.pear(event)).await });
+            })
+        };
+        let outcome = window::run(
+            &mut event_loop,
+            WindowParts {
+                server: PageServer::new(assets, package.content_security_policy.as_deref()),
+                script: bridge::script(&token, ORIGIN, &package.document),
+                bridge,
+                app: located.app.clone(),
+                data_dir: storage.join("webview"),
+                developer: located.bundle.is_none(),
+                runtime: runtime.handle().clone(),
+                on_first_paint,
+                deep_link: args.deep_link(&package.name).map(str::to_owned),
+                package,
+            },
+        )?;
+
+        close(runtime, &updater, &workers);
+        drop(instance);
+        match outcome {
+            Outcome::Closed if page_there => Ok(ExitCode::SUCCESS),
+            Outcome::Closed => Ok(ExitCode::FAILURE),
+            Outcome::Restart => Err(startup::restart(located.bundle.as_deref(), &exe)),
+        }
+    }
+}
+
+/// Closes everything that holds sockets, stores or processes, and waits for it.
+fn close(runtime: tokio::runtime::Runtime, updater: &Updater, workers: &Workers) {
+    let closing = async {
+        tokio::join!(updater.close(), workers.close());
+    };
+    if runtime
+        .block_on(async { tokio::time::timeout(CLOSE_WITHIN, closing).await })
+        .is_err()
+    {
+        tracing::error!(
+            "closing took more than {} s; going on without",
+            CLOSE_WITHIN.as_secs()
+        );
+    }
+    runtime.shutdown_timeout(Duration::from_secs(2));
+}
+
+fn run_setup(
+    runtime: &tokio::runtime::Runtime,
+    setup: Option<SetupFn>,
+    handle: AppHandle,
+) -> watch::Receiver<CommandsReady> {
+    let (ready, commands) = watch::channel(None);
+    runtime.spawn_blocking(move || {
+        let mut context = Setup {
+            handle,
+            commands: Commands::default(),
+        };
+        let result = match setup.map(|setup| setup(&mut context)) {
+            None | Some(Ok(())) => Ok(Arc::new(context.commands)),
+            Some(Err(error)) => {
+                eprintln!("{}: {error}", context.handle.package().product_name);
+                Err(error.to_string())
+            }
+        };
+        ready.send_replace(Some(result));
+    });
+    commands
+}
+
+/// SIGINT and SIGTERM close the app as its window's close button does.
+fn quit_on_signals(runtime: &tokio::runtime::Runtime, handle: &AppHandle) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let handle = handle.clone();
+        runtime.spawn(async move {
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return;
+            };
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            handle.quit();
+        });
+    }
+    #[cfg(not(unix))]
+    let _ = (runtime, handle);
+}

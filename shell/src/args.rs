@@ -1,0 +1,207 @@
+//! The host's own command-line flags. Whatever is not one of them belongs to the app and is passed on.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, CommandFactory, Parser};
+
+/// Flags of every app built on the shell.
+#[derive(Debug, Clone, Parser, Default, PartialEq)]
+#[command(
+    disable_version_flag = true,
+    after_help = "Other arguments, and everything after `--`, are passed to the app."
+)]
+pub struct Args {
+    /// Run the app in this folder (it holds package.json) instead of the installed one, without updates
+    #[arg(long, value_name = "DIR")]
+    pub dev: Option<PathBuf>,
+
+    /// Keep the app's data in this folder; a different folder is a separate instance
+    #[arg(long, value_name = "DIR")]
+    pub storage: Option<PathBuf>,
+
+    /// Start without over-the-air updates; no socket is opened
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "updates")]
+    pub no_updates: bool,
+
+    /// Look for over-the-air updates (the default of an installed app)
+    #[arg(long, action = ArgAction::SetTrue, overrides_with = "no_updates")]
+    pub updates: bool,
+
+    /// Nodes through which the swarm is joined, as host:port, separated by commas
+    #[arg(long, value_name = "HOST:PORT", env = "BOSC_BOOTSTRAP", value_delimiter = ',', value_parser = host_port)]
+    pub bootstrap: Vec<String>,
+
+    /// Longest random wait before an update is fetched, in milliseconds (one hour if not given, 0 = at once)
+    #[arg(long, value_name = "MS", env = "BOSC_DELAY")]
+    pub delay: Option<u64>,
+
+    /// Arguments that are the app's own.
+    #[arg(skip)]
+    pub rest: Vec<String>,
+}
+
+impl Args {
+    /// Reads the arguments after the program's name. `Err` is clap's: help text or a usage message.
+    pub fn parse_from_os<I>(program: &str, args: I) -> Result<Self, clap::Error>
+    where
+        I: IntoIterator<Item = OsString>,
+    {
+        let mut command = Args::command().name("app").bin_name(program.to_owned());
+        let (ours, rest) = split(&command, args.into_iter());
+        let matches =
+            command.try_get_matches_from_mut(std::iter::once(OsString::from(program)).chain(ours))?;
+        let mut parsed = <Args as clap::FromArgMatches>::from_arg_matches(&matches)?;
+        parsed.rest = rest;
+        Ok(parsed)
+    }
+
+    /// `--updates` or `--no-updates` as typed; `None` when neither was.
+    pub fn updates_choice(&self) -> Option<bool> {
+        if self.no_updates {
+            Some(false)
+        } else {
+            self.updates.then_some(true)
+        }
+    }
+
+    /// `--bootstrap`, `None` for the public nodes.
+    pub fn bootstrap_nodes(&self) -> Option<Vec<String>> {
+        (!self.bootstrap.is_empty()).then(|| self.bootstrap.clone())
+    }
+
+    /// `--delay` as a duration.
+    pub fn delay(&self) -> Option<Duration> {
+        self.delay.map(Duration::from_millis)
+    }
+
+    /// The first `<scheme>://…` among the app's own arguments: a deep link.
+    pub fn deep_link(&self, scheme: &str) -> Option<&str> {
+        deep_link_in(&self.rest, scheme)
+    }
+}
+
+/// The first `<scheme>://…` in `args`.
+pub fn deep_link_in<'a>(args: &'a [String], scheme: &str) -> Option<&'a str> {
+    args.iter().map(String::as_str).find(|arg| {
+        arg.get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+            && arg
+                .get(scheme.len()..)
+                .is_some_and(|rest| rest.starts_with("://"))
+    })
+}
+
+/// Parts the host's flags (with their values) from the app's arguments.
+fn split(command: &clap::Command, args: impl Iterator<Item = OsString>) -> (Vec<OsString>, Vec<String>) {
+    let takes_value = |long: &str| {
+        command
+            .get_arguments()
+            .find(|arg| arg.get_long() == Some(long))
+            .map(|arg| arg.get_action().takes_values())
+    };
+    let (mut ours, mut rest) = (Vec::new(), Vec::new());
+    let mut args = args;
+    while let Some(arg) = args.next() {
+        let Some(text) = arg.to_str() else {
+            rest.push(arg.to_string_lossy().into_owned());
+            continue;
+        };
+        if text == "--" {
+            rest.extend(args.by_ref().map(|arg| arg.to_string_lossy().into_owned()));
+            break;
+        }
+        if text == "--help" || text == "-h" {
+            ours.push(arg);
+            continue;
+        }
+        let long = text
+            .strip_prefix("--")
+            .map(|long| long.split_once('=').map_or(long, |(name, _)| name));
+        match long.and_then(takes_value) {
+            None => rest.push(text.to_owned()),
+            Some(needs_value) => {
+                let inline = text.contains('=');
+                ours.push(arg);
+                if needs_value && !inline {
+                    ours.extend(args.next());
+                }
+            }
+        }
+    }
+    (ours, rest)
+}
+
+fn host_port(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let valid = text
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err("write it as host:port, for example 127.0.0.1:49737".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(args: &[&str]) -> Result<Args, clap::Error> {
+        Args::parse_from_os("PearChat", args.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn flags_and_the_apps_arguments_are_parted() {
+        let args = parse(&[
+            "--storage",
+            "/tmp/s",
+            "--room=blue",
+            "pear-chat://join/1",
+            "--delay=0",
+            "--bootstrap",
+            "a:1,b:2",
+            "--",
+            "--updates",
+        ])
+        .unwrap();
+        assert_eq!(args.storage, Some(PathBuf::from("/tmp/s")));
+        assert_eq!(args.delay(), Some(Duration::ZERO));
+        assert_eq!(args.bootstrap_nodes().unwrap(), ["a:1", "b:2"]);
+        assert_eq!(args.rest, ["--room=blue", "pear-chat://join/1", "--updates"]);
+        assert_eq!(args.updates_choice(), None);
+        assert_eq!(args.deep_link("pear-chat"), Some("pear-chat://join/1"));
+        assert_eq!(args.deep_link("pear"), None);
+    }
+
+    #[test]
+    fn the_last_of_updates_and_no_updates_wins() {
+        assert_eq!(
+            parse(&["--updates", "--no-updates"]).unwrap().updates_choice(),
+            Some(false)
+        );
+        assert_eq!(
+            parse(&["--no-updates", "--updates"]).unwrap().updates_choice(),
+            Some(true)
+        );
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        let message = parse(&["--bootstrap", "nowhere"]).unwrap_err().to_string();
+        assert!(message.contains("host:port"), "{message}");
+        assert!(parse(&["--delay", "soon"]).is_err());
+        assert!(parse(&["--storage"]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_arguments_never_panic(args in proptest::collection::vec(".{0,12}", 0..6)) {
+            let _ = Args::parse_from_os("x", args.iter().map(OsString::from));
+            let _ = deep_link_in(&args, "é");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Opening links to other places in the system's browser or mail program.
+
+use std::process::{Command, Stdio};
+
+/// Checks a link that a person clicked: absolute, and of a kind that opens a browser or a mail program.
+pub fn checked(link: &str) -> Option<url::Url> {
+    let url = url::Url::parse(link).ok()?;
+    let fine = match url.scheme() {
+        "https" | "http" => url.has_host() && url.username().is_empty() && url.password().is_none(),
+        "mailto" => true,
+        _ => false,
+    };
+    fine.then_some(url)
+}
+
+/// Opens `link` if it is [`checked`]; otherwise says so in the log.
+pub fn open(link: &str) {
+    let Some(url) = checked(link) else {
+        tracing::warn!(link = %link.chars().take(200).collect::<String>(), "this link is not opened");
+        return;
+    };
+    let (program, args): (&str, &[&str]) = if cfg!(target_os = "macos") {
+        ("open", &[])
+    } else if cfg!(windows) {
+        ("rundll32", &["url.dll,FileProtocolHandler"])
+    } else {
+        ("xdg-open", &[])
+    };
+    let child = Command::new(program)
+        .args(args)
+        .arg(url.as_str())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    match child {
+        Ok(mut child) => {
+            std::thread::spawn(move || child.wait());
+        }
+        Err(error) => tracing::error!(program, %error, "the link cannot be opened"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::checked;
+
+    #[test]
+    fn only_web_and_mail_links() {
+        for link in [
+            "https://example.com/a?b#c",
+            "http://localhost:3000/",
+            "mailto:a@example.com",
+        ] {
+            assert!(checked(link).is_some(), "{link}");
+        }
+        for link in [
+            "file:///etc/passwd",
+            "javascript:alert(1)",
+            "app://localhost/x",
+            "https://user:pass@example.com/",
+            "--help",
+            "smb://host/x",
+            "",
+        ] {
+            assert!(checked(link).is_none(), "{link}");
+        }
+    }
+}

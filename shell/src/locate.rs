@@ -1,0 +1,178 @@
+//! Finding the app: the installed bundle around this program, or a project folder during development.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::ShellError;
+
+/// Where the app is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Located {
+    /// The folder with `package.json` and the page.
+    pub app: PathBuf,
+    /// The installed bundle that an update replaces (`PearChat/`, `PearChat.app`, an AppImage file); `None` in
+    /// development.
+    pub bundle: Option<PathBuf>,
+}
+
+/// What the search looks at, so that tests can bring their own.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// This program.
+    pub exe: PathBuf,
+    /// The current folder.
+    pub cwd: PathBuf,
+    /// `$APPIMAGE`: the AppImage file this program was started from.
+    pub appimage: Option<PathBuf>,
+    /// `$APPDIR`: where that AppImage is mounted.
+    pub appdir: Option<PathBuf>,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn here() -> std::io::Result<Self> {
+        let var = |name| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        Ok(Self {
+            exe: std::env::current_exe()?,
+            cwd: std::env::current_dir()?,
+            appimage: var("APPIMAGE"),
+            appdir: var("APPDIR"),
+        })
+    }
+
+    fn installed(&self) -> PathBuf {
+        let dir = self.exe.parent().unwrap_or(Path::new(""));
+        if cfg!(target_os = "macos") {
+            dir.join("../Resources/app")
+        } else {
+            dir.join("resources/app")
+        }
+    }
+
+    fn bundle(&self) -> Option<PathBuf> {
+        let mounted = self.appdir.as_ref().is_some_and(|dir| self.exe.starts_with(dir));
+        if mounted && self.appimage.is_some() {
+            return self.appimage.clone();
+        }
+        let dir = self.exe.parent()?;
+        if cfg!(target_os = "macos") {
+            dir.parent()?.parent().map(Path::to_owned)
+        } else {
+            Some(dir.to_owned())
+        }
+    }
+}
+
+/// Finds the app: `--dev`, then the bundle around the program, then the current folder.
+pub fn locate(dev: Option<&Path>, around: &Surroundings) -> Result<Located, ShellError> {
+    if let Some(dir) = dev {
+        return Ok(Located {
+            app: around.cwd.join(dir),
+            bundle: None,
+        });
+    }
+    let installed = around.installed();
+    if installed.join("package.json").is_file() {
+        return Ok(Located {
+            app: installed,
+            bundle: around.bundle(),
+        });
+    }
+    if installed.is_dir() {
+        return Err(ShellError::Damaged {
+            missing: installed.join("package.json"),
+        });
+    }
+    if around.cwd.join("package.json").is_file() {
+        return Ok(Located {
+            app: around.cwd.clone(),
+            bundle: None,
+        });
+    }
+    Err(ShellError::NoApp {
+        installed: installed.join("package.json"),
+        cwd: around.cwd.clone(),
+    })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    fn around(root: &Path) -> Surroundings {
+        std::fs::create_dir_all(root.join("PearChat/resources")).unwrap();
+        std::fs::create_dir_all(root.join("project")).unwrap();
+        Surroundings {
+            exe: root.join("PearChat/PearChat"),
+            cwd: root.join("project"),
+            appimage: None,
+            appdir: None,
+        }
+    }
+
+    #[test]
+    fn the_search_goes_dev_bundle_current_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let around = around(root.path());
+        let message = locate(None, &around).unwrap_err().to_string();
+        assert!(
+            message.contains("resources/app/package.json") && message.contains("--dev"),
+            "{message}"
+        );
+
+        std::fs::write(around.cwd.join("package.json"), "{}").unwrap();
+        assert_eq!(
+            locate(None, &around).unwrap(),
+            Located {
+                app: around.cwd.clone(),
+                bundle: None
+            }
+        );
+
+        let app = root.path().join("PearChat/resources/app");
+        std::fs::create_dir(&app).unwrap();
+        assert!(locate(None, &around).unwrap_err().to_string().contains("damaged"));
+
+        std::fs::write(app.join("package.json"), "{}").unwrap();
+        let found = locate(None, &around).unwrap();
+        assert_eq!(
+            found,
+            Located {
+                app,
+                bundle: Some(root.path().join("PearChat"))
+            }
+        );
+
+        let dev = locate(Some(Path::new("../other")), &around).unwrap();
+        assert_eq!(
+            dev,
+            Located {
+                app: around.cwd.join("../other"),
+                bundle: None
+            }
+        );
+    }
+
+    #[test]
+    fn an_appimage_is_its_own_bundle() {
+        let root = tempfile::tempdir().unwrap();
+        let mut around = around(root.path());
+        let app = root.path().join("PearChat/resources/app");
+        std::fs::create_dir(&app).unwrap();
+        std::fs::write(app.join("package.json"), "{}").unwrap();
+        around.appimage = Some("/apps/PearChat.AppImage".into());
+        around.appdir = Some(root.path().join("PearChat"));
+        assert_eq!(
+            locate(None, &around).unwrap().bundle,
+            Some("/apps/PearChat.AppImage".into())
+        );
+        around.appdir = Some("/elsewhere".into());
+        assert_eq!(
+            locate(None, &around).unwrap().bundle,
+            Some(root.path().join("PearChat"))
+        );
+    }
+}

@@ -1,0 +1,370 @@
+//! The window, its web view, and the event loop of the main thread.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tao::dpi::LogicalSize;
+use tao::event::{Event, StartCause, WindowEvent};
+use tao::event_loop::{ControlFlow, EventLoop, EventLoopProxy};
+use tao::platform::run_return::EventLoopExtRunReturn;
+use tao::window::{Theme, Window, WindowBuilder};
+use tokio::sync::OwnedSemaphorePermit;
+use wry::{
+    NewWindowResponse, PageLoadEvent, PermissionKind, PermissionResponse, WebContext, WebView, WebViewBuilder,
+};
+
+use crate::bridge::{Bridge, HostActions, Page, ToPage};
+use crate::error::ShellError;
+use crate::external;
+use crate::package::{Color, Package};
+use crate::page::{ORIGIN, PageServer, SCHEME, path};
+
+/// The window is shown after this time even if the page has not said hello.
+const REVEAL_AFTER: Duration = Duration::from_secs(3);
+
+/// What reaches the main thread from elsewhere.
+#[derive(Debug)]
+pub(crate) enum UserEvent {
+    /// Run this script in the page; the permit is dropped afterwards.
+    Script(String, Option<OwnedSemaphorePermit>),
+    /// The page's document is there.
+    Hello,
+    /// The page has painted.
+    Painted,
+    /// Bring the window to the front.
+    Focus,
+    /// A deep link for the page.
+    DeepLink(String),
+    /// Leave the event loop.
+    Leave(Outcome),
+}
+
+/// Why the event loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The window was closed, or the app asked to quit.
+    Closed,
+    /// The app is to be started again.
+    Restart,
+}
+
+/// The main thread's mailbox.
+#[derive(Clone)]
+pub(crate) struct Mailbox(pub(crate) EventLoopProxy<UserEvent>);
+
+impl Mailbox {
+    /// Sends an event. After the event loop has ended nothing is listening, which is fine.
+    pub(crate) fn send(&self, event: UserEvent) {
+        let _ = self.0.send_event(event);
+    }
+}
+
+impl Page for Mailbox {
+    fn post(&self, message: ToPage, permit: Option<OwnedSemaphorePermit>) {
+        match message.script() {
+            Ok(script) => self.send(UserEvent::Script(script, permit)),
+            Err(error) => tracing::error!(%error, "a message to the page cannot be written"),
+        }
+    }
+}
+
+impl HostActions for Mailbox {
+    fn hello(&self, started: f64) {
+        tracing::info!(target: "bosc_shell::startup", epoch_ms = started, "first page script");
+        self.send(UserEvent::Hello);
+    }
+
+    fn painted(&self) {
+        self.send(UserEvent::Painted);
+    }
+
+    fn restart(&self) {
+        self.send(UserEvent::Leave(Outcome::Restart));
+    }
+
+    fn open_external(&self, url: &str) {
+        external::open(url);
+    }
+}
+
+/// What a window is made from.
+pub(crate) struct WindowParts {
+    pub(crate) package: Package,
+    /// The app's folder, for the icon.
+    pub(crate) app: PathBuf,
+    pub(crate) server: PageServer,
+    pub(crate) bridge: Bridge,
+    /// The bridge's script.
+    pub(crate) script: String,
+    /// Where the web view keeps its own data.
+    pub(crate) data_dir: PathBuf,
+    /// Web inspector and reload.
+    pub(crate) developer: bool,
+    pub(crate) runtime: tokio::runtime::Handle,
+    /// Called once, after the first paint of the page.
+    pub(crate) on_first_paint: Box<dyn FnOnce()>,
+    /// A deep link given on the command line.
+    pub(crate) deep_link: Option<String>,
+}
+
+/// Opens the window and runs the event loop until the window is closed.
+pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> Result<Outcome, ShellError> {
+    let window = build_window(event_loop, &parts)?;
+    let mut context = WebContext::new(Some(parts.data_dir.clone()));
+    if std::env::var_os("BOSC_AUTOMATION").is_some_and(|value| value == "1") {
+        tracing::warn!("automation is allowed (BOSC_AUTOMATION=1): a WebDriver can control this window");
+        context.set_allows_automation(true);
+    }
+    let WindowParts {
+        package,
+        server,
+        bridge,
+        script,
+        developer,
+        runtime,
+        on_first_paint,
+        deep_link,
+        ..
+    } = parts;
+    let background = background(&window, &package);
+    let finished = Rc::new(Cell::new(false));
+    let builder = WebViewBuilder::new_with_web_context(&mut context)
+        .with_background_color((background.0, background.1, background.2, 255))
+        .with_initialization_script_for_main_only(script, true)
+        .with_devtools(developer)
+        .with_clipboard(true)
+        .with_focused(true)
+        .with_asynchronous_custom_protocol(SCHEME.to_owned(), {
+            move |_, request, responder| {
+                let server = server.clone();
+                runtime.spawn(async move { responder.respond(server.respond(&request).await) });
+            }
+        })
+        .with_ipc_handler(move |request| {
+            let url = request.uri().to_string();
+            if let Err(rejected) = bridge.receive(request.body(), &url) {
+                tracing::warn!("{rejected}");
+            }
+        })
+        .with_navigation_handler(|url| {
+            let allowed = own(&url);
+            if !allowed {
+                tracing::warn!(%url, "the page may not leave the app; this navigation was blocked");
+            }
+            allowed
+        })
+        .with_new_window_req_handler(|url, _| {
+            tracing::warn!(%url, "the page may not open windows; this one was blocked");
+            NewWindowResponse::Deny
+        })
+        .with_download_started_handler(|url, _| {
+            tracing::warn!(%url, "the page may not download files; this download was blocked");
+            false
+        })
+        .with_permission_handler({
+            let granted = package.permissions.clone();
+            move |kind| permission(&granted, kind)
+        })
+        .with_on_page_load_handler({
+            let finished = finished.clone();
+            move |event, _| finished.set(finished.get() || matches!(event, PageLoadEvent::Finished))
+        })
+        .with_url(format!("{SCHEME}://localhost{}", path::url_path(&package.page)));
+    let webview = attach(builder, &window)?;
+
+    let mut first_paint = Some(on_first_paint);
+    let mut links: Vec<String> = deep_link.into_iter().collect();
+    let (mut said_hello, mut shown) = (false, false);
+    let reveal_at = Instant::now() + REVEAL_AFTER;
+    let mut outcome = Outcome::Closed;
+    event_loop.run_return(|event, _, flow| {
+        if !shown {
+            *flow = ControlFlow::WaitUntil(reveal_at);
+        } else {
+            *flow = ControlFlow::Wait;
+        }
+        match event {
+            Event::NewEvents(StartCause::ResumeTimeReached { .. }) if !shown => {
+                shown = show(&window, &webview)
+            }
+            Event::WindowEvent {
+                event: WindowEvent::CloseRequested | WindowEvent::Destroyed,
+                ..
+            } => {
+                *flow = ControlFlow::Exit;
+            }
+            Event::UserEvent(UserEvent::Script(script, permit)) => {
+                if let Err(error) = webview.evaluate_script(&script) {
+                    tracing::error!(%error, "a message did not reach the page");
+                }
+                drop(permit);
+            }
+            Event::UserEvent(UserEvent::Hello) => {
+                said_hello = true;
+                if !shown {
+                    shown = show(&window, &webview);
+                }
+                for link in links.drain(..) {
+                    deliver(&webview, link);
+                }
+            }
+            Event::UserEvent(UserEvent::Painted) => {
+                if let Some(first_paint) = first_paint.take() {
+                    first_paint();
+                }
+            }
+            Event::UserEvent(UserEvent::DeepLink(link)) if said_hello => deliver(&webview, link),
+            Event::UserEvent(UserEvent::DeepLink(link)) => links.push(link),
+            Event::UserEvent(UserEvent::Focus) => {
+                window.set_minimized(false);
+                window.set_visible(true);
+                window.set_focus();
+            }
+            Event::UserEvent(UserEvent::Leave(why)) => {
+                outcome = why;
+                *flow = ControlFlow::Exit;
+            }
+            #[cfg(target_os = "macos")]
+            Event::Opened { urls } => {
+                for link in urls {
+                    if said_hello {
+                        deliver(&webview, link.to_string());
+                    } else {
+                        links.push(link.to_string());
+                    }
+                }
+            }
+            _ => {}
+        }
+        if finished.replace(false) && !shown {
+            shown = show(&window, &webview);
+        }
+    });
+    drop(webview);
+    drop(window);
+    Ok(outcome)
+}
+
+fn deliver(webview: &WebView, link: String) {
+    let message = ToPage::Event {
+        name: "deep-link".to_owned(),
+        data: serde_json::Value::String(link),
+    };
+    if let Ok(script) = message.script() {
+        let _ = webview.evaluate_script(&script);
+    }
+}
+
+fn show(window: &Window, webview: &WebView) -> bool {
+    window.set_visible(true);
+    window.set_focus();
+    let _ = webview.focus();
+    true
+}
+
+fn build_window(event_loop: &EventLoop<UserEvent>, parts: &WindowParts) -> Result<Window, ShellError> {
+    let config = &parts.package.window;
+    let window = WindowBuilder::new()
+        .with_title(&config.title)
+        .with_inner_size(LogicalSize::new(config.width, config.height))
+        .with_min_inner_size(LogicalSize::new(config.min_width, config.min_height))
+        .with_visible(false)
+        .build(event_loop)
+        .map_err(|error| ShellError::Window(error.to_string()))?;
+    let Color(red, green, blue) = background(&window, &parts.package);
+    window.set_background_color(Some((red, green, blue, 255)));
+    #[cfg(target_os = "linux")]
+    {
+        use gtk::prelude::GtkWindowExt;
+        use tao::platform::unix::WindowExtUnix;
+        let icon = parts.app.join("build/icon.png");
+        if icon.is_file()
+            && let Err(error) = window.gtk_window().set_icon_from_file(&icon)
+        {
+            tracing::warn!(%error, icon = %icon.display(), "the icon cannot be used");
+        }
+    }
+    Ok(window)
+}
+
+fn background(window: &Window, package: &Package) -> Color {
+    match window.theme() {
+        Theme::Dark => package.window.background_dark,
+        _ => package.window.background,
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn attach(builder: WebViewBuilder<'_>, window: &Window) -> Result<WebView, ShellError> {
+    use tao::platform::unix::WindowExtUnix;
+    use wry::WebViewBuilderExtUnix;
+    let vbox = window
+        .default_vbox()
+        .ok_or_else(|| ShellError::Window("the window has no content area".to_owned()))?;
+    builder
+        .build_gtk(vbox)
+        .map_err(|error| ShellError::Window(error.to_string()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn attach(builder: WebViewBuilder<'_>, window: &Window) -> Result<WebView, ShellError> {
+    builder
+        .build(window)
+        .map_err(|error| ShellError::Window(error.to_string()))
+}
+
+/// Whether `url` is inside the app.
+fn own(url: &str) -> bool {
+    url.strip_prefix(ORIGIN)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
+}
+
+/// A page may use what `bosc.permissions` in package.json names, and nothing else.
+fn permission(granted: &[String], kind: PermissionKind) -> PermissionResponse {
+    if granted.iter().any(|name| *name == kind.to_string()) {
+        PermissionResponse::Allow
+    } else {
+        tracing::warn!(%kind, "the page asked for a permission that \"bosc.permissions\" in package.json does not name");
+        PermissionResponse::Deny
+    }
+}
+
+/// A mailbox that events of the app and of the updater share.
+pub(crate) fn shared_page(mailbox: &Mailbox) -> Arc<dyn Page> {
+    Arc::new(mailbox.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_apps_own_addresses_are_followed() {
+        assert!(own(ORIGIN) && own(&format!("{ORIGIN}/renderer/index.html")));
+        for url in [
+            "https://example.com/",
+            "app://localhost.example/",
+            "app://other/x",
+            "about:blank",
+            "file:///x",
+        ] {
+            assert!(!own(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn permissions_are_granted_by_name() {
+        let granted = ["microphone".to_owned()];
+        assert_eq!(
+            permission(&granted, PermissionKind::Microphone),
+            PermissionResponse::Allow
+        );
+        assert_eq!(
+            permission(&granted, PermissionKind::Camera),
+            PermissionResponse::Deny
+        );
+    }
+}
