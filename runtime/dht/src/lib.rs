@@ -1,1 +1,7 @@
 //! HyperDHT: the Kademlia RPC, peer announce and lookup, relayed handshakes and hole punching.
+
+pub mod local;
+
+mod error;
+
+pub use error::DhtError;
