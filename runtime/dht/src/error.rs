@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-/// Failure of a DHT operation.
+/// A node could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DhtError {
     /// The local socket could not be opened.
-    #[error("cannot bind UDP socket on {address}: {source}; is another program using the port?")]
+    #[error("cannot bind a UDP socket on {address}: {source}; is another program using the port?")]
     Bind {
         /// The wanted address.
         address: SocketAddr,
@@ -15,12 +15,40 @@ pub enum DhtError {
         source: std::io::Error,
     },
     /// Only IPv4 is spoken on the DHT.
-    #[error("{0} is not an IPv4 address; the DHT speaks IPv4 only")]
+    #[error(
+        "{0} is not an IPv4 address; the DHT speaks IPv4 only, give one of this machine's IPv4 addresses"
+    )]
     NotIpv4(String),
     /// A bootstrap node is not written as `host:port`.
-    #[error("bootstrap node {0:?} is not host:port")]
+    #[error("bootstrap node {0:?} is not of the form host:port")]
     Bootstrap(String),
-    /// The node was destroyed meanwhile.
+}
+
+/// A peer could not be connected to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nobody on the DHT knows the peer: it is offline or has not announced itself yet. Try again later.
+    #[error("peer not found on the DHT; it may be offline")]
+    NotFound,
+    /// Relays were found, but the peer did not answer the handshake through any of them.
+    #[error("the peer did not answer the handshake")]
+    NoAnswer,
+    /// The handshake's answer was forged, damaged or of another version.
+    #[error("the peer's handshake is invalid: {0}")]
+    Handshake(String),
+    /// The peer answered, but no direct path to it was found.
+    #[error("no path to the peer: {0}")]
+    Unreachable(&'static str),
+    /// The local socket failed.
+    #[error("the local socket failed: {0}")]
+    Socket(String),
+    /// This node was shut down meanwhile.
     #[error("the DHT node is shut down")]
     Destroyed,
 }
+
+/// The node was shut down, or nobody answered a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no answer from the DHT node")]
+pub struct NoResponse;

@@ -22,7 +22,13 @@ pub struct SwarmConfig {
 
 impl Default for SwarmConfig {
     fn default() -> Self {
-        Self { key_pair: None, bootstrap: None, max_peers: 64, host: None, port: 0 }
+        Self {
+            key_pair: None,
+            bootstrap: None,
+            max_peers: 64,
+            host: None,
+            port: 0,
+        }
     }
 }
 
@@ -37,7 +43,10 @@ pub struct JoinOptions {
 
 impl Default for JoinOptions {
     fn default() -> Self {
-        Self { server: true, client: true }
+        Self {
+            server: true,
+            client: true,
+        }
     }
 }
 

@@ -1,0 +1,104 @@
+//! IPv4 addresses on the DHT: node ids derived from them and which of them are worth dialling (npm dht-rpc lib/peer.js, npm bogon).
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use crate::wire::Writer;
+
+/// A point in the 256-bit key space: node ids, targets, topics.
+pub type Id = [u8; 32];
+
+/// BLAKE2b-256.
+pub fn hash(parts: &[&[u8]]) -> Id {
+    let mut state = blake2b_simd::Params::new().hash_length(32).to_state();
+    for part in parts {
+        state.update(part);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(state.finalize().as_bytes());
+    out
+}
+
+/// The id a persistent node has by its address: BLAKE2b-256 of the six address bytes.
+pub fn node_id(address: SocketAddrV4) -> Id {
+    let mut w = Writer::new();
+    w.address(address);
+    hash(&[&w.finish()])
+}
+
+/// The IPv4 form of a socket address, also of an IPv4-mapped IPv6 one.
+pub fn to_v4(address: SocketAddr) -> Option<SocketAddrV4> {
+    match address {
+        SocketAddr::V4(a) => Some(a),
+        SocketAddr::V6(a) => Some(SocketAddrV4::new(a.ip().to_ipv4_mapped()?, a.port())),
+    }
+}
+
+/// Private-use, carrier-grade NAT, loopback and link-local addresses.
+pub fn is_private(ip: &Ipv4Addr) -> bool {
+    let [a, b, ..] = ip.octets();
+    ip.is_private() || ip.is_loopback() || ip.is_link_local() || (a == 100 && (64..128).contains(&b))
+}
+
+/// Addresses nobody can be reached at: this-network, documentation, benchmarking, multicast, future use.
+pub fn is_reserved(ip: &Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    a == 0
+        || (a == 192 && b == 0 && (c == 0 || c == 2))
+        || (a == 198 && (18..=19).contains(&b))
+        || (a == 198 && b == 51 && c == 100)
+        || (a == 203 && b == 0 && c == 113)
+        || a >= 224
+}
+
+/// Whether `a` is nearer to `target` than `b` by the XOR metric.
+pub fn compare_distance(target: &Id, a: &Id, b: &Id) -> std::cmp::Ordering {
+    let distance = |x: &Id| -> Id { std::array::from_fn(|i| x[i] ^ target[i]) };
+    distance(a).cmp(&distance(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_and_private_ranges() {
+        for ip in [
+            "192.0.2.2",
+            "198.18.0.1",
+            "198.51.100.9",
+            "203.0.113.1",
+            "0.0.0.0",
+            "239.1.1.1",
+        ] {
+            assert!(is_reserved(&ip.parse().unwrap()), "{ip}");
+        }
+        for ip in [
+            "10.1.2.3",
+            "127.0.0.1",
+            "100.64.0.1",
+            "169.254.1.1",
+            "172.31.0.1",
+            "192.168.9.9",
+        ] {
+            assert!(
+                is_private(&ip.parse().unwrap()) && !is_reserved(&ip.parse().unwrap()),
+                "{ip}"
+            );
+        }
+        for ip in ["100.128.0.1", "8.8.8.8", "172.32.0.1", "198.20.0.1"] {
+            assert!(
+                !is_private(&ip.parse().unwrap()) && !is_reserved(&ip.parse().unwrap()),
+                "{ip}"
+            );
+        }
+    }
+
+    #[test]
+    fn distance_is_the_xor_metric() {
+        let target = [0b1000_0000; 32];
+        assert_eq!(
+            compare_distance(&target, &[0b1000_0001; 32], &[0; 32]),
+            std::cmp::Ordering::Less
+        );
+    }
+}

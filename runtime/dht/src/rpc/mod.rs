@@ -1,0 +1,736 @@
+//! The RPC layer (npm dht-rpc) as a state machine: datagrams and time in, datagrams and events out.
+//!
+//! Feed it with [`Rpc::handle_datagram`] and [`Rpc::handle_timeout`], start work with [`Rpc::request`] and
+//! [`Rpc::query`], and after each call take what it wants: [`Rpc::poll_transmit`] until none, [`Rpc::poll_event`]
+//! until none, [`Rpc::next_timeout`] last. It knows no sockets and no clock, so that networks can be simulated.
+
+mod io;
+mod maintenance;
+pub mod message;
+mod nat_sampler;
+mod query;
+mod table;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::SocketAddrV4;
+use std::time::{Duration, Instant};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+pub use io::RequestId;
+pub use nat_sampler::NatSampler;
+pub use query::QueryOptions;
+pub use table::K;
+
+use crate::address::{Id, node_id};
+use io::{Expired, Io};
+use maintenance::Maintenance;
+use message::{INVALID_TOKEN, Message, Reply, Request, UNKNOWN_COMMAND, internal};
+use query::Query;
+use table::{Added, Table};
+
+/// Names one of the node's sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SocketId(pub u32);
+
+impl SocketId {
+    /// The socket requests go out from while the node may be firewalled.
+    pub const CLIENT: Self = Self(0);
+    /// The socket with the stable port.
+    pub const SERVER: Self = Self(1);
+}
+
+/// Names a query until it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct QueryId(u64);
+
+/// How a node starts.
+#[derive(Debug, Clone)]
+pub struct RpcConfig {
+    /// Nodes to start from.
+    pub bootstrap: Vec<SocketAddrV4>,
+    /// Local port of the server socket.
+    pub server_port: u16,
+    /// The address at which everybody reaches the server socket, if that is certain (loopback, a bootstrapper).
+    pub known_address: Option<SocketAddrV4>,
+    /// Be part of everybody's routing table from the start.
+    pub persistent: bool,
+}
+
+/// A datagram to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transmit {
+    /// From which socket.
+    pub socket: SocketId,
+    /// Where to.
+    pub to: SocketAddrV4,
+    /// Hops it may take; 0 = the system's default.
+    pub ttl: u32,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// Who answered.
+    pub from: SocketAddrV4,
+    /// Its id, if it is persistent and the id fits its address.
+    pub from_id: Option<Id>,
+    /// Our address as it sees it.
+    pub to: SocketAddrV4,
+    /// Token for a following request.
+    pub token: Option<Id>,
+    /// 0 = fine.
+    pub error: u64,
+    /// Body.
+    pub value: Option<Vec<u8>>,
+    /// Time from the last sending to the answer.
+    pub rtt: Duration,
+}
+
+/// A request somebody made of us that this layer does not answer itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incoming {
+    /// The socket it came in on.
+    pub socket: SocketId,
+    /// Who asks.
+    pub from: SocketAddrV4,
+    /// Its id, if persistent.
+    pub from_id: Option<Id>,
+    /// Our address as it sees it.
+    pub to: SocketAddrV4,
+    /// Transaction id.
+    pub tid: u16,
+    /// A token of ours, already checked.
+    pub token: Option<Id>,
+    /// Whether it is one of dht-rpc's own commands.
+    pub internal: bool,
+    /// The command.
+    pub command: u64,
+    /// What about.
+    pub target: Option<Id>,
+    /// Body.
+    pub value: Option<Vec<u8>>,
+}
+
+/// How to answer an [`Incoming`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// 0 = fine.
+    pub error: u64,
+    /// Body.
+    pub value: Option<Vec<u8>>,
+    /// Give a token.
+    pub token: bool,
+    /// Name closer nodes.
+    pub closer: bool,
+    /// Send it to another address than the asker's.
+    pub to: Option<SocketAddrV4>,
+    /// Send it from another socket.
+    pub socket: Option<SocketId>,
+}
+
+/// A request to send.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// To whom.
+    pub to: SocketAddrV4,
+    /// Token from its last reply.
+    pub token: Option<Id>,
+    /// Whether it is one of dht-rpc's own commands.
+    pub internal: bool,
+    /// The command.
+    pub command: u64,
+    /// What about.
+    pub target: Option<Id>,
+    /// Body.
+    pub value: Option<Vec<u8>>,
+    /// Send from this socket instead of the usual one.
+    pub socket: Option<SocketId>,
+    /// How often to send it again.
+    pub retries: u32,
+}
+
+impl Outgoing {
+    /// A request of the layer above, sent up to four times.
+    pub fn new(to: SocketAddrV4, command: u64) -> Self {
+        Self {
+            to,
+            token: None,
+            internal: false,
+            command,
+            target: None,
+            value: None,
+            socket: None,
+            retries: 3,
+        }
+    }
+
+    /// A ping.
+    pub fn ping(to: SocketAddrV4) -> Self {
+        Self {
+            internal: true,
+            ..Self::new(to, internal::PING)
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A request was answered, or not (`None`).
+    Done(RequestId, Option<Response>),
+    /// A query got an answer.
+    QueryReply(QueryId, Response),
+    /// A query is over; the closest that answered, nearest first.
+    QueryDone(QueryId, Vec<Response>),
+    /// Somebody asks something.
+    Request(Incoming),
+    /// The first round through the network is over.
+    Bootstrapped,
+}
+
+#[derive(Debug)]
+enum Purpose {
+    User,
+    Query { id: QueryId, slow: bool },
+    Check { node: Id, seen: u64 },
+    Swap { old: Id, seen: u64, new: SocketAddrV4 },
+    QuickNat,
+    NatCheck,
+    DownHint,
+}
+
+/// A node of the RPC network.
+#[derive(Debug)]
+pub struct Rpc {
+    config: RpcConfig,
+    rng: StdRng,
+    table: Table,
+    io: Io,
+    purposes: HashMap<RequestId, Purpose>,
+    queries: HashMap<QueryId, Query>,
+    next_query: u64,
+    maintenance: Maintenance,
+    nat: NatSampler,
+    /// Non-persistent nodes whose view of our address was sampled.
+    sampled: HashSet<SocketAddrV4>,
+    ephemeral: bool,
+    firewalled: bool,
+    bootstrapped: bool,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+}
+
+impl Rpc {
+    /// A node that starts to bootstrap at once. `seed` makes it deterministic.
+    pub fn new(config: RpcConfig, now: Instant, seed: [u8; 32]) -> Self {
+        let mut rng = StdRng::from_seed(seed);
+        let mut nat = NatSampler::default();
+        if let Some(address) = config.known_address {
+            nat.add(address);
+        }
+        let ephemeral = !(config.persistent && config.known_address.is_some());
+        let id = match config.known_address {
+            Some(address) if !ephemeral => node_id(address),
+            _ => rng.random(),
+        };
+        let mut rpc = Self {
+            table: Table::new(id),
+            io: Io::new(now, &mut rng),
+            maintenance: Maintenance::new(now, &mut rng),
+            firewalled: config.known_address.is_none(),
+            config,
+            rng,
+            purposes: HashMap::new(),
+            queries: HashMap::new(),
+            next_query: 1,
+            nat,
+            sampled: HashSet::new(),
+            ephemeral,
+            bootstrapped: false,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+        };
+        rpc.start_bootstrap(now);
+        rpc
+    }
+
+    /// The id, if the node is persistent.
+    pub fn id(&self) -> Option<Id> {
+        (!self.ephemeral).then(|| self.table.id())
+    }
+
+    /// Whether others may need to be written to first before they reach us, as far as known.
+    pub fn firewalled(&self) -> bool {
+        self.firewalled
+    }
+
+    /// Whether the first round is over.
+    pub fn bootstrapped(&self) -> bool {
+        self.bootstrapped
+    }
+
+    /// Our address as most others see it.
+    pub fn nat(&self) -> &NatSampler {
+        &self.nat
+    }
+
+    /// Nodes known.
+    pub fn node_count(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The nodes last heard from, latest first.
+    pub fn latest_nodes(&self, n: usize) -> Vec<SocketAddrV4> {
+        self.table.latest(n).into_iter().map(|e| e.address).collect()
+    }
+
+    /// The address at which everybody can reach the server socket, if so.
+    pub fn remote_address(&self) -> Option<SocketAddrV4> {
+        if self.firewalled {
+            return None;
+        }
+        self.config
+            .known_address
+            .or_else(|| self.nat.address().filter(|a| a.port() == self.config.server_port))
+    }
+
+    /// The socket requests go out from.
+    pub fn socket(&self) -> SocketId {
+        if self.firewalled {
+            SocketId::CLIENT
+        } else {
+            SocketId::SERVER
+        }
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Rpc::handle_timeout`] is to be called at the latest.
+    pub fn next_timeout(&self) -> Instant {
+        let tick = self.maintenance.next_tick();
+        self.io.next_timeout().map_or(tick, |t| t.min(tick))
+    }
+
+    /// Sends a request; its end is [`Event::Done`].
+    pub fn request(&mut self, now: Instant, out: Outgoing) -> Option<RequestId> {
+        self.send_request(now, out, None, Purpose::User)
+    }
+
+    fn send_request(
+        &mut self,
+        now: Instant,
+        out: Outgoing,
+        to_id: Option<Id>,
+        purpose: Purpose,
+    ) -> Option<RequestId> {
+        let tid = self.io.free_tid(&mut self.rng)?;
+        let socket = out.socket.unwrap_or(self.socket());
+        let request = Request {
+            tid,
+            to: out.to,
+            id: self.id().filter(|_| socket == SocketId::SERVER),
+            token: out.token,
+            internal: out.internal,
+            command: out.command,
+            target: out.target,
+            value: out.value,
+        };
+        let id = self
+            .io
+            .insert(now, tid, socket, out.to, to_id, request.encode(), out.retries, 0);
+        self.purposes.insert(id, purpose);
+        self.transmit_request(now, id);
+        Some(id)
+    }
+
+    fn transmit_request(&mut self, now: Instant, id: RequestId) {
+        if let Some(r) = self.io.send(now, id) {
+            self.transmits.push_back(Transmit {
+                socket: r.socket,
+                to: r.to,
+                ttl: r.ttl,
+                bytes: r.bytes.clone(),
+            });
+        }
+    }
+
+    /// Forgets a request without an event.
+    pub fn cancel_request(&mut self, id: RequestId) {
+        self.io.remove(id);
+        self.purposes.remove(&id);
+    }
+
+    /// Starts a query; answers are [`Event::QueryReply`], its end [`Event::QueryDone`].
+    pub fn query(&mut self, now: Instant, options: QueryOptions) -> QueryId {
+        self.maintenance.query_started();
+        let id = QueryId(self.next_query);
+        self.next_query += 1;
+        let mut query = Query::new(options);
+        if query.missing() > 0 {
+            self.add_table_nodes(&mut query);
+        }
+        self.queries.insert(id, query);
+        self.drive_query(now, id);
+        id
+    }
+
+    fn add_table_nodes(&self, query: &mut Query) {
+        let target = query.options.target;
+        let closest = self.table.closest(&target, query.missing());
+        query.add_nodes(closest.into_iter().map(|(_, address)| address));
+        if query.missing() > 0 {
+            query.add_nodes(self.config.bootstrap.iter().copied());
+        }
+    }
+
+    /// Ends a query without further events. Requests under way run out.
+    pub fn cancel_query(&mut self, id: QueryId) {
+        self.queries.remove(&id);
+        let orphans: Vec<RequestId> = self
+            .purposes
+            .iter()
+            .filter(|(_, p)| matches!(p, Purpose::Query { id: of, .. } if *of == id))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in orphans {
+            self.cancel_request(id);
+        }
+    }
+
+    fn drive_query(&mut self, now: Instant, id: QueryId) {
+        let Some(mut query) = self.queries.remove(&id) else {
+            return;
+        };
+        loop {
+            while let Some(to) = query.next_visit() {
+                let out = Outgoing {
+                    to,
+                    token: None,
+                    internal: query.options.internal,
+                    command: query.options.command,
+                    target: Some(query.options.target),
+                    value: query.options.value.clone(),
+                    socket: None,
+                    retries: query.options.retries,
+                };
+                let purpose = Purpose::Query { id, slow: false };
+                if self.send_request(now, out, Some(node_id(to)), purpose).is_none() {
+                    query.handle_timeout(to, false);
+                }
+            }
+            if !query.is_exhausted() {
+                self.queries.insert(id, query);
+                return;
+            }
+            if !query.wants_table() {
+                break;
+            }
+            self.add_table_nodes(&mut query);
+        }
+        // Slow answers that are still under way are of no use any more.
+        self.cancel_query(id);
+        if !self.query_done_internally(now, id) {
+            self.events.push_back(Event::QueryDone(id, query.closest));
+        }
+    }
+
+    /// Takes a datagram that came in on `socket`. Garbage is dropped.
+    pub fn handle_datagram(&mut self, now: Instant, socket: SocketId, from: SocketAddrV4, bytes: &[u8]) {
+        if from.port() == 0 {
+            return;
+        }
+        match Message::decode(bytes) {
+            Ok(Message::Request(request)) => self.handle_request(now, socket, from, request),
+            Ok(Message::Reply(reply)) => self.handle_reply(now, socket, from, reply),
+            Err(_) => {}
+        }
+    }
+
+    fn handle_request(&mut self, now: Instant, socket: SocketId, from: SocketAddrV4, request: Request) {
+        let from_id = request.id.filter(|id| *id == node_id(from));
+        let mut incoming = Incoming {
+            socket,
+            from,
+            from_id,
+            to: request.to,
+            tid: request.tid,
+            token: request.token,
+            internal: request.internal,
+            command: request.command,
+            target: request.target,
+            value: request.value,
+        };
+        if incoming
+            .token
+            .is_some_and(|token| !self.io.is_valid_token(&token, from.ip()))
+        {
+            let closer = incoming.target.is_some();
+            self.answer(
+                &incoming,
+                Answer {
+                    error: INVALID_TOKEN,
+                    token: true,
+                    closer,
+                    ..Answer::default()
+                },
+            );
+            return;
+        }
+        if from_id.is_some() {
+            self.heard_from(now, socket == self.socket(), from, from_id, request.to);
+        }
+        if !incoming.internal {
+            self.events.push_back(Event::Request(incoming));
+            return;
+        }
+        let value = incoming.value.as_deref().unwrap_or_default();
+        match incoming.command {
+            internal::PING => self.answer(&incoming, Answer::default()),
+            internal::PING_NAT => {
+                let Some(Ok(port)) = value.get(..2).map(<[u8; 2]>::try_from) else {
+                    return;
+                };
+                let port = u16::from_le_bytes(port);
+                if port != 0 {
+                    incoming.from.set_port(port);
+                    self.answer(&incoming, Answer::default());
+                }
+            }
+            internal::FIND_NODE => {
+                if incoming.target.is_some() {
+                    self.answer(
+                        &incoming,
+                        Answer {
+                            closer: true,
+                            ..Answer::default()
+                        },
+                    );
+                }
+            }
+            internal::DOWN_HINT => {
+                if let Ok(down) = crate::wire::Reader::new(value).address() {
+                    self.check_hinted(now, down);
+                    self.answer(&incoming, Answer::default());
+                }
+            }
+            internal::DELAYED_PING => {
+                let Some(Ok(ms)) = value.get(..4).map(<[u8; 4]>::try_from) else {
+                    return;
+                };
+                let delay = Duration::from_millis(u64::from(u32::from_le_bytes(ms)));
+                self.maintenance.answer_later(now, delay, incoming);
+            }
+            _ => self.unknown(&incoming),
+        }
+    }
+
+    /// Answers that there is no such command.
+    pub fn unknown(&mut self, incoming: &Incoming) {
+        let closer = incoming.target.is_some();
+        self.answer(
+            incoming,
+            Answer {
+                error: UNKNOWN_COMMAND,
+                closer,
+                ..Answer::default()
+            },
+        );
+    }
+
+    /// Answers a request.
+    pub fn answer(&mut self, incoming: &Incoming, answer: Answer) {
+        let socket = answer.socket.unwrap_or(incoming.socket);
+        let to = answer.to.unwrap_or(incoming.from);
+        let closer_nodes = match incoming.target {
+            Some(target) if answer.closer => self
+                .table
+                .closest(&target, K)
+                .into_iter()
+                .map(|(_, address)| address)
+                .collect(),
+            _ => Vec::new(),
+        };
+        let reply = Reply {
+            tid: incoming.tid,
+            to,
+            id: self.id().filter(|_| socket == SocketId::SERVER),
+            token: answer.token.then(|| self.io.token(to.ip())),
+            closer_nodes,
+            error: answer.error,
+            value: answer.value,
+        };
+        self.transmits.push_back(Transmit {
+            socket,
+            to,
+            ttl: 0,
+            bytes: reply.encode(),
+        });
+    }
+
+    /// Passes a request on to another node with another body; the answer goes its own way.
+    pub fn relay(&mut self, incoming: &Incoming, value: Vec<u8>, to: SocketAddrV4, socket: Option<SocketId>) {
+        let socket = socket.unwrap_or(incoming.socket);
+        let request = Request {
+            tid: incoming.tid,
+            to,
+            id: self.id().filter(|_| socket == SocketId::SERVER),
+            token: None,
+            internal: incoming.internal,
+            command: incoming.command,
+            target: incoming.target,
+            value: Some(value),
+        };
+        self.transmits.push_back(Transmit {
+            socket,
+            to,
+            ttl: 0,
+            bytes: request.encode(),
+        });
+    }
+
+    fn handle_reply(&mut self, now: Instant, socket: SocketId, from: SocketAddrV4, reply: Reply) {
+        let Some(request) = self.io.answer(reply.tid, from) else {
+            return;
+        };
+        let Some(purpose) = self.purposes.remove(&request.id) else {
+            return;
+        };
+        let response = Response {
+            from,
+            from_id: reply.id.filter(|id| *id == node_id(from)),
+            to: reply.to,
+            token: reply.token,
+            error: reply.error,
+            value: reply.value,
+            rtt: now.saturating_duration_since(request.sent_at),
+        };
+        self.heard_from(now, socket == self.socket(), from, response.from_id, reply.to);
+        match purpose {
+            Purpose::User => self.events.push_back(Event::Done(request.id, Some(response))),
+            Purpose::Query { id, slow } => {
+                let own = self.table.id();
+                let Some(query) = self.queries.get_mut(&id) else {
+                    return;
+                };
+                let hints = query.handle_response(&response, &reply.closer_nodes, &own, slow);
+                self.send_down_hints(now, hints);
+                self.query_reply(now, id, response);
+                self.drive_query(now, id);
+            }
+            Purpose::Check { node, seen } => {
+                // The answer may come from another id at that address.
+                if self.table.get(&node).is_some_and(|n| n.seen <= seen) {
+                    self.table.remove(&node);
+                }
+            }
+            Purpose::Swap { old, seen, new } => self.finish_swap(old, seen, new),
+            Purpose::QuickNat => self.quick_nat_answered(now),
+            Purpose::NatCheck => self.nat_check_answered(now, request.id, socket, Some(response.to)),
+            Purpose::DownHint => {}
+        }
+    }
+
+    /// Does what is due: retries, timeouts, maintenance.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for expired in self.io.expire(now) {
+            match expired {
+                Expired::Retry { id, first } => {
+                    let query = match self.purposes.get_mut(&id) {
+                        Some(Purpose::Query { id, slow }) if first => {
+                            *slow = true;
+                            Some(*id)
+                        }
+                        _ => None,
+                    };
+                    self.transmit_request(now, id);
+                    if let Some(id) = query {
+                        if let Some(query) = self.queries.get_mut(&id) {
+                            query.handle_slow();
+                        }
+                        self.drive_query(now, id);
+                    }
+                }
+                Expired::TimedOut(request) => {
+                    if let Some(id) = request.to_id {
+                        self.table.remove(&id);
+                    }
+                    match self.purposes.remove(&request.id) {
+                        Some(Purpose::User) => self.events.push_back(Event::Done(request.id, None)),
+                        Some(Purpose::Query { id, slow }) => {
+                            if let Some(query) = self.queries.get_mut(&id) {
+                                let hints = query.handle_timeout(request.to, slow);
+                                self.send_down_hints(now, hints);
+                                self.drive_query(now, id);
+                            }
+                        }
+                        Some(Purpose::Check { node, .. }) => {
+                            self.table.remove(&node);
+                        }
+                        Some(Purpose::Swap { old, new, .. }) => self.finish_swap(old, u64::MAX, new),
+                        Some(Purpose::NatCheck) => {
+                            self.nat_check_answered(now, request.id, SocketId::CLIENT, None);
+                        }
+                        Some(Purpose::QuickNat | Purpose::DownHint) | None => {}
+                    }
+                }
+            }
+        }
+        for id in self.io.drain(now, &mut self.rng) {
+            if let Some(r) = self.io.get(id) {
+                let transmit = Transmit {
+                    socket: r.socket,
+                    to: r.to,
+                    ttl: r.ttl,
+                    bytes: r.bytes.clone(),
+                };
+                self.transmits.push_back(transmit);
+            }
+        }
+        self.maintain(now);
+    }
+
+    /// Remembers who is alive and what it sees of us. `sample`: it came on the socket whose address we want to know.
+    fn heard_from(
+        &mut self,
+        now: Instant,
+        sample: bool,
+        from: SocketAddrV4,
+        from_id: Option<Id>,
+        to: SocketAddrV4,
+    ) {
+        let Some(id) = from_id else {
+            if self.sampled.len() < self.config.bootstrap.len().max(1) && self.sampled.insert(from) {
+                self.nat.add(to);
+            }
+            return;
+        };
+        let tick = self.maintenance.tick();
+        match self.table.add(id, from, tick) {
+            Added::Yes => {
+                let Some(node) = self.table.get_mut(&id) else {
+                    return;
+                };
+                let due = node
+                    .sampled
+                    .is_none_or(|t| tick.saturating_sub(t) >= maintenance::OLD_NODE);
+                if sample && due {
+                    node.sampled = Some(tick);
+                    self.nat.add(to);
+                }
+            }
+            Added::Full(ids) => self.consider_swap(now, &ids, from),
+            Added::Own => {}
+        }
+    }
+}
