@@ -76,7 +76,7 @@ impl Bridge {
                     self.pear(event);
                 }
             }
-            Call::Painted => self.parts.host.painted(),
+            Call::Painted {} => self.parts.host.painted(),
             Call::OpenExternal { url } => self.parts.host.open_external(&url),
             Call::Report { message } => tracing::warn!(target: "bosc_shell::page", "{message}"),
             call => {
@@ -107,18 +107,18 @@ impl Bridge {
         let parts = &self.parts;
         match call {
             Call::Invoke { command, args } => self.commands().await?.call(&command, args).await,
-            Call::UpdaterState => Ok(parts.updater.state()),
-            Call::ApplyUpdate => match parts.updater.apply().await {
+            Call::UpdaterState {} => Ok(parts.updater.state()),
+            Call::ApplyUpdate {} => match parts.updater.apply().await {
                 Ok(applied) => Ok(json!(applied)),
                 Err(message) => Err(CommandError::new("UPDATE_FAILED", message)),
             },
-            Call::AppAfterUpdate => {
+            Call::AppAfterUpdate {} => {
                 parts.host.restart();
                 Ok(Value::Null)
             }
             Call::StartWorker { spec } => parts.workers.start(&spec).map(|()| json!(true)),
             Call::WriteWorker { spec, data } => parts.workers.write(&spec, &data).await.map(|()| json!(true)),
-            Call::Hello { .. } | Call::Painted | Call::OpenExternal { .. } | Call::Report { .. } => {
+            Call::Hello { .. } | Call::Painted {} | Call::OpenExternal { .. } | Call::Report { .. } => {
                 Ok(Value::Null)
             }
         }

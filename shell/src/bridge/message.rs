@@ -37,7 +37,7 @@ pub enum Call {
         started: f64,
     },
     /// The first frame has been painted.
-    Painted,
+    Painted {},
     /// Run one of the app's commands.
     Invoke {
         /// Its name.
@@ -47,11 +47,11 @@ pub enum Call {
         args: Value,
     },
     /// What the updater is doing.
-    UpdaterState,
+    UpdaterState {},
     /// Swap the bundle for the update that is ready.
-    ApplyUpdate,
+    ApplyUpdate {},
     /// Restart into the swapped bundle.
-    AppAfterUpdate,
+    AppAfterUpdate {},
     /// Start a worker, if it does not run yet.
     StartWorker {
         /// Its path in the app, `/workers/name`.
@@ -223,7 +223,7 @@ mod tests {
                 json!({"kind":"hello","started":1.5}),
                 Call::Hello { started: 1.5 },
             ),
-            (json!({"kind":"painted"}), Call::Painted),
+            (json!({"kind":"painted"}), Call::Painted {}),
             (
                 json!({"kind":"invoke","command":"a:b","args":{"x":1}}),
                 Call::Invoke {
@@ -238,9 +238,9 @@ mod tests {
                     args: Value::Null,
                 },
             ),
-            (json!({"kind":"applyUpdate"}), Call::ApplyUpdate),
-            (json!({"kind":"appAfterUpdate"}), Call::AppAfterUpdate),
-            (json!({"kind":"updaterState"}), Call::UpdaterState),
+            (json!({"kind":"applyUpdate"}), Call::ApplyUpdate {}),
+            (json!({"kind":"appAfterUpdate"}), Call::AppAfterUpdate {}),
+            (json!({"kind":"updaterState"}), Call::UpdaterState {}),
             (
                 json!({"kind":"startWorker","spec":"/w"}),
                 Call::StartWorker { spec: "/w".into() },
