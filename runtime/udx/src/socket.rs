@@ -1,0 +1,474 @@
+//! UDP sockets and the streams that share them.
+
+use std::collections::HashMap;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
+
+use bytes::Bytes;
+use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, watch};
+
+use crate::congestion::Micros;
+use crate::packet::Header;
+use crate::stream::{Stream, StreamCore};
+
+/// Datagrams that wait to be taken; more are dropped, as the kernel would.
+const MESSAGE_QUEUE: usize = 4096;
+/// libudx asks for this much, too; systems may grant less.
+const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+const DEFAULT_TTL: u32 = 64;
+/// What one receive call can fill: buffers, and the bytes in each (the kernel joins equal datagrams up to 64 KiB).
+const RECEIVE_BUFFERS: usize = 8;
+const RECEIVE_BYTES: usize = 65536;
+
+/// Locks even if a holder panicked: all states kept under these locks are valid at every step.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A set of streams and the sockets they may use.
+#[derive(Clone, Debug)]
+pub struct Udx {
+    core: Arc<UdxCore>,
+}
+
+pub(crate) struct UdxCore {
+    started: Instant,
+    streams: Mutex<HashMap<u32, Arc<StreamCore>>>,
+}
+
+impl std::fmt::Debug for UdxCore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Udx")
+            .field("streams", &lock(&self.streams).len())
+            .finish()
+    }
+}
+
+impl UdxCore {
+    pub(crate) fn now(&self) -> Micros {
+        // A million and one years of microseconds fit.
+        self.started.elapsed().as_micros() as Micros
+    }
+
+    pub(crate) fn forget(&self, stream: &StreamCore) {
+        let mut streams = lock(&self.streams);
+        if streams
+            .get(&stream.id)
+            .is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), stream))
+        {
+            streams.remove(&stream.id);
+        }
+    }
+
+    fn find(&self, id: u32) -> Option<Arc<StreamCore>> {
+        lock(&self.streams).get(&id).cloned()
+    }
+}
+
+impl Default for Udx {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Udx {
+    /// An empty set.
+    pub fn new() -> Self {
+        Self {
+            core: Arc::new(UdxCore {
+                started: Instant::now(),
+                streams: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Binds another socket for these streams. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The system's, if the address is taken or not ours.
+    pub fn bind(&self, options: &BindOptions) -> io::Result<Socket> {
+        Socket::open(self.clone(), options)
+    }
+
+    /// A stream that receives under `local_id`. Give the id to the peer, get its id, then connect. A stream that
+    /// had the same id is destroyed; ids from [`Udx::free_stream_id`] are never in use.
+    pub fn create_stream(&self, local_id: u32) -> Stream {
+        let stream = Stream::new(self.core.clone(), local_id);
+        let previous = lock(&self.core.streams).insert(local_id, stream.core().clone());
+        if let Some(previous) = previous {
+            previous.destroy();
+        }
+        stream
+    }
+
+    /// A random stream id that is not in use here.
+    pub fn free_stream_id(&self) -> u32 {
+        let streams = lock(&self.core.streams);
+        loop {
+            let id = rand::random();
+            if id != 0 && !streams.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+}
+
+/// How to bind a [`Socket`].
+#[derive(Debug, Clone)]
+pub struct BindOptions {
+    /// The address; port 0 for any.
+    pub addr: SocketAddr,
+    /// The name of the only network interface to use (Linux).
+    pub interface: Option<String>,
+    /// Let other sockets share the address.
+    pub reuse: bool,
+}
+
+impl From<SocketAddr> for BindOptions {
+    fn from(addr: SocketAddr) -> Self {
+        Self {
+            addr,
+            interface: None,
+            reuse: false,
+        }
+    }
+}
+
+/// One UDP socket. Clones share it; it closes when the last clone and the last stream connected through it are gone,
+/// or by [`Socket::close`].
+#[derive(Clone)]
+pub struct Socket {
+    core: Arc<SocketCore>,
+    _open: Arc<OpenGuard>,
+    udx: Udx,
+}
+
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Socket")
+            .field("local_addr", &self.core.local_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct SocketCore {
+    io: UdpSocket,
+    state: UdpSocketState,
+    local_addr: SocketAddr,
+    closed: watch::Sender<bool>,
+    messages: mpsc::Sender<(Bytes, SocketAddr)>,
+    untaken: Mutex<Option<mpsc::Receiver<(Bytes, SocketAddr)>>>,
+    /// Held while the socket's TTL differs from the default.
+    ttl: Mutex<()>,
+}
+
+struct OpenGuard(Arc<SocketCore>);
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        self.0.closed.send_replace(true);
+    }
+}
+
+impl Socket {
+    /// Binds a socket with a [`Udx`] of its own. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The system's, if the address is taken or not ours.
+    pub async fn bind(addr: SocketAddr) -> io::Result<Socket> {
+        Udx::new().bind(&addr.into())
+    }
+
+    fn open(udx: Udx, options: &BindOptions) -> io::Result<Socket> {
+        let domain = socket2::Domain::for_address(options.addr);
+        let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        if options.addr.is_ipv6() {
+            // As libuv does: one socket for both families unless told a specific address.
+            socket.set_only_v6(options.addr.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED))?;
+        }
+        if options.reuse {
+            socket.set_reuse_address(true)?;
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(interface) = &options.interface {
+            socket.bind_device(Some(interface.as_bytes()))?;
+        }
+        // Larger buffers are a wish, not a need.
+        for _ in 0..4 {
+            let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+            let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+        }
+        socket.bind(&options.addr.into())?;
+        let io = UdpSocket::from_std(socket.into())?;
+        let state = UdpSocketState::new(UdpSockRef::from(&io))?;
+        let _ = io.set_ttl(DEFAULT_TTL);
+        let (messages, untaken) = mpsc::channel(MESSAGE_QUEUE);
+        let core = Arc::new(SocketCore {
+            local_addr: io.local_addr()?,
+            io,
+            state,
+            closed: watch::Sender::new(false),
+            messages,
+            untaken: Mutex::new(Some(untaken)),
+            ttl: Mutex::default(),
+        });
+        let socket = Socket {
+            _open: Arc::new(OpenGuard(core.clone())),
+            core: core.clone(),
+            udx,
+        };
+        tokio::spawn(receive(core, Arc::downgrade(&socket._open), socket.udx.clone()));
+        Ok(socket)
+    }
+
+    /// The address the socket is bound to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.core.local_addr
+    }
+
+    /// The streams this socket belongs to.
+    pub fn udx(&self) -> &Udx {
+        &self.udx
+    }
+
+    /// Sends a datagram as it is. Errors about one destination are not reported, as UDP may lose it anyway.
+    ///
+    /// # Errors
+    /// If the socket is closed, or the datagram is too long or the address of another family.
+    pub async fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<()> {
+        loop {
+            match self.try_send_to(data, to, None) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.core.io.writable().await?,
+                result => return result,
+            }
+        }
+    }
+
+    /// As [`Socket::send_to`], with its own IP time to live: a low one opens our NAT without reaching the peer's.
+    ///
+    /// # Errors
+    /// As [`Socket::send_to`].
+    pub async fn send_to_with_ttl(&self, data: &[u8], to: SocketAddr, ttl: u32) -> io::Result<()> {
+        loop {
+            match self.try_send_to(data, to, Some(ttl)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.core.io.writable().await?,
+                result => return result,
+            }
+        }
+    }
+
+    /// As [`Socket::send_to`], but drops the datagram rather than wait.
+    ///
+    /// # Errors
+    /// As [`Socket::send_to`], and [`io::ErrorKind::WouldBlock`].
+    pub fn try_send_to(&self, data: &[u8], to: SocketAddr, ttl: Option<u32>) -> io::Result<()> {
+        if *self.core.closed.borrow() {
+            return Err(io::Error::new(
+                io::ErrorKind::NotConnected,
+                "the UDP socket is closed",
+            ));
+        }
+        let to = self.core.map_addr(to);
+        let result = match ttl {
+            None => self.core.io.try_send_to(data, to),
+            Some(ttl) => {
+                let _guard = lock(&self.core.ttl);
+                let set = |ttl| {
+                    let socket = socket2::SockRef::from(&self.core.io);
+                    if self.core.local_addr.is_ipv6() {
+                        socket.set_unicast_hops_v6(ttl)
+                    } else {
+                        socket.set_ttl_v4(ttl)
+                    }
+                };
+                set(ttl.clamp(1, 255))?;
+                let result = self.core.io.try_send_to(data, to);
+                set(DEFAULT_TTL)?;
+                result
+            }
+        };
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) if is_fatal(&error) => Err(error),
+            Err(error) => {
+                tracing::trace!(%to, %error, "datagram not sent");
+                Ok(())
+            }
+        }
+    }
+
+    /// The datagrams that are no packets of a known stream, with their sources. Can be taken once; later calls give
+    /// a channel that is closed. While nobody takes them, the newest are dropped.
+    pub fn messages(&self) -> mpsc::Receiver<(Bytes, SocketAddr)> {
+        lock(&self.core.untaken)
+            .take()
+            .unwrap_or_else(|| mpsc::channel(1).1)
+    }
+
+    /// As [`Udx::create_stream`], with this socket to connect through.
+    pub fn create_stream(&self, local_id: u32) -> Stream {
+        self.udx.create_stream(local_id).with_socket(self.clone())
+    }
+
+    /// As [`Udx::free_stream_id`].
+    pub fn free_stream_id(&self) -> u32 {
+        self.udx.free_stream_id()
+    }
+
+    /// Closes the socket now; streams connected through it will time out. Dropping the last handle is gentler.
+    pub fn close(&self) {
+        self.core.closed.send_replace(true);
+    }
+
+    pub(crate) fn core(&self) -> &Arc<SocketCore> {
+        &self.core
+    }
+
+    pub(crate) fn is_same(&self, other: &Socket) -> bool {
+        Arc::ptr_eq(&self.core, &other.core)
+    }
+}
+
+/// Whether an error is about us rather than about the destination or the network.
+fn is_fatal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::InvalidInput
+    )
+}
+
+impl SocketCore {
+    /// The address as this socket's family wants it.
+    pub(crate) fn map_addr(&self, to: SocketAddr) -> SocketAddr {
+        match (self.local_addr, to.ip()) {
+            (SocketAddr::V6(_), IpAddr::V4(v4)) => SocketAddr::new(v4.to_ipv6_mapped().into(), to.port()),
+            _ => to,
+        }
+    }
+
+    pub(crate) fn max_segments(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    /// Sends `contents` as datagrams of `segment` bytes, the last one maybe shorter. Only "would block" is reported.
+    pub(crate) fn try_send(&self, to: SocketAddr, contents: &[u8], segment: usize) -> io::Result<()> {
+        let segment_size = (contents.len() > segment).then_some(segment);
+        let transmit = Transmit {
+            destination: to,
+            ecn: None,
+            contents,
+            segment_size,
+            src_ip: None,
+        };
+        let result = self.io.try_io(Interest::WRITABLE, || {
+            self.state.try_send(UdpSockRef::from(&self.io), &transmit)
+        });
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
+            Err(error) => {
+                tracing::trace!(%to, %error, "packets not sent");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    pub(crate) async fn writable(&self) {
+        if self.io.writable().await.is_err() {
+            // The runtime's reactor is gone, and this task soon will be.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// IPv4 sources look like IPv4 even on a socket for both families.
+fn unmap(addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketAddr::new(v4.into(), v6.port()),
+            None => addr,
+        },
+        SocketAddr::V4(_) => addr,
+    }
+}
+
+async fn receive(core: Arc<SocketCore>, open: Weak<OpenGuard>, udx: Udx) {
+    let mut closed = core.closed.subscribe();
+    let mut storage = vec![0u8; RECEIVE_BUFFERS * RECEIVE_BYTES];
+    let mut metas = [RecvMeta::default(); RECEIVE_BUFFERS];
+    let mut touched: Vec<Arc<StreamCore>> = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            _ = closed.wait_for(|closed| *closed) => return,
+            ready = core.io.readable() => if ready.is_err() { return },
+        }
+        let mut chunks = storage.chunks_exact_mut(RECEIVE_BYTES);
+        let mut buffers: [IoSliceMut<'_>; RECEIVE_BUFFERS] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let received = core.io.try_io(Interest::READABLE, || {
+            core.state
+                .recv(UdpSockRef::from(&core.io), &mut buffers, &mut metas)
+        });
+        let count = match received {
+            Ok(count) => count,
+            // Either nothing is there after all, or an ICMP error about an earlier datagram was.
+            Err(_) => continue,
+        };
+        let now = udx.core.now();
+        for (meta, buffer) in metas.iter().zip(buffers.iter()).take(count) {
+            let Some(datagrams) = buffer.get(..meta.len) else {
+                continue;
+            };
+            let from = unmap(meta.addr);
+            for datagram in datagrams.chunks(meta.stride.max(1)) {
+                take_datagram(&core, &open, &udx, now, datagram, from, &mut touched);
+            }
+        }
+        for stream in touched.drain(..) {
+            stream.after_packets();
+        }
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+fn take_datagram(
+    core: &Arc<SocketCore>,
+    open: &Weak<OpenGuard>,
+    udx: &Udx,
+    now: Micros,
+    datagram: &[u8],
+    from: SocketAddr,
+    touched: &mut Vec<Arc<StreamCore>>,
+) {
+    if let Some((header, rest)) = Header::decode(datagram) {
+        let known = touched
+            .last()
+            .filter(|stream| stream.id == header.stream_id)
+            .cloned();
+        let is_touched = known.is_some();
+        if let Some(stream) = known.or_else(|| udx.core.find(header.stream_id)) {
+            let socket = || {
+                let open = open.upgrade()?;
+                Some(Socket {
+                    core: core.clone(),
+                    _open: open,
+                    udx: udx.clone(),
+                })
+            };
+            stream.on_packet(now, core, socket, from, &header, rest);
+            if !is_touched && !touched.iter().any(|known| Arc::ptr_eq(known, &stream)) {
+                touched.push(stream);
+            }
+            return;
+        }
+    }
+    // A full queue drops the datagram.
+    let _ = core.messages.try_send((Bytes::copy_from_slice(datagram), from));
+}
