@@ -1,1 +1,32 @@
-//! Hypercore v11: a signed append-only log, its Merkle tree, storage and replication.
+//! Hypercore v11: a signed append-only log of blocks, its BLAKE2b Merkle tree, storage and replication.
+//!
+//! A [`Core`] is named by a [`Key`]: the hash of its [`manifest::Manifest`], which lists who may sign it. Each block is
+//! a leaf of a Merkle tree; the signature covers the tree's roots, so a peer that holds only the key can verify any block
+//! it is handed. The formats are those of npm `hypercore` 11.37.1 and `hypercore-crypto`; the storage (one SQLite file
+//! for many cores) is ours.
+//!
+//! Layers, low to high: [`crypto`] and [`codec`], [`manifest`] and [`signature`], [`merkle`] (pure tree arithmetic),
+//! [`proof`] (what peers ask and answer), [`storage`], [`bitfield`], [`wants`] (what local readers wait for), [`Core`],
+//! and [`replication`] on top.
+
+pub mod bitfield;
+pub mod codec;
+mod core;
+pub mod crypto;
+mod error;
+mod keys;
+pub mod manifest;
+pub mod merkle;
+pub mod proof;
+pub mod signature;
+pub mod storage;
+pub mod wants;
+
+pub use core::{
+    Applied, Core, CoreEvent, CoreOptions, Download, DownloadRange, FindingPeers, GetOptions, MAX_BLOCK,
+    PeerInfo,
+};
+pub use error::{CoreError, ProofError};
+pub use keys::{DiscoveryKey, InvalidKey, Key};
+pub use secret_stream::KeyPair;
+pub use storage::{Storage, StorageError};

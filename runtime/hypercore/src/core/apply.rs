@@ -1,0 +1,261 @@
+//! The replication side of a core: answering requests with proofs, and applying proofs from peers.
+
+use super::shared::{Nodes, State};
+use super::write::delete_from;
+use super::{Core, CoreEvent, Shared};
+use crate::manifest::Manifest;
+use crate::merkle::{self, Batch, Node, NodeSource, ProveError, TreeView};
+use crate::proof::{Data, Request};
+use crate::storage::lock;
+use crate::{CoreError, ProofError, signature};
+
+/// What a proof changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The core grew, or moved to another fork.
+    pub upgraded: bool,
+    /// This block is now stored.
+    pub block: Option<u64>,
+}
+
+impl Core {
+    /// Answers a peer's request; `None` if what it asks for is not stored here or it is of another fork.
+    ///
+    /// # Errors
+    /// [`ProofError::Invalid`] if the request is nonsense, which is the peer's fault.
+    pub fn create_proof(&self, request: &Request) -> Result<Option<Data>, ProofError> {
+        let mut data = {
+            let state = lock(&self.shared.state);
+            if request.fork != state.tree.fork {
+                return Ok(None);
+            }
+            if request
+                .block
+                .is_some_and(|block| !state.bitfield.get(block.index))
+            {
+                return Ok(None);
+            }
+            let view = TreeView {
+                tree: &state.tree,
+                source: &Nodes {
+                    shared: &self.shared,
+                    state: &state,
+                },
+                signature: &state.signature,
+                prologue: state
+                    .manifest
+                    .as_ref()
+                    .and_then(|manifest| manifest.prologue.as_ref())
+                    .map_or(0, |p| p.length),
+            };
+            let mut data = match merkle::prove(&view, request) {
+                Ok(data) => data,
+                Err(ProveError::Missing(_)) => return Ok(None),
+                Err(ProveError::Invalid(reason)) => return Err(ProofError::Invalid(reason)),
+                Err(ProveError::Storage(error)) => return Err(error.into()),
+            };
+            if request.manifest {
+                data.manifest.clone_from(&state.manifest);
+            }
+            data
+        };
+        if let Some(block) = &mut data.block {
+            match self.get_local(block.index)? {
+                Some(value) => block.value = value,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(data))
+    }
+
+    /// Verifies a peer's proof and, if it holds, takes over what it brings.
+    ///
+    /// # Errors
+    /// [`ProofError::Invalid`]: drop the peer. [`ProofError::Stale`]: ask again.
+    pub fn verify(&self, data: Data) -> Result<Applied, ProofError> {
+        // The expensive hash needs no lock.
+        let leaf = data
+            .block
+            .as_ref()
+            .map(|block| Node::leaf(block.index.min(merkle::MAX_LENGTH), &block.value));
+        let mut state = lock(&self.shared.state);
+        let learned = self.check_manifest(&state, data.manifest.as_ref())?;
+        let reorg = data.fork != state.tree.fork;
+        if reorg && (data.upgrade.is_none() || data.fork < state.tree.fork) {
+            return Err(ProofError::Stale);
+        }
+        let base = if reorg {
+            Batch::empty(data.fork)
+        } else {
+            Batch {
+                nodes: Vec::new(),
+                ..state.tree.clone()
+            }
+        };
+        if data
+            .upgrade
+            .as_ref()
+            .is_some_and(|upgrade| upgrade.start != base.length)
+        {
+            return Err(ProofError::Stale);
+        }
+        let verified = merkle::verify(base, &data, leaf).map_err(ProofError::Invalid)?;
+        let batch = verified.batch;
+        if let Some(upgrade) = &data.upgrade {
+            let compat = Manifest::single(self.key().0);
+            let manifest = learned.as_ref().or(state.manifest.as_ref()).unwrap_or(&compat);
+            if !signature::verify(manifest, &self.key(), &batch, &upgrade.signature) {
+                return Err(ProofError::Invalid(
+                    "the signature does not verify against the manifest's signers",
+                ));
+            }
+        }
+        if let Some(root) = verified.unverified {
+            let stored = if reorg {
+                None // Nothing of the old fork vouches for the new one.
+            } else {
+                Nodes {
+                    shared: &self.shared,
+                    state: &state,
+                }
+                .node(root.index)?
+            };
+            match stored {
+                Some(stored) if stored == root => {}
+                Some(_) => return Err(ProofError::Invalid("a hash does not match the tree")),
+                None => return Err(ProofError::Stale),
+            }
+        }
+        if let Some(manifest) = learned {
+            self.store_manifest(&mut state, manifest)?;
+        }
+        let before = state.tree.length;
+        let mut truncated = None;
+        if reorg {
+            truncated = Some(self.replace_tree(&mut state, &batch)?);
+        }
+        let applied = take_over(&mut state, &data, batch);
+        if let Some(upgrade) = data.upgrade {
+            state.signature = upgrade.signature;
+        }
+        self.shared.flush_soon(&mut state)?;
+        let (fork, length) = (state.tree.fork, state.tree.length);
+        drop(state);
+        let bytes = data.block.as_ref().map_or(0, |block| block.value.len() as u64);
+        self.tell(&applied, bytes, truncated, before, fork, length);
+        Ok(applied)
+    }
+
+    fn tell(
+        &self,
+        applied: &Applied,
+        bytes: u64,
+        truncated: Option<u64>,
+        before: u64,
+        fork: u64,
+        length: u64,
+    ) {
+        let shared: &Shared = &self.shared;
+        if let Some(ancestors) = truncated {
+            lock(&shared.wants).rewind(0);
+            shared.emit(CoreEvent::Truncate {
+                length: ancestors,
+                fork,
+            });
+        }
+        if let Some(index) = applied.block {
+            shared.emit(CoreEvent::Download { index, bytes });
+            shared.block_arrived(index);
+        }
+        if applied.upgraded && (length != before || truncated.is_some()) {
+            shared.emit(CoreEvent::Append { length });
+            shared.wake();
+        } else {
+            shared.bump();
+        }
+    }
+
+    /// The manifest in a proof, if it is news; an error if it does not belong to this core.
+    fn check_manifest(
+        &self,
+        state: &State,
+        manifest: Option<&Manifest>,
+    ) -> Result<Option<Manifest>, ProofError> {
+        let Some(manifest) = manifest.filter(|_| state.manifest.is_none()) else {
+            return Ok(None);
+        };
+        if manifest.belongs_to(&self.key()) {
+            Ok(Some(manifest.clone()))
+        } else {
+            Err(ProofError::Invalid("the manifest does not belong to the key"))
+        }
+    }
+
+    fn store_manifest(&self, state: &mut State, manifest: Manifest) -> Result<(), CoreError> {
+        let encoded = manifest.encode();
+        self.shared.storage.write(|tx| {
+            tx.set_auth(self.shared.id, Some(&encoded), None)
+                .map_err(CoreError::from)
+        })?;
+        state.revision += 1;
+        state.manifest = Some(manifest);
+        Ok(())
+    }
+
+    /// Moves to a higher fork: keeps the blocks under the leading roots that both trees share, drops the rest. Returns how
+    /// many blocks were kept.
+    fn replace_tree(&self, state: &mut State, tree: &Batch) -> Result<u64, CoreError> {
+        let shared = &self.shared;
+        shared.flush_state(state)?;
+        let mut ancestors = 0;
+        {
+            let nodes = Nodes { shared, state };
+            for root in &tree.roots {
+                let end = merkle::Cursor::new(root.index).right_span() / 2 + 1;
+                if end > state.tree.length || nodes.node(root.index)? != Some(*root) {
+                    break;
+                }
+                ancestors = end;
+            }
+        }
+        let before = state.tree.length;
+        state.clear_bits(ancestors, before);
+        let pages = state.bitfield.take_dirty();
+        // The new roots go in with the same transaction, so that the stored tree is whole at every moment. The signature
+        // follows with the flush; until then the store holds a shorter, still unsigned tree of this fork.
+        let revision = shared.storage.write(|tx| {
+            delete_from(tx, shared.id, ancestors, before)?;
+            for (number, bits) in &pages {
+                tx.put_page(shared.id, *number, bits)?;
+            }
+            for node in tree.roots.iter().chain(&tree.nodes) {
+                tx.put_node(shared.id, node)?;
+            }
+            Ok::<_, CoreError>(tx.set_head(shared.id, tree.fork, tree.length, &[])?)
+        })?;
+        state.revision = revision;
+        Ok(ancestors)
+    }
+}
+
+/// Puts what a verified proof brought among what is to be written.
+fn take_over(state: &mut State, data: &Data, mut batch: Batch) -> Applied {
+    let mut applied = Applied::default();
+    for node in std::mem::take(&mut batch.nodes) {
+        state.pending.nodes.insert(node.index, node);
+    }
+    if let Some(block) = &data.block {
+        applied.block = Some(block.index);
+        if state.bitfield.set(block.index, true) {
+            state.pending.bytes += block.value.len();
+            state.pending.blocks.insert(block.index, block.value.clone());
+        }
+    }
+    if batch.upgraded || data.upgrade.is_some() {
+        applied.upgraded = true;
+        batch.upgraded = false;
+        state.pending.head = true;
+        state.tree = batch;
+    }
+    applied
+}

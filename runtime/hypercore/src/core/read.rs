@@ -1,0 +1,304 @@
+//! Reading a core: local and awaited blocks, seeks, updates, downloads.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::shared::Nodes;
+use super::{Core, DownloadRange, GetOptions, Shared};
+use crate::merkle::{self, Batch, NodeSource, SeekResult, full_roots};
+use crate::storage::{self, lock};
+use crate::wants::WantId;
+use crate::{CoreError, crypto};
+
+/// Withdraws a waiting reader's want when the read ends or is dropped.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    index: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        lock(&self.shared.wants).remove_block(self.index);
+    }
+}
+
+impl Core {
+    /// Block `index` if it is stored here.
+    pub fn get_local(&self, index: u64) -> Result<Option<Bytes>, CoreError> {
+        {
+            let state = lock(&self.shared.state);
+            if let Some(block) = state.pending.blocks.get(&index) {
+                return Ok(Some(block.clone()));
+            }
+            if !state.bitfield.get(index) {
+                return Ok(None);
+            }
+        }
+        let block = self
+            .shared
+            .storage
+            .read(|db| storage::block(db, self.shared.id, index))?;
+        Ok(block.map(Bytes::from))
+    }
+
+    /// Block `index`, waiting for a peer to send it if need be. Dropping the future withdraws the request.
+    pub async fn get(&self, index: u64) -> Result<Bytes, CoreError> {
+        let block = self.get_with(index, GetOptions::default()).await?;
+        block.ok_or(CoreError::NotAvailable {
+            key: self.key(),
+            index,
+        })
+    }
+
+    /// Block `index`, as `options` say; `None` if it is not there and the wait is over.
+    pub async fn get_with(&self, index: u64, options: GetOptions) -> Result<Option<Bytes>, CoreError> {
+        if let Some(block) = self.get_local(index)? {
+            return Ok(Some(block));
+        }
+        if !options.wait {
+            return Ok(None);
+        }
+        let wait = self.wait_for(index);
+        match options.timeout {
+            None => wait.await.map(Some),
+            Some(timeout) => tokio::time::timeout(timeout, wait).await.ok().transpose(),
+        }
+    }
+
+    async fn wait_for(&self, index: u64) -> Result<Bytes, CoreError> {
+        lock(&self.shared.wants).add_block(index);
+        let _waiting = Waiting {
+            shared: &self.shared,
+            index,
+        };
+        loop {
+            let (sender, receiver) = oneshot::channel();
+            {
+                let mut waiting = lock(&self.shared.waiting);
+                let waiters = waiting.entry(index).or_default();
+                waiters.retain(|waiter: &oneshot::Sender<()>| !waiter.is_closed());
+                waiters.push(sender);
+            }
+            if let Some(block) = self.get_local(index)? {
+                return Ok(block);
+            }
+            self.shared.wake();
+            // An error means the list was dropped, which a wake-up is as good as.
+            let _ = receiver.await;
+            if let Some(block) = self.get_local(index)? {
+                return Ok(block);
+            }
+        }
+    }
+
+    /// The tree hash at `length`, what a verlink's hash and a multisig request state.
+    ///
+    /// # Errors
+    /// If `length` exceeds the core's, or nodes of that tree are not stored.
+    pub fn tree_hash(&self, length: u64) -> Result<[u8; 32], CoreError> {
+        let state = lock(&self.shared.state);
+        if length > state.tree.length {
+            return Err(CoreError::OutOfBounds {
+                key: self.key(),
+                index: length,
+                length: state.tree.length,
+            });
+        }
+        let nodes = Nodes {
+            shared: &self.shared,
+            state: &state,
+        };
+        let mut roots = Vec::new();
+        for index in full_roots(length) {
+            roots.push(nodes.node(index)?.ok_or(CoreError::MissingNode {
+                key: self.key(),
+                index,
+            })?);
+        }
+        Ok(crypto::tree_hash(&roots))
+    }
+
+    /// The byte length of the first `length` blocks; `None` if the nodes for that are not stored.
+    pub fn byte_length_at(&self, length: u64) -> Result<Option<u64>, CoreError> {
+        let state = lock(&self.shared.state);
+        let nodes = Nodes {
+            shared: &self.shared,
+            state: &state,
+        };
+        if length > state.tree.length {
+            return Ok(None);
+        }
+        let mut total = 0u64;
+        for index in full_roots(length) {
+            let Some(root) = nodes.node(index)? else {
+                return Ok(None);
+            };
+            total = total.saturating_add(root.size);
+        }
+        Ok(Some(total))
+    }
+
+    /// The head as a tree: fork, length, roots.
+    pub fn tree(&self) -> Batch {
+        lock(&self.shared.state).tree.clone()
+    }
+
+    /// The block that holds byte `bytes` and the offset into it, asking peers for tree nodes if need be.
+    ///
+    /// # Errors
+    /// [`CoreError::OutOfBounds`] beyond the end.
+    pub async fn seek(&self, bytes: u64) -> Result<(u64, u64), CoreError> {
+        struct Want<'a>(&'a Shared, WantId);
+        impl Drop for Want<'_> {
+            fn drop(&mut self) {
+                lock(&self.0.wants).remove_seek(self.1);
+            }
+        }
+        let mut version = self.shared.version.subscribe();
+        let mut want = None;
+        loop {
+            version.borrow_and_update();
+            match self.seek_local(bytes)? {
+                SeekResult::Found { block, offset } => return Ok((block, offset)),
+                SeekResult::Beyond => {
+                    let length = self.length();
+                    return Err(CoreError::OutOfBounds {
+                        key: self.key(),
+                        index: length,
+                        length,
+                    });
+                }
+                SeekResult::Within { .. } => {}
+            }
+            if want.is_none() {
+                want = Some(Want(&self.shared, lock(&self.shared.wants).add_seek(bytes)));
+                self.shared.wake();
+            }
+            if version.changed().await.is_err() {
+                return Err(CoreError::NotAvailable {
+                    key: self.key(),
+                    index: 0,
+                });
+            }
+        }
+    }
+
+    /// As [`seek`](Self::seek), with the nodes at hand.
+    pub fn seek_local(&self, bytes: u64) -> Result<SeekResult, CoreError> {
+        let state = lock(&self.shared.state);
+        Ok(merkle::seek(
+            &Nodes {
+                shared: &self.shared,
+                state: &state,
+            },
+            &state.tree,
+            bytes,
+        )?)
+    }
+
+    /// How many tree levels above node `index` are not stored; goes into requests.
+    pub fn missing_nodes(&self, index: u64) -> Result<u64, CoreError> {
+        let state = lock(&self.shared.state);
+        let nodes = Nodes {
+            shared: &self.shared,
+            state: &state,
+        };
+        Ok(merkle::missing_nodes(&nodes, index, state.tree.length)?)
+    }
+
+    /// Waits until peers had a chance to tell of a longer core; true if it grew meanwhile. With `wait`, also waits while
+    /// peers are still being found ([`finding_peers`](Self::finding_peers)).
+    pub async fn update(&self, wait: bool) -> Result<bool, CoreError> {
+        self.refresh()?;
+        let before = (self.fork(), self.length());
+        let mut version = self.shared.version.subscribe();
+        self.shared.wake();
+        loop {
+            version.borrow_and_update();
+            let now = (self.fork(), self.length());
+            if now != before {
+                return Ok(true);
+            }
+            let settled = {
+                let peers = lock(&self.shared.peers);
+                let behind = peers.values().any(|peer| {
+                    !peer.synced || (peer.remote_fork, peer.remote_length) > (before.0, before.1)
+                });
+                !behind && !(wait && peers.is_empty() && self.shared.peers_being_found())
+            };
+            if settled {
+                return Ok(false);
+            }
+            if version.changed().await.is_err() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// While the guard lives, [`update`](Self::update)`(true)` waits for a first peer.
+    pub fn finding_peers(&self) -> FindingPeers {
+        self.shared.finding.fetch_add(1, Ordering::SeqCst);
+        FindingPeers {
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// Fetches a range of blocks and keeps them; the range is wanted until the [`Download`] is dropped.
+    pub fn download(&self, range: DownloadRange) -> Download {
+        let id = lock(&self.shared.wants).add_range(range.start, range.end);
+        self.shared.wake();
+        Download {
+            core: self.clone(),
+            range,
+            id,
+        }
+    }
+}
+
+/// See [`Core::finding_peers`].
+pub struct FindingPeers {
+    shared: Arc<Shared>,
+}
+
+impl Drop for FindingPeers {
+    fn drop(&mut self) {
+        self.shared.finding.fetch_sub(1, Ordering::SeqCst);
+        self.shared.bump();
+    }
+}
+
+/// A range of blocks being fetched. Dropping it stops the fetching.
+pub struct Download {
+    core: Core,
+    range: DownloadRange,
+    id: WantId,
+}
+
+impl Download {
+    /// Waits until the whole range is stored; for an open range, until everything up to the present length is.
+    pub async fn done(&self) -> Result<(), CoreError> {
+        let mut version = self.core.shared.version.subscribe();
+        loop {
+            version.borrow_and_update();
+            let end = self.range.end.unwrap_or_else(|| self.core.length());
+            if self.core.has_range(self.range.start, end) {
+                return Ok(());
+            }
+            if version.changed().await.is_err() {
+                return Err(CoreError::NotAvailable {
+                    key: self.core.key(),
+                    index: self.range.start,
+                });
+            }
+        }
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        lock(&self.core.shared.wants).remove_range(self.id);
+    }
+}

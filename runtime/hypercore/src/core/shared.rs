@@ -1,0 +1,383 @@
+//! The state that all handles of a core share, and how it reaches the disk.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Notify, broadcast, oneshot, watch};
+
+use super::{Block, CoreEvent, Peers};
+use crate::bitfield::Bitfield;
+use crate::manifest::Manifest;
+use crate::merkle::{Batch, Node, NodeSource, full_roots};
+use crate::storage::{self, CoreRow, lock};
+use crate::wants::Wants;
+use crate::{CoreError, DiscoveryKey, Key, KeyPair, Storage, StorageError};
+
+/// What peers sent but is not written yet is written once it is this large.
+const FLUSH_BYTES: usize = 4 * 1024 * 1024;
+const FLUSH_BLOCKS: usize = 1024;
+const FLUSH_AFTER: Duration = Duration::from_millis(20);
+
+pub(crate) struct Shared {
+    pub(crate) storage: Storage,
+    pub(crate) id: i64,
+    pub(crate) key: Key,
+    pub(crate) discovery_key: DiscoveryKey,
+    pub(crate) state: Mutex<State>,
+    pub(crate) wants: Mutex<Wants>,
+    /// Readers that wait for a block.
+    pub(crate) waiting: Mutex<HashMap<u64, Vec<oneshot::Sender<()>>>>,
+    pub(crate) peers: Mutex<Peers>,
+    pub(crate) drivers: Mutex<BTreeMap<u64, Arc<Notify>>>,
+    pub(crate) events: broadcast::Sender<CoreEvent>,
+    /// Counts changes, for those who wait for any.
+    pub(crate) version: watch::Sender<u64>,
+    pub(crate) finding: AtomicUsize,
+}
+
+pub(crate) struct State {
+    /// Fork, length and roots.
+    pub(crate) tree: Batch,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) manifest: Option<Manifest>,
+    pub(crate) key_pair: Option<KeyPair>,
+    pub(crate) bitfield: Bitfield,
+    /// Known lower bound of the contiguous length.
+    contiguous: u64,
+    pub(crate) pending: Pending,
+    pub(crate) revision: i64,
+}
+
+/// Verified but not written yet.
+#[derive(Default)]
+pub(crate) struct Pending {
+    pub(crate) nodes: HashMap<u64, Node>,
+    pub(crate) blocks: HashMap<u64, Block>,
+    pub(crate) bytes: usize,
+    pub(crate) head: bool,
+    /// A flush was scheduled.
+    pub(crate) scheduled: bool,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.nodes.is_empty() && self.blocks.is_empty() && !self.head
+    }
+}
+
+impl State {
+    pub(crate) fn contiguous(&mut self) -> u64 {
+        self.contiguous = self.bitfield.first_unset(self.contiguous);
+        self.contiguous
+    }
+
+    pub(crate) fn clear_bits(&mut self, start: u64, end: u64) {
+        self.bitfield.set_range(start, end, false);
+        self.contiguous = self.contiguous.min(start);
+    }
+}
+
+/// The stored nodes of a core, with those that are not written yet.
+pub(crate) struct Nodes<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) state: &'a State,
+}
+
+impl NodeSource for Nodes<'_> {
+    fn node(&self, index: u64) -> Result<Option<Node>, StorageError> {
+        if let Some(node) = self.state.pending.nodes.get(&index) {
+            return Ok(Some(*node));
+        }
+        if let Some(root) = self.state.tree.roots.iter().find(|root| root.index == index) {
+            return Ok(Some(*root));
+        }
+        self.shared
+            .storage
+            .read(|db| storage::node(db, self.shared.id, index))
+    }
+}
+
+impl Shared {
+    pub(crate) fn open(storage: &Storage, key: Key) -> Result<Self, CoreError> {
+        let discovery_key = key.discovery_key();
+        let found = storage.read(|db| storage::find_core(db, &discovery_key))?;
+        let row = match found {
+            Some(row) => row,
+            None => storage.write(|tx| tx.insert_core(&key).map_err(CoreError::from))?,
+        };
+        let state = load(storage, &row)?;
+        Ok(Self {
+            storage: storage.clone(),
+            id: row.id,
+            key,
+            discovery_key,
+            state: Mutex::new(state),
+            wants: Mutex::default(),
+            waiting: Mutex::default(),
+            peers: Mutex::default(),
+            drivers: Mutex::default(),
+            events: broadcast::Sender::new(4096),
+            version: watch::Sender::new(0),
+            finding: AtomicUsize::new(0),
+        })
+    }
+
+    /// Takes over a manifest and a key pair, after checking them, and stores them.
+    pub(crate) fn authorise(
+        &self,
+        manifest: Option<Manifest>,
+        key_pair: Option<KeyPair>,
+    ) -> Result<(), CoreError> {
+        let mut state = lock(&self.state);
+        let manifest = manifest.filter(|_| state.manifest.is_none());
+        let key_pair = key_pair.filter(|_| state.key_pair.is_none());
+        let invalid = |reason| {
+            Err(CoreError::InvalidManifest {
+                key: self.key,
+                reason,
+            })
+        };
+        if let Some(manifest) = &manifest
+            && !manifest.belongs_to(&self.key)
+        {
+            return invalid("the manifest does not belong to this key");
+        }
+        if let (Some(pair), Some(manifest)) = (&key_pair, manifest.as_ref().or(state.manifest.as_ref()))
+            && !manifest
+                .signers
+                .iter()
+                .any(|signer| signer.public_key == pair.public_key)
+        {
+            return invalid("the key pair is not one of the manifest's signers");
+        }
+        if manifest.is_none() && key_pair.is_none() {
+            return Ok(());
+        }
+        let encoded = manifest.as_ref().map(Manifest::encode);
+        let secret = key_pair.as_ref().map(KeyPair::secret_key);
+        self.storage.write(|tx| {
+            tx.set_auth(
+                self.id,
+                encoded.as_deref(),
+                secret.as_ref().map(|secret| &secret[..]),
+            )
+            .map_err(CoreError::from)
+        })?;
+        state.revision += 1;
+        state.manifest = manifest.or(state.manifest.take());
+        state.key_pair = key_pair.or(state.key_pair.take());
+        drop(state);
+        self.wake();
+        Ok(())
+    }
+
+    pub(crate) fn emit(&self, event: CoreEvent) {
+        // Nobody listening is fine.
+        let _ = self.events.send(event);
+    }
+
+    /// Wakes those who wait for any change.
+    pub(crate) fn bump(&self) {
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// Wakes the replication drivers and those who wait for any change.
+    pub(crate) fn wake(&self) {
+        for driver in lock(&self.drivers).values() {
+            driver.notify_one();
+        }
+        self.bump();
+    }
+
+    /// Wakes the readers of block `index`.
+    pub(crate) fn block_arrived(&self, index: u64) {
+        for waiter in lock(&self.waiting).remove(&index).into_iter().flatten() {
+            // A reader that gave up is fine.
+            let _ = waiter.send(());
+        }
+    }
+
+    /// Writes what is pending if there is enough of it, else makes sure that it is written soon.
+    pub(crate) fn flush_soon(self: &Arc<Self>, state: &mut State) -> Result<(), CoreError> {
+        let full = state.pending.bytes >= FLUSH_BYTES || state.pending.blocks.len() >= FLUSH_BLOCKS;
+        if full {
+            return self.flush_state(state);
+        }
+        if state.pending.scheduled {
+            return Ok(());
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return self.flush_state(state);
+        };
+        state.pending.scheduled = true;
+        let weak = Arc::downgrade(self);
+        runtime.spawn(async move {
+            tokio::time::sleep(FLUSH_AFTER).await;
+            let Some(shared) = weak.upgrade() else { return };
+            let done = tokio::task::spawn_blocking(move || shared.flush()).await;
+            if let Ok(Err(error)) = done {
+                tracing::error!(%error, "could not store blocks");
+            }
+        });
+        Ok(())
+    }
+
+    pub(crate) fn flush(&self) -> Result<(), CoreError> {
+        self.flush_state(&mut lock(&self.state))
+    }
+
+    /// Writes what is pending, in one transaction. If another process moved the core meanwhile, what still fits is kept.
+    pub(crate) fn flush_state(&self, state: &mut State) -> Result<(), CoreError> {
+        state.pending.scheduled = false;
+        if state.pending.is_empty() {
+            return Ok(());
+        }
+        let pages = state.bitfield.take_dirty();
+        let written = self.storage.write(|tx| {
+            let row = tx.run(|db| storage::core_by_id(db, self.id))?;
+            if row.fork != state.tree.fork && !state.pending.head || row.fork > state.tree.fork {
+                return Ok(None); // Truncated elsewhere: the blocks are of a tree that is gone.
+            }
+            for (index, value) in &state.pending.blocks {
+                tx.put_block(self.id, *index, value)?;
+            }
+            for node in state.pending.nodes.values() {
+                tx.put_node(self.id, node)?;
+            }
+            let moved = row.revision != state.revision;
+            let mut stored = Bitfield::default();
+            if moved {
+                for (number, bits) in tx.run(|db| storage::bitfield(db, self.id))? {
+                    stored.merge_page(number, &bits);
+                }
+            }
+            for (number, mut bits) in pages {
+                if moved {
+                    stored.merge_page(number, &bits);
+                    bits = stored.page(number);
+                }
+                tx.put_page(self.id, number, &bits)?;
+            }
+            let ours_is_longer = (state.tree.fork, state.tree.length) >= (row.fork, row.length);
+            let (fork, length, signature) = if ours_is_longer {
+                (state.tree.fork, state.tree.length, &state.signature)
+            } else {
+                (row.fork, row.length, &row.signature)
+            };
+            tx.set_head(self.id, fork, length, signature)
+                .map(|revision| Some((revision, moved)))
+        });
+        match written {
+            Ok(Some((revision, moved))) => {
+                state.pending = Pending::default();
+                state.revision = revision;
+                if moved {
+                    self.reload(state)?;
+                }
+                Ok(())
+            }
+            Ok(None) => {
+                state.pending = Pending::default();
+                Ok(self.reload(state)?)
+            }
+            Err(error) => {
+                // Keep everything for the next attempt, the bits included.
+                let indices: Vec<u64> = state.pending.blocks.keys().copied().collect();
+                for index in indices {
+                    state.bitfield.touch(index);
+                }
+                Err(CoreError::Storage(error))
+            }
+        }
+    }
+
+    /// Takes over what other processes wrote.
+    pub(crate) fn refresh(&self) -> Result<(), StorageError> {
+        let mut state = lock(&self.state);
+        let row = self.storage.read(|db| storage::core_by_id(db, self.id))?;
+        if row.revision == state.revision {
+            return Ok(());
+        }
+        if !state.pending.is_empty() {
+            return Ok(()); // The next flush merges.
+        }
+        self.reload(&mut state)
+    }
+
+    /// Loads the state from disk and tells of what changed.
+    pub(crate) fn reload(&self, state: &mut State) -> Result<(), StorageError> {
+        let row = self.storage.read(|db| storage::core_by_id(db, self.id))?;
+        let fresh = load(&self.storage, &row)?;
+        let before = std::mem::replace(state, fresh);
+        let waited: Vec<u64> = lock(&self.waiting)
+            .keys()
+            .copied()
+            .filter(|index| state.bitfield.get(*index))
+            .collect();
+        if state.tree.fork != before.tree.fork {
+            let length = state.tree.length.min(before.tree.length);
+            lock(&self.wants).rewind(0);
+            self.emit(CoreEvent::Truncate {
+                length,
+                fork: state.tree.fork,
+            });
+        }
+        if state.tree.length > before.tree.length || state.tree.fork != before.tree.fork {
+            self.emit(CoreEvent::Append {
+                length: state.tree.length,
+            });
+        }
+        for index in waited {
+            self.block_arrived(index);
+        }
+        self.wake();
+        Ok(())
+    }
+
+    pub(crate) fn peers_being_found(&self) -> bool {
+        self.finding.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Err(error) = self.flush() {
+            tracing::error!(%error, "could not store the last blocks");
+        }
+    }
+}
+
+fn load(storage: &Storage, row: &CoreRow) -> Result<State, StorageError> {
+    let damaged = |what| StorageError::Damaged {
+        path: storage.path().to_owned(),
+        what,
+    };
+    let mut roots = Vec::new();
+    for index in full_roots(row.length) {
+        let node = storage.read(|db| storage::node(db, row.id, index))?;
+        roots.push(node.ok_or_else(|| damaged("a root of a core's tree is missing"))?);
+    }
+    let mut bitfield = Bitfield::default();
+    for (number, bits) in storage.read(|db| storage::bitfield(db, row.id))? {
+        bitfield.merge_page(number, &bits);
+    }
+    let manifest = row.manifest.as_deref().map(Manifest::decode).transpose();
+    let secret = row.secret_key.as_deref().map(|secret| {
+        <&[u8; 64]>::try_from(secret)
+            .ok()
+            .and_then(KeyPair::from_secret_key)
+            .ok_or_else(|| damaged("a secret key"))
+    });
+    Ok(State {
+        tree: Batch::from_roots(row.fork, row.length, roots),
+        signature: row.signature.clone(),
+        manifest: manifest.map_err(|_| damaged("a manifest does not decode"))?,
+        key_pair: secret.transpose()?,
+        bitfield,
+        contiguous: 0,
+        pending: Pending::default(),
+        revision: row.revision,
+    })
+}

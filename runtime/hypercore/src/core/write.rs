@@ -1,0 +1,234 @@
+//! Changing a core locally: append, signed append, truncate, clear.
+
+use bytes::Bytes;
+
+use super::shared::Nodes;
+use super::{Core, CoreEvent, MAX_BLOCK};
+use crate::merkle::{Batch, Cursor, Node, NodeSource, full_roots};
+use crate::storage::{self, Transaction, lock};
+use crate::{CoreError, signature};
+
+impl Core {
+    /// Appends blocks, in one transaction and under one signature; returns the new length.
+    ///
+    /// # Errors
+    /// [`CoreError::NotWritable`] without the secret key, [`CoreError::Moved`] if another process appended meanwhile (nothing
+    /// is written then), [`CoreError::BlockTooLarge`].
+    pub fn append(&self, blocks: &[Bytes]) -> Result<u64, CoreError> {
+        self.append_inner(blocks, None)
+    }
+
+    /// Appends blocks under a signature made elsewhere (multisig); it must verify against the manifest.
+    pub fn append_signed(&self, blocks: &[Bytes], signature: &[u8]) -> Result<u64, CoreError> {
+        self.append_inner(blocks, Some(signature))
+    }
+
+    fn append_inner(&self, blocks: &[Bytes], signature: Option<&[u8]>) -> Result<u64, CoreError> {
+        if let Some(block) = blocks.iter().find(|block| block.len() > MAX_BLOCK) {
+            return Err(CoreError::BlockTooLarge(block.len()));
+        }
+        let shared = &self.shared;
+        let mut state = lock(&shared.state);
+        shared.flush_state(&mut state)?;
+        let start = state.tree.length;
+        if blocks.is_empty() {
+            return Ok(start);
+        }
+        let mut tree = Batch {
+            nodes: Vec::new(),
+            ..state.tree.clone()
+        };
+        for (index, block) in (start..).zip(blocks) {
+            tree.append(&Node::leaf(index, block));
+        }
+        let signature = match signature {
+            Some(signature) => {
+                let manifest = state
+                    .manifest
+                    .as_ref()
+                    .ok_or(CoreError::InvalidSignature(self.key()))?;
+                if !signature::verify(manifest, &self.key(), &tree, signature) {
+                    return Err(CoreError::InvalidSignature(self.key()));
+                }
+                signature.to_vec()
+            }
+            None => self.sign(state.manifest.as_ref(), state.key_pair.as_ref(), &tree)?,
+        };
+        let length = tree.length;
+        state.bitfield.set_range(start, length, true);
+        let pages = state.bitfield.take_dirty();
+        let written = shared.storage.write(|tx| {
+            self.check_unmoved(tx, state.revision)?;
+            for (index, block) in (start..).zip(blocks) {
+                tx.put_block(shared.id, index, block)?;
+            }
+            for node in &tree.nodes {
+                tx.put_node(shared.id, node)?;
+            }
+            for (number, bits) in &pages {
+                tx.put_page(shared.id, *number, bits)?;
+            }
+            Ok(tx.set_head(shared.id, tree.fork, length, &signature)?)
+        });
+        match written {
+            Ok(revision) => state.revision = revision,
+            Err(error) => {
+                state.clear_bits(start, length);
+                if matches!(error, CoreError::Moved(_)) {
+                    shared.reload(&mut state)?;
+                }
+                return Err(error);
+            }
+        }
+        tree.nodes.clear();
+        tree.upgraded = false;
+        state.tree = tree;
+        state.signature = signature;
+        drop(state);
+        for index in start..length {
+            shared.block_arrived(index);
+        }
+        shared.emit(CoreEvent::Append { length });
+        shared.wake();
+        Ok(length)
+    }
+
+    fn sign(
+        &self,
+        manifest: Option<&crate::manifest::Manifest>,
+        key_pair: Option<&crate::KeyPair>,
+        tree: &Batch,
+    ) -> Result<Vec<u8>, CoreError> {
+        let not_writable = || CoreError::NotWritable(self.key());
+        let (manifest, key_pair) = (
+            manifest.ok_or_else(not_writable)?,
+            key_pair.ok_or_else(not_writable)?,
+        );
+        if manifest.quorum != 1 {
+            return Err(not_writable());
+        }
+        signature::sign(manifest, &self.key(), tree, key_pair).ok_or_else(not_writable)
+    }
+
+    fn check_unmoved(&self, tx: &Transaction<'_>, revision: i64) -> Result<(), CoreError> {
+        let row = tx.run(|db| storage::core_by_id(db, self.shared.id))?;
+        if row.revision == revision {
+            Ok(())
+        } else {
+            Err(CoreError::Moved(self.key()))
+        }
+    }
+
+    /// Cuts the core to `length` blocks and moves it to a new fork: `fork`, or one more than the present.
+    /// Peers that follow will drop the blocks beyond.
+    pub fn truncate(&self, length: u64, fork: Option<u64>) -> Result<(), CoreError> {
+        let shared = &self.shared;
+        let mut state = lock(&shared.state);
+        shared.flush_state(&mut state)?;
+        let before = state.tree.length;
+        if length > before {
+            return Err(CoreError::OutOfBounds {
+                key: self.key(),
+                index: length,
+                length: before,
+            });
+        }
+        let fork = fork.unwrap_or(state.tree.fork + 1);
+        let mut roots = Vec::new();
+        {
+            let nodes = Nodes {
+                shared,
+                state: &state,
+            };
+            for index in full_roots(length) {
+                roots.push(nodes.node(index)?.ok_or(CoreError::MissingNode {
+                    key: self.key(),
+                    index,
+                })?);
+            }
+        }
+        let tree = Batch::from_roots(fork, length, roots);
+        let signature = self.sign(state.manifest.as_ref(), state.key_pair.as_ref(), &tree)?;
+        state.clear_bits(length, before);
+        let pages = state.bitfield.take_dirty();
+        let written = shared.storage.write(|tx| {
+            self.check_unmoved(tx, state.revision)?;
+            delete_from(tx, shared.id, length, before)?;
+            for (number, bits) in &pages {
+                tx.put_page(shared.id, *number, bits)?;
+            }
+            Ok(tx.set_head(shared.id, fork, length, &signature)?)
+        });
+        match written {
+            Ok(revision) => state.revision = revision,
+            Err(error) => {
+                shared.reload(&mut state)?;
+                return Err(error);
+            }
+        }
+        state.tree = tree;
+        state.signature = signature;
+        drop(state);
+        lock(&shared.wants).rewind(length);
+        shared.emit(CoreEvent::Truncate { length, fork });
+        shared.wake();
+        Ok(())
+    }
+
+    /// Deletes the stored blocks `start..end` to free space; the tree stays, so they can be fetched again.
+    pub fn clear(&self, start: u64, end: u64) -> Result<(), CoreError> {
+        let shared = &self.shared;
+        let mut state = lock(&shared.state);
+        shared.flush_state(&mut state)?;
+        let end = end.min(state.tree.length);
+        if start >= end {
+            return Ok(());
+        }
+        state.clear_bits(start, end);
+        let pages = state.bitfield.take_dirty();
+        let written = shared.storage.write(|tx| {
+            self.check_unmoved(tx, state.revision)?;
+            tx.delete_blocks(shared.id, start, end)?;
+            for (number, bits) in &pages {
+                tx.put_page(shared.id, *number, bits)?;
+            }
+            Ok(tx.set_head(shared.id, state.tree.fork, state.tree.length, &state.signature)?)
+        });
+        match written {
+            Ok(revision) => state.revision = revision,
+            Err(error) => {
+                shared.reload(&mut state)?;
+                return Err(error);
+            }
+        }
+        drop(state);
+        lock(&shared.wants).rewind(start);
+        shared.wake();
+        Ok(())
+    }
+}
+
+/// Deletes the blocks from `length` on and every node that covers any of them.
+pub(super) fn delete_from(
+    tx: &Transaction<'_>,
+    core: i64,
+    length: u64,
+    before: u64,
+) -> Result<(), CoreError> {
+    tx.delete_blocks(core, length, before)?;
+    tx.delete_nodes_from(core, 2 * length)?;
+    if length > 0 {
+        // Parents to the left of the cut that reach over it.
+        let head = 2 * length;
+        let mut cursor = Cursor::new(head - 2);
+        while cursor.parent().is_ok() && cursor.left_span() < head {
+            if cursor.index() < head && cursor.right_span() >= head {
+                tx.delete_node(core, cursor.index())?;
+            }
+            if cursor.left_span() == 0 && cursor.index() > 2 * before {
+                break;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,366 @@
+//! Manifests: who may sign a core. A core's key is the hash of its manifest.
+//!
+//! Format: npm `hypercore` lib/messages.js (`manifest`, versions 0 to 3) and lib/verifier.js (`manifestHash`).
+
+use crate::Key;
+use crate::codec::{DecodeError, Reader, put_buffer, put_uint};
+use crate::crypto;
+
+/// One of the keys that may sign. Ed25519 is the only signature scheme there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signer {
+    /// Domain of the signature; only version 0 manifests sign over it.
+    pub namespace: [u8; 32],
+    /// Ed25519 public key.
+    pub public_key: [u8; 32],
+}
+
+/// A prefix of the core that is fixed by its tree hash instead of a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prologue {
+    /// Tree hash at `length`.
+    pub hash: [u8; 32],
+    /// Length in blocks.
+    pub length: u64,
+}
+
+/// Who may sign a core, and how many of them must.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Format version, 0 to 3.
+    pub version: u8,
+    /// Whether a signer may have signed a shorter tree, with a patch up to the full one.
+    pub allow_patch: bool,
+    /// How many signatures are needed.
+    pub quorum: u64,
+    /// The signers, in the order that the key depends on.
+    pub signers: Vec<Signer>,
+    /// Fixed prefix, if any.
+    pub prologue: Option<Prologue>,
+    /// Keys of linked cores (version 2 and up).
+    pub linked: Option<Vec<[u8; 32]>>,
+    /// Free bytes (version 2 and up).
+    pub user_data: Option<Vec<u8>>,
+}
+
+const PATCH: u64 = 1;
+const PROLOGUE: u64 = 2;
+const LINKED: u64 = 4;
+const USER_DATA: u64 = 8;
+/// Encoded size of one signer: scheme, namespace, public key.
+const SIGNER_SIZE: usize = 65;
+
+impl Manifest {
+    /// The manifest of a core with one signer and the default namespace, as `touch` makes it.
+    pub fn single(public_key: [u8; 32]) -> Self {
+        Self::multi(
+            1,
+            vec![Signer {
+                namespace: *crypto::DEFAULT_NAMESPACE,
+                public_key,
+            }],
+        )
+    }
+
+    /// A version 1 manifest of `quorum` out of `signers`.
+    pub fn multi(quorum: u64, signers: Vec<Signer>) -> Self {
+        Self {
+            version: 1,
+            allow_patch: false,
+            quorum,
+            signers,
+            prologue: None,
+            linked: None,
+            user_data: None,
+        }
+    }
+
+    /// The core's key.
+    pub fn key(&self) -> Key {
+        Key(crypto::blake2b(&[&*crypto::MANIFEST, &self.encode()]))
+    }
+
+    /// Whether this manifest belongs to `key`: by hash, or, for old compat cores, because the key is the signer's.
+    pub fn belongs_to(&self, key: &Key) -> bool {
+        self.key() == *key || self.is_compat(key)
+    }
+
+    /// Whether `key` is the single signer's public key itself (cores older than manifests).
+    pub fn is_compat(&self, key: &Key) -> bool {
+        matches!(self.signers.as_slice(), [signer] if signer.public_key == key.0)
+    }
+
+    /// The encoded manifest.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(8 + SIGNER_SIZE * self.signers.len());
+        put_uint(&mut out, u64::from(self.version));
+        if self.version == 0 {
+            self.encode_v0(&mut out);
+            return out;
+        }
+        let mut flags = 0;
+        flags |= if self.allow_patch { PATCH } else { 0 };
+        flags |= if self.prologue.is_some() { PROLOGUE } else { 0 };
+        flags |= if self.linked.is_some() { LINKED } else { 0 };
+        flags |= if self.user_data.is_some() { USER_DATA } else { 0 };
+        put_uint(&mut out, flags);
+        put_uint(&mut out, 0); // hash: blake2b
+        put_uint(&mut out, self.quorum);
+        put_signers(&mut out, &self.signers);
+        if let Some(prologue) = &self.prologue {
+            out.extend_from_slice(&prologue.hash);
+            put_uint(&mut out, prologue.length);
+        }
+        if let Some(linked) = &self.linked {
+            put_uint(&mut out, linked.len() as u64);
+            linked.iter().for_each(|key| out.extend_from_slice(key));
+        }
+        if let Some(user_data) = &self.user_data {
+            put_buffer(&mut out, user_data);
+        }
+        out
+    }
+
+    fn encode_v0(&self, out: &mut Vec<u8>) {
+        put_uint(out, 0); // hash: blake2b
+        match (&self.prologue, self.signers.as_slice()) {
+            (Some(prologue), []) => {
+                put_uint(out, 0);
+                out.extend_from_slice(&prologue.hash);
+            }
+            (_, [signer]) if self.quorum == 1 && !self.allow_patch => {
+                put_uint(out, 1);
+                put_signer(out, signer);
+            }
+            (_, signers) => {
+                put_uint(out, 2);
+                put_uint(out, u64::from(self.allow_patch));
+                put_uint(out, self.quorum);
+                put_signers(out, signers);
+            }
+        }
+    }
+
+    /// Reads a manifest that must fill `bytes`.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let manifest = Self::read(&mut reader)?;
+        if reader.is_empty() {
+            Ok(manifest)
+        } else {
+            Err(DecodeError)
+        }
+    }
+
+    /// Reads a manifest from the middle of a message.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let version = reader.uint()?;
+        let manifest = match version {
+            0 => Self::read_v0(reader)?,
+            1..=3 => {
+                let flags = reader.uint()?;
+                read_zero(reader)?;
+                let quorum = reader.uint()?;
+                let signers = read_signers(reader)?;
+                let prologue = if flags & PROLOGUE != 0 {
+                    Some(Prologue {
+                        hash: reader.fixed()?,
+                        length: reader.uint()?,
+                    })
+                } else {
+                    None
+                };
+                let linked = if flags & LINKED != 0 {
+                    let count = reader.count(32)?;
+                    Some((0..count).map(|_| reader.fixed()).collect::<Result<_, _>>()?)
+                } else {
+                    None
+                };
+                let user_data = if flags & USER_DATA != 0 {
+                    Some(reader.buffer()?.to_vec())
+                } else {
+                    None
+                };
+                let version = version as u8; // 1 to 3, matched above
+                Self {
+                    version,
+                    allow_patch: flags & PATCH != 0,
+                    quorum,
+                    signers,
+                    prologue,
+                    linked,
+                    user_data,
+                }
+            }
+            _ => return Err(DecodeError),
+        };
+        if manifest.quorum > manifest.signers.len() as u64 {
+            Err(DecodeError)
+        } else {
+            Ok(manifest)
+        }
+    }
+
+    fn read_v0(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        read_zero(reader)?;
+        let mut manifest = Self {
+            version: 0,
+            ..Self::multi(0, Vec::new())
+        };
+        match reader.uint()? {
+            0 => {
+                manifest.prologue = Some(Prologue {
+                    hash: reader.fixed()?,
+                    length: 0,
+                })
+            }
+            1 => {
+                manifest.quorum = 1;
+                manifest.signers = vec![read_signer(reader)?];
+            }
+            2 => {
+                manifest.allow_patch = reader.uint()? & 1 != 0;
+                manifest.quorum = reader.uint()?;
+                manifest.signers = read_signers(reader)?;
+            }
+            _ => return Err(DecodeError),
+        }
+        Ok(manifest)
+    }
+}
+
+fn put_signer(out: &mut Vec<u8>, signer: &Signer) {
+    put_uint(out, 0); // scheme: ed25519
+    out.extend_from_slice(&signer.namespace);
+    out.extend_from_slice(&signer.public_key);
+}
+
+fn put_signers(out: &mut Vec<u8>, signers: &[Signer]) {
+    put_uint(out, signers.len() as u64);
+    signers.iter().for_each(|signer| put_signer(out, signer));
+}
+
+fn read_zero(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    if reader.uint()? == 0 {
+        Ok(())
+    } else {
+        Err(DecodeError)
+    }
+}
+
+fn read_signer(reader: &mut Reader<'_>) -> Result<Signer, DecodeError> {
+    read_zero(reader)?;
+    Ok(Signer {
+        namespace: reader.fixed()?,
+        public_key: reader.fixed()?,
+    })
+}
+
+fn read_signers(reader: &mut Reader<'_>) -> Result<Vec<Signer>, DecodeError> {
+    let count = reader.count(SIGNER_SIZE)?;
+    (0..count).map(|_| read_signer(reader)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::KeyPair;
+    use proptest::prelude::*;
+
+    fn team(order: [u8; 3]) -> Manifest {
+        let namespace = crypto::blake2b(&[b"my-org/my-app"]);
+        let signer = |seed| Signer {
+            namespace,
+            public_key: KeyPair::from_seed([seed; 32]).public_key,
+        };
+        Manifest::multi(2, order.map(signer).to_vec())
+    }
+
+    #[test]
+    fn multisig_links_are_upstreams() {
+        let manifest = team([1, 2, 3]);
+        assert_eq!(
+            hex::encode(manifest.signers[0].namespace),
+            "7d4baa0027cd9ab542659ab85977ccf77df01fbc4b8e6528b724aa2bbf2fccb0"
+        );
+        assert_eq!(manifest.encode().len(), 200);
+        assert_eq!(
+            manifest.key().to_string(),
+            "ipn81s3nung689qb91wyy74y8pz1iecakz5uzp3td1x7cqjz9ogy"
+        );
+        assert_eq!(
+            team([2, 1, 3]).key().to_string(),
+            "h6w4sf5m5z3ne18h3ftqhm737ouis7xozzcagm8g54dbiejqshey"
+        );
+    }
+
+    #[test]
+    fn a_touched_link_is_upstreams() {
+        let manifest = Manifest::single(KeyPair::from_seed([1; 32]).public_key);
+        assert_eq!(
+            manifest.key().to_string(),
+            "5db4ysm3yq3e47ehpafznb5zmahe7tpd37ujzze6x5nbznhxp33y"
+        );
+    }
+
+    #[test]
+    fn a_quorum_above_the_signers_is_refused() {
+        let mut manifest = team([1, 2, 3]);
+        manifest.quorum = 4;
+        assert!(Manifest::decode(&manifest.encode()).is_err());
+    }
+
+    fn any_manifest() -> impl Strategy<Value = Manifest> {
+        let signer = any::<([u8; 32], [u8; 32])>().prop_map(|(namespace, public_key)| Signer {
+            namespace,
+            public_key,
+        });
+        let extras = (
+            proptest::option::of((any::<[u8; 32]>(), 0u64..1 << 40)),
+            proptest::option::of(proptest::collection::vec(any::<[u8; 32]>(), 0..3)),
+            proptest::option::of(any::<Vec<u8>>()),
+        );
+        (
+            1u8..=3,
+            any::<bool>(),
+            proptest::collection::vec(signer, 0..5),
+            extras,
+        )
+            .prop_map(
+                |(version, allow_patch, signers, (prologue, linked, user_data))| Manifest {
+                    version,
+                    allow_patch,
+                    quorum: signers.len() as u64,
+                    signers,
+                    prologue: prologue.map(|(hash, length)| Prologue { hash, length }),
+                    linked,
+                    user_data,
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn round_trips(manifest in any_manifest()) {
+            prop_assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes: Vec<u8>) {
+            if let Ok(manifest) = Manifest::decode(&bytes) {
+                let _ = manifest.key();
+            }
+        }
+    }
+
+    #[test]
+    fn version_zero_round_trips() {
+        for quorum in [1, 2] {
+            let mut manifest = team([1, 2, 3]);
+            manifest.version = 0;
+            manifest.quorum = quorum;
+            manifest.signers.truncate(quorum as usize);
+            assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Where cores live: one SQLite file (WAL) for all cores of a corestore.
+//!
+//! Blocks and tree nodes are rows keyed by `core << 41 | index`, so that a core's rows stand together in one B-tree and need
+//! no second index. Several processes may open one file: each change of a core bumps its `revision`, and
+//! [`Storage::changed_elsewhere`] tells cheaply whether another process wrote anything.
+
+mod rows;
+mod schema;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use crate::DiscoveryKey;
+use crate::core::Shared;
+
+pub use rows::{CoreRow, Transaction};
+pub(crate) use rows::{bitfield, block, core_by_id, find_core, node, user_data};
+
+/// The store could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The folder or file cannot be used.
+    #[error("cannot open the store {path}: {source}; check that the folder exists and is yours to write")]
+    Open {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A newer Bosc made it.
+    #[error("the store {path} has format {found}, this version reads {expected}: install a newer version")]
+    Format {
+        /// The database file.
+        path: PathBuf,
+        /// Its format number.
+        found: i64,
+        /// Ours.
+        expected: i64,
+    },
+    /// The disk is full.
+    #[error("the disk that holds the store {0} is full: free some space and run again")]
+    DiskFull(PathBuf),
+    /// Another process holds the store for too long.
+    #[error("the store {0} is in use by another writer: wait for it to end, then run again")]
+    Busy(PathBuf),
+    /// Anything else that SQLite reports.
+    #[error("the store {path} failed: {source}")]
+    Sqlite {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A stored value is not what we write.
+    #[error("the store {path} is damaged: {what}")]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What does not fit.
+        what: &'static str,
+    },
+}
+
+/// A handle to one store; clones share it.
+#[derive(Clone)]
+pub struct Storage {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    /// A second connection, so that reads go on while a transaction is written. `None` in memory.
+    reader: Option<Mutex<Connection>>,
+    data_version: Mutex<i64>,
+    /// The open cores, so that each has one state however often it is opened.
+    cores: Mutex<HashMap<DiscoveryKey, Weak<Shared>>>,
+    watching: Mutex<bool>,
+}
+
+/// Locks even if a thread panicked while holding the lock: the data behind each of our locks is valid between statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Storage {
+    /// Opens or creates the store in the file at `path`. Its folder must exist.
+    pub fn open(path: &Path) -> Result<Self, StorageError> {
+        let fail = |source| StorageError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let writer = Connection::open(path).map_err(fail)?;
+        schema::prepare(&writer, path)?;
+        let reader = Connection::open(path).map_err(fail)?;
+        schema::configure(&reader).map_err(fail)?;
+        Ok(Self::new(path.to_owned(), writer, Some(reader)))
+    }
+
+    /// A store that lives in memory and ends with its last handle.
+    pub fn in_memory() -> Result<Self, StorageError> {
+        let path = PathBuf::from(":memory:");
+        let writer = Connection::open_in_memory().map_err(|source| StorageError::Open {
+            path: path.clone(),
+            source,
+        })?;
+        schema::prepare(&writer, &path)?;
+        Ok(Self::new(path, writer, None))
+    }
+
+    fn new(path: PathBuf, writer: Connection, reader: Option<Connection>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                path,
+                writer: Mutex::new(writer),
+                reader: reader.map(Mutex::new),
+                data_version: Mutex::new(0),
+                cores: Mutex::default(),
+                watching: Mutex::new(false),
+            }),
+        }
+    }
+
+    /// The database file, `:memory:` for one in memory.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    pub(crate) fn error(&self, source: rusqlite::Error) -> StorageError {
+        let path = self.inner.path.clone();
+        match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => StorageError::DiskFull(path),
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                StorageError::Busy(path)
+            }
+            _ => StorageError::Sqlite { path, source },
+        }
+    }
+
+    /// Runs `read` on the reading connection.
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StorageError> {
+        let connection = self.inner.reader.as_ref().unwrap_or(&self.inner.writer);
+        read(&lock(connection)).map_err(|source| self.error(source))
+    }
+
+    /// Runs `write` in one transaction; nothing is written if it fails.
+    pub(crate) fn write<T, E: From<StorageError>>(
+        &self,
+        write: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = lock(&self.inner.writer);
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|source| self.error(source))?;
+        let transaction = Transaction::new(self, transaction);
+        let out = write(&transaction)?;
+        transaction.commit()?;
+        Ok(out)
+    }
+
+    /// Whether another connection (of this or another process) changed the file since this was last asked.
+    pub fn changed_elsewhere(&self) -> Result<bool, StorageError> {
+        let Some(reader) = &self.inner.reader else {
+            return Ok(false);
+        };
+        let version = lock(reader)
+            .query_row("PRAGMA data_version", [], |row| row.get(0))
+            .map_err(|source| self.error(source))?;
+        let before = std::mem::replace(&mut *lock(&self.inner.data_version), version);
+        Ok(before != version)
+    }
+
+    /// A value of the store itself (primary key, settings).
+    pub fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT value FROM settings WHERE name = ?1")?
+                .query_row([name], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    /// Sets a value of the store itself.
+    pub fn set(&self, name: &str, value: &[u8]) -> Result<(), StorageError> {
+        self.write(|tx| tx.set(name, value))
+    }
+
+    /// Sets a value unless it exists, in one step; returns what it is afterwards.
+    pub fn get_or_set(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StorageError> {
+        self.write(|tx| tx.get_or_set(name, value))
+    }
+
+    /// The discovery keys of all cores in this store.
+    pub fn discovery_keys(&self) -> Result<Vec<DiscoveryKey>, StorageError> {
+        let keys: Vec<Vec<u8>> = self.read(|db| {
+            db.prepare_cached("SELECT discovery_key FROM cores ORDER BY id")?
+                .query_map([], |row| row.get(0))?
+                .collect()
+        })?;
+        Ok(keys
+            .into_iter()
+            .filter_map(|key| key.try_into().ok().map(DiscoveryKey))
+            .collect())
+    }
+
+    /// The shared state of a core: the one that is open, or a new one that `open` makes.
+    pub(crate) fn shared<E: From<StorageError>>(
+        &self,
+        discovery_key: DiscoveryKey,
+        open: impl FnOnce() -> Result<Arc<Shared>, E>,
+    ) -> Result<Arc<Shared>, E> {
+        let mut cores = lock(&self.inner.cores);
+        if let Some(shared) = cores.get(&discovery_key).and_then(Weak::upgrade) {
+            return Ok(shared);
+        }
+        let shared = open()?;
+        cores.retain(|_, core| core.strong_count() > 0);
+        cores.insert(discovery_key, Arc::downgrade(&shared));
+        drop(cores);
+        self.watch();
+        Ok(shared)
+    }
+
+    /// The cores that are open now.
+    pub(crate) fn open_cores(&self) -> Vec<Arc<Shared>> {
+        lock(&self.inner.cores)
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect()
+    }
+
+    /// Starts, once and only inside a tokio runtime, the task that notices what other processes write.
+    fn watch(&self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        if self.inner.reader.is_none() || std::mem::replace(&mut *lock(&self.inner.watching), true) {
+            return;
+        }
+        let weak = Arc::downgrade(&self.inner);
+        runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                let Some(inner) = weak.upgrade() else { return };
+                let storage = Self { inner };
+                if let Err(error) = storage.refresh() {
+                    tracing::debug!(%error, "could not look for changes of other processes");
+                }
+            }
+        });
+    }
+
+    /// Takes over what other processes wrote since the last look. Runs by itself every 100 ms inside a tokio runtime.
+    pub fn refresh(&self) -> Result<(), StorageError> {
+        if self.changed_elsewhere()? {
+            for core in self.open_cores() {
+                core.refresh()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage")
+            .field("path", &self.inner.path)
+            .finish_non_exhaustive()
+    }
+}

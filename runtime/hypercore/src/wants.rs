@@ -1,0 +1,201 @@
+//! What local readers wait for: blocks, ranges, byte offsets and upgrades. Replication reads this to decide what to ask of
+//! peers. Pure bookkeeping: no IO, no clock.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::bitfield::Bitfield;
+
+/// Identifies a registered want, so that it can be withdrawn.
+pub type WantId = u64;
+
+/// A range of blocks that someone wants stored.
+#[derive(Debug, Clone)]
+pub struct RangeWant {
+    /// First block.
+    pub start: u64,
+    /// After the last block; `None`: up to the core's end, wherever it moves.
+    pub end: Option<u64>,
+    /// First block that may still be missing; everything before it in the range is stored.
+    cursor: u64,
+}
+
+/// All wants of one core, and which blocks were asked of a peer already.
+#[derive(Debug, Default)]
+pub struct Wants {
+    next_id: WantId,
+    /// Wanted blocks, with the number of readers that wait for each.
+    blocks: BTreeMap<u64, u32>,
+    ranges: BTreeMap<WantId, RangeWant>,
+    seeks: BTreeMap<WantId, u64>,
+    inflight: HashMap<u64, u32>,
+}
+
+impl Wants {
+    /// Someone waits for block `index`.
+    pub fn add_block(&mut self, index: u64) {
+        *self.blocks.entry(index).or_default() += 1;
+    }
+
+    /// One reader of block `index` waits no more.
+    pub fn remove_block(&mut self, index: u64) {
+        if let Some(count) = self.blocks.get_mut(&index) {
+            *count -= 1;
+            if *count == 0 {
+                self.blocks.remove(&index);
+            }
+        }
+    }
+
+    /// Someone wants `start..end` stored (`None`: to the end, live).
+    pub fn add_range(&mut self, start: u64, end: Option<u64>) -> WantId {
+        self.next_id += 1;
+        self.ranges.insert(
+            self.next_id,
+            RangeWant {
+                start,
+                end,
+                cursor: start,
+            },
+        );
+        self.next_id
+    }
+
+    /// The range is wanted no more.
+    pub fn remove_range(&mut self, id: WantId) {
+        self.ranges.remove(&id);
+    }
+
+    /// Someone looks for the block at a byte offset.
+    pub fn add_seek(&mut self, bytes: u64) -> WantId {
+        self.next_id += 1;
+        self.seeks.insert(self.next_id, bytes);
+        self.next_id
+    }
+
+    /// The seek ended.
+    pub fn remove_seek(&mut self, id: WantId) {
+        self.seeks.remove(&id);
+    }
+
+    /// The byte offsets looked for.
+    pub fn seeks(&self) -> impl Iterator<Item = (WantId, u64)> + '_ {
+        self.seeks.iter().map(|(id, bytes)| (*id, *bytes))
+    }
+
+    /// Whether nobody wants any block, range or seek.
+    pub fn is_idle(&self) -> bool {
+        self.blocks.is_empty() && self.ranges.is_empty() && self.seeks.is_empty()
+    }
+
+    /// Blocks may be missing again from `start` on (truncation, clear).
+    pub fn rewind(&mut self, start: u64) {
+        for range in self.ranges.values_mut() {
+            range.cursor = range.cursor.min(start).max(range.start);
+        }
+    }
+
+    /// Picks up to `max` wanted blocks that are not stored (`have`) nor asked for, that the peer holds (`peer_has`), and that lie
+    /// within `length`; marks them as asked. Waited-for blocks go first, then ranges in order. `skip` are blocks this
+    /// peer must not be asked for again.
+    pub fn pick(
+        &mut self,
+        have: &Bitfield,
+        peer_has: &Bitfield,
+        length: u64,
+        skip: &HashSet<u64>,
+        max: usize,
+    ) -> Vec<u64> {
+        let mut picked = Vec::new();
+        for index in self.blocks.keys().take_while(|index| **index < length) {
+            if picked.len() >= max {
+                break;
+            }
+            let asked = self.inflight.contains_key(index);
+            if !asked && !have.get(*index) && peer_has.get(*index) && !skip.contains(index) {
+                picked.push(*index);
+            }
+        }
+        for range in self.ranges.values_mut() {
+            range.cursor = have.first_unset(range.cursor);
+            let end = range.end.unwrap_or(length).min(length);
+            let mut index = range.cursor;
+            while picked.len() < max {
+                let Some(next) = peer_has.first_set(index, end) else {
+                    break;
+                };
+                index = next + 1;
+                if have.get(next) {
+                    index = have.first_unset(next);
+                } else if !self.inflight.contains_key(&next)
+                    && !skip.contains(&next)
+                    && !picked.contains(&next)
+                {
+                    picked.push(next);
+                }
+            }
+        }
+        for index in &picked {
+            *self.inflight.entry(*index).or_default() += 1;
+        }
+        picked
+    }
+
+    /// A block that was asked of a peer arrived or was given up; it may be asked for again if it is still missing.
+    pub fn unmark(&mut self, index: u64) {
+        if let Some(count) = self.inflight.get_mut(&index) {
+            *count -= 1;
+            if *count == 0 {
+                self.inflight.remove(&index);
+            }
+        }
+    }
+
+    /// How many blocks are being asked for.
+    pub fn inflight(&self) -> usize {
+        self.inflight.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_block_is_asked_once_and_waited_ones_first() {
+        let mut wants = Wants::default();
+        let mut peer = Bitfield::default();
+        peer.set_range(0, 10, true);
+        let mut have = Bitfield::default();
+        have.set(1, true);
+        wants.add_range(0, None);
+        wants.add_block(7);
+        let none = HashSet::new();
+        assert_eq!(wants.pick(&have, &peer, 10, &none, 3), [7, 0, 2]);
+        assert_eq!(
+            wants.pick(&have, &peer, 10, &HashSet::from([4]), 9),
+            [3, 5, 6, 8, 9]
+        );
+        assert!(wants.pick(&have, &peer, 10, &none, 9) == [4]);
+        wants.unmark(3);
+        assert_eq!(wants.pick(&have, &peer, 10, &none, 9), [3]);
+        assert!(wants.pick(&have, &peer, 10, &none, 9).is_empty());
+    }
+
+    #[test]
+    fn withdrawn_wants_are_not_asked() {
+        let mut wants = Wants::default();
+        let mut peer = Bitfield::default();
+        peer.set_range(0, 10, true);
+        let id = wants.add_range(0, Some(5));
+        wants.add_block(9);
+        wants.add_block(9);
+        wants.remove_block(9);
+        wants.remove_range(id);
+        assert_eq!(
+            wants.pick(&Bitfield::default(), &peer, 10, &HashSet::new(), 9),
+            [9]
+        );
+        wants.remove_block(9);
+        assert!(wants.is_idle());
+    }
+}
