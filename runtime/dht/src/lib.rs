@@ -1,11 +1,20 @@
 //! HyperDHT: the Kademlia RPC, peer announce and lookup, relayed handshakes and hole punching.
+//!
+//! Wire compatible with npm `dht-rpc` and `hyperdht`. The layers, from low to high:
+//! - [`wire`], [`address`], [`rpc::message`], [`hyper::messages`]: formats;
+//! - [`rpc::Rpc`], [`hyper::store::Store`], [`hyper::nat::Nat`]: state machines without I/O, so that they can be simulated;
+//! - [`Node`]: a node on real sockets; [`local`]: a network of them in one process.
 
 pub mod address;
 pub mod hyper;
 pub mod local;
+mod node;
 pub mod rpc;
 pub mod wire;
 
 mod error;
 
 pub use error::{ConnectError, DhtError, NoResponse};
+pub use node::{
+    ConnectOptions, FoundPeers, Node, NodeConfig, PUBLIC_BOOTSTRAP, PeerQuery, Server, ServerOptions,
+};

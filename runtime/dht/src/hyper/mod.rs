@@ -1,6 +1,7 @@
 //! What HyperDHT adds to the RPC (npm hyperdht): finding and announcing peers, relaying handshakes, hole punching.
 
 pub mod messages;
+pub mod nat;
 pub mod noise_payload;
 pub mod secure_payload;
 pub mod sign;

@@ -1,0 +1,340 @@
+//! The client's side of a connection (npm hyperdht lib/connect.js): relays, handshake, path, stream.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use secret_stream::noise::HandshakeResult;
+use secret_stream::{Connection, KeyPair, StreamOptions};
+use tokio::time::{sleep, timeout};
+
+use super::Inner;
+use super::handshake::ClientHandshake;
+use super::path::{Path, candidates, first_to_answer};
+use super::peers::{find_peer, target_of};
+use super::puncher::punch_as_client;
+use super::streams::StreamOffer;
+use crate::error::ConnectError;
+use crate::hyper::messages::{Handshake, Mode, Peer};
+use crate::hyper::noise_payload::{NoisePayload, UdxInfo, VERSION};
+use crate::hyper::{Firewall, command, error_code};
+use crate::rpc::Outgoing;
+
+/// Keep-alive of connections, as npm hyperdht's.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// A peer that says nothing for so long, keep-alives included, is gone.
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long all of connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an open client waits for the server to come.
+const PASSIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Head start of each relay before the next is asked, and of known relays before the search for more.
+const RELAY_STAGGER: Duration = Duration::from_millis(150);
+const SEARCH_DELAY: Duration = Duration::from_millis(300);
+/// Head start of direct pings before hole punching.
+const PUNCH_DELAY: Duration = Duration::from_millis(250);
+/// Relays asked for one connection.
+const MAX_RELAYS: usize = 8;
+
+/// How to connect.
+#[derive(Clone, Default)]
+pub struct ConnectOptions {
+    /// Our identity; a random one if none.
+    pub key_pair: Option<KeyPair>,
+    /// Nodes known to relay for the peer, from a lookup.
+    pub relay_addresses: Vec<SocketAddrV4>,
+}
+
+/// The server answered through a relay or itself.
+pub(super) struct Answered {
+    pub(super) payload: NoisePayload,
+    /// The node the answer came through.
+    pub(super) relay: SocketAddrV4,
+    /// Whether that node is a relay, not the server itself.
+    pub(super) relayed: bool,
+    /// The server as the relay sees it.
+    pub(super) server: SocketAddrV4,
+    /// We, as the relay sees us.
+    pub(super) client: SocketAddrV4,
+}
+
+struct RawAnswer {
+    noise: Vec<u8>,
+    relay: SocketAddrV4,
+    peer: Option<SocketAddrV4>,
+    client: SocketAddrV4,
+}
+
+pub(super) async fn connect(
+    inner: &Arc<Inner>,
+    remote_public_key: [u8; 32],
+    options: ConnectOptions,
+) -> Result<Connection, ConnectError> {
+    inner.bootstrapped().await;
+    match timeout(CONNECT_TIMEOUT, attempt(inner, remote_public_key, options)).await {
+        Ok(result) => result,
+        Err(_) => Err(ConnectError::Unreachable("connecting took too long")),
+    }
+}
+
+fn socket_error(error: std::io::Error) -> ConnectError {
+    ConnectError::Socket(error.to_string())
+}
+
+async fn attempt(
+    inner: &Arc<Inner>,
+    remote_public_key: [u8; 32],
+    options: ConnectOptions,
+) -> Result<Connection, ConnectError> {
+    let key_pair = options.key_pair.unwrap_or_else(KeyPair::generate);
+    let mut offer = StreamOffer::new(inner.sockets.udx());
+    let own = inner.lock().rpc.remote_address();
+    let mut addresses4: Vec<SocketAddrV4> = own.into_iter().collect();
+    addresses4.extend(
+        inner
+            .sockets
+            .local_addresses()
+            .into_iter()
+            .filter(|a| Some(*a) != own),
+    );
+    let firewall = if own.is_some() {
+        Firewall::Open
+    } else {
+        Firewall::Unknown
+    };
+    let payload = NoisePayload {
+        version: VERSION,
+        error: error_code::NONE,
+        firewall,
+        addresses4,
+        udx: Some(UdxInfo {
+            reusable_socket: false,
+            id: u64::from(offer.id()),
+            seq: 0,
+        }),
+        secret_stream: Some(1),
+        ..NoisePayload::default()
+    };
+    let invalid = |e: super::handshake::HandshakeError| ConnectError::Handshake(e.to_string());
+    let (handshake, request) =
+        ClientHandshake::start(&key_pair, remote_public_key, &payload).map_err(invalid)?;
+    let answer = shake_hands(inner, &remote_public_key, &options.relay_addresses, request).await?;
+    let (payload, result) = handshake.finish(&answer.noise).map_err(invalid)?;
+    let remote_id = check(&payload)?;
+    let relays = payload.relay_addresses.clone().filter(|a| !a.is_empty());
+    inner
+        .lock()
+        .remember_relays(remote_public_key, relays.unwrap_or_else(|| vec![answer.relay]));
+    let answered = Answered {
+        relay: answer.relay,
+        relayed: answer.peer.is_some(),
+        server: answer.peer.unwrap_or(answer.relay),
+        client: answer.client,
+        payload,
+    };
+    let path = find_path(
+        inner,
+        &mut offer,
+        &remote_public_key,
+        &answered,
+        &result,
+        firewall,
+    )
+    .await?;
+    let stream = offer.connect(&path, remote_id).map_err(socket_error)?;
+    Ok(establish(stream, &result, path.to))
+}
+
+/// Starts the secret stream.
+pub(super) fn establish(
+    stream: udx::Stream,
+    handshake: &HandshakeResult,
+    remote: SocketAddrV4,
+) -> Connection {
+    let options = StreamOptions {
+        keep_alive: Some(KEEP_ALIVE),
+        idle_timeout: Some(IDLE_TIMEOUT),
+        remote_address: Some(remote.into()),
+        ..StreamOptions::default()
+    };
+    secret_stream::over_established_with(stream, handshake, options)
+}
+
+/// Checks the server's payload; gives its stream id.
+fn check(payload: &NoisePayload) -> Result<u32, ConnectError> {
+    if payload.version != VERSION {
+        let what = format!("it speaks version {}, not {VERSION}", payload.version);
+        return Err(ConnectError::Handshake(what));
+    }
+    if payload.error != error_code::NONE {
+        return Err(ConnectError::Handshake(format!(
+            "it refused with error {}",
+            payload.error
+        )));
+    }
+    let id = payload.udx.and_then(|udx| u32::try_from(udx.id).ok());
+    id.ok_or_else(|| ConnectError::Handshake("it offers no stream".into()))
+}
+
+/// Gets the server's answer through whichever relay is quickest.
+async fn shake_hands(
+    inner: &Arc<Inner>,
+    remote_public_key: &[u8; 32],
+    known: &[SocketAddrV4],
+    noise: Vec<u8>,
+) -> Result<RawAnswer, ConnectError> {
+    let target = target_of(remote_public_key);
+    let mut relays: Vec<SocketAddrV4> = Vec::new();
+    {
+        let mut state = inner.lock();
+        let cached = state.relays.get(remote_public_key).cloned().unwrap_or_default();
+        let route = state.store.route(std::time::Instant::now(), &target);
+        for address in route.into_iter().chain(known.iter().copied()).chain(cached) {
+            if !relays.contains(&address) && relays.len() < MAX_RELAYS {
+                relays.push(address);
+            }
+        }
+    }
+    let through = |relay: SocketAddrV4, delay: Duration| {
+        let noise = noise.clone();
+        async move {
+            sleep(delay).await;
+            handshake_through(inner, target, relay, noise).await
+        }
+    };
+    let mut asked: FuturesUnordered<_> = relays
+        .iter()
+        .zip(0..)
+        .map(|(relay, i)| through(*relay, RELAY_STAGGER * i))
+        .collect();
+    let mut search: Option<super::RunningQuery> = None;
+    let mut searching = true;
+    let head_start = sleep(if relays.is_empty() {
+        Duration::ZERO
+    } else {
+        SEARCH_DELAY
+    });
+    tokio::pin!(head_start);
+    loop {
+        tokio::select! {
+            Some(answer) = asked.next() => {
+                if let Some(answer) = answer {
+                    return Ok(answer);
+                }
+                if search.is_none() && asked.is_empty() {
+                    search = Some(find_peer(inner, target, relays.clone()));
+                }
+            }
+            () = &mut head_start, if search.is_none() => {
+                search = Some(find_peer(inner, target, relays.clone()));
+            }
+            found = async { search.as_mut()?.next().await }, if searching && search.is_some() => match found {
+                Some(response) => {
+                    let record = response.value.as_deref().and_then(|v| Peer::decode(v).ok());
+                    if record.is_some() && !relays.contains(&response.from) && relays.len() < 2 * MAX_RELAYS {
+                        relays.push(response.from);
+                        asked.push(through(response.from, Duration::ZERO));
+                    }
+                }
+                None => searching = false,
+            },
+            else => break,
+        }
+        if !searching && asked.is_empty() {
+            break;
+        }
+    }
+    Err(if relays.is_empty() {
+        ConnectError::NotFound
+    } else {
+        ConnectError::NoAnswer
+    })
+}
+
+/// Sends the handshake through one node; none if it does not bring an answer.
+async fn handshake_through(
+    inner: &Arc<Inner>,
+    target: [u8; 32],
+    relay: SocketAddrV4,
+    noise: Vec<u8>,
+) -> Option<RawAnswer> {
+    let message = Handshake {
+        mode: Mode::FromClient,
+        noise,
+        peer_address: None,
+        relay_address: None,
+    };
+    let out = Outgoing {
+        target: Some(target),
+        value: Some(message.encode()),
+        ..Outgoing::new(relay, command::PEER_HANDSHAKE)
+    };
+    let response = inner.request(out).await.ok()?;
+    let answer = Handshake::decode(response.value.as_deref()?).ok()?;
+    (answer.mode == Mode::Reply && response.error == 0).then_some(RawAnswer {
+        noise: answer.noise,
+        relay,
+        peer: answer.peer_address,
+        client: response.to,
+    })
+}
+
+/// Finds the way to the server: it may come to us, be reached directly, or need hole punching.
+async fn find_path(
+    inner: &Arc<Inner>,
+    offer: &mut StreamOffer,
+    remote_public_key: &[u8; 32],
+    answered: &Answered,
+    handshake: &HandshakeResult,
+    own_firewall: Firewall,
+) -> Result<Path, ConnectError> {
+    if !answered.relayed {
+        let socket = inner.usual_socket().ok_or(ConnectError::Destroyed)?;
+        return Ok(Path {
+            socket,
+            to: answered.relay,
+        });
+    }
+    let payload = &answered.payload;
+    let list = candidates(answered.server, &payload.addresses4, answered.client);
+    let direct = first_to_answer(inner, &list);
+    let punchable = payload.holepunch.as_ref().is_some_and(|h| !h.relays.is_empty());
+    let punching = async {
+        if payload.firewall == Firewall::Open {
+            // It says that everybody reaches it: if it does not answer pings, try all the same.
+            sleep(PASSIVE_TIMEOUT / 5).await;
+            let socket = inner.usual_socket().ok_or(ConnectError::Destroyed)?;
+            return Ok(Path {
+                socket,
+                to: answered.server,
+            });
+        }
+        if own_firewall == Firewall::Open || !punchable {
+            sleep(PASSIVE_TIMEOUT).await;
+            return Err(ConnectError::Unreachable(
+                "neither side could open a way to the other",
+            ));
+        }
+        sleep(PUNCH_DELAY).await;
+        punch_as_client(inner, remote_public_key, answered, handshake).await
+    };
+    tokio::pin!(direct, punching);
+    let mut direct_failed = false;
+    let id = offer.id();
+    loop {
+        tokio::select! {
+            path = offer.first_packet() => return Ok(path),
+            path = &mut direct, if !direct_failed => match path {
+                Some(path) => return Ok(path),
+                None => direct_failed = true,
+            },
+            path = &mut punching => {
+                let path = path?;
+                tracing::debug!(id, to = %path.to, "chose a path without an answer to pings");
+                return Ok(path);
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Choosing the way to a peer: which of its addresses answers first.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use udx::Socket;
+
+use super::Inner;
+use crate::address::{is_private, is_reserved};
+
+/// Addresses of one peer that are tried.
+const MAX_CANDIDATES: usize = 8;
+
+/// A way to a peer.
+#[derive(Debug, Clone)]
+pub(crate) struct Path {
+    /// From this socket of ours.
+    pub(crate) socket: Socket,
+    /// To this address of the peer.
+    pub(crate) to: SocketAddrV4,
+}
+
+/// The addresses worth dialling: where a relay sees the peer, then those it names itself, without those that nobody
+/// can be reached at. A private address it names is dialled only if it may be on our network: `near` says whether
+/// a relay sees both sides at the same or at private addresses.
+pub(crate) fn candidates(
+    observed: SocketAddrV4,
+    named: &[SocketAddrV4],
+    ours: SocketAddrV4,
+) -> Vec<SocketAddrV4> {
+    let near = observed.ip() == ours.ip() || is_private(observed.ip()) || is_reserved(observed.ip());
+    let mut out = vec![observed];
+    for address in named {
+        let ip = address.ip();
+        let loopback_elsewhere =
+            ip.is_loopback() && observed.ip() != ours.ip() && !observed.ip().is_loopback();
+        let useless =
+            address.port() == 0 || is_reserved(ip) || loopback_elsewhere || (is_private(ip) && !near);
+        if !useless && !out.contains(address) && out.len() < MAX_CANDIDATES {
+            out.push(*address);
+        }
+    }
+    out
+}
+
+/// Pings all candidates from the usual socket; the first that answers is the path. Cancel safe.
+pub(crate) async fn first_to_answer(inner: &Arc<Inner>, candidates: &[SocketAddrV4]) -> Option<Path> {
+    let id = inner.lock().rpc.socket();
+    let socket = &inner.sockets.get(id)?;
+    let mut pings: FuturesUnordered<_> = candidates
+        .iter()
+        .enumerate()
+        .map(|(i, to)| async move {
+            // The observed address is nearly always right: give it a head start.
+            tokio::time::sleep(Duration::from_millis(if i == 0 { 0 } else { 10 })).await;
+            inner.ping(*to, Some(id), 2).await.then(|| Path {
+                socket: socket.clone(),
+                to: *to,
+            })
+        })
+        .collect();
+    while let Some(answered) = pings.next().await {
+        if answered.is_some() {
+            return answered;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(addresses: &[&str]) -> Vec<SocketAddrV4> {
+        addresses.iter().map(|a| a.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn reserved_and_far_private_addresses_are_not_dialled() {
+        let named = list(&[
+            "192.0.2.2:9",
+            "127.0.0.1:9",
+            "10.0.0.3:9",
+            "5.6.7.8:9",
+            "5.6.7.8:0",
+        ]);
+        let (far, ours) = ("5.6.7.8:1".parse().unwrap(), "9.9.9.9:1".parse().unwrap());
+        assert_eq!(candidates(far, &named, ours), list(&["5.6.7.8:1", "5.6.7.8:9"]));
+        let same = "9.9.9.9:2".parse().unwrap();
+        let near = list(&["9.9.9.9:2", "127.0.0.1:9", "10.0.0.3:9", "5.6.7.8:9"]);
+        assert_eq!(candidates(same, &named, ours), near);
+        let loopback = "127.0.0.1:2".parse().unwrap();
+        assert_eq!(
+            candidates(loopback, &named[..2], loopback),
+            list(&["127.0.0.1:2", "127.0.0.1:9"])
+        );
+        let odd = "192.0.2.2:2".parse().unwrap();
+        assert_eq!(candidates(odd, &named[..1], odd), list(&["192.0.2.2:2"]));
+    }
+}

@@ -1,0 +1,469 @@
+//! Hole punching (npm hyperdht lib/holepuncher.js): a socket of its own, what its NAT is like, and the probes.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use rand::RngExt;
+use secret_stream::noise::HandshakeResult;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::Inner;
+use super::connect::Answered;
+use super::path::Path;
+use super::peers::target_of;
+pub(super) use super::puncher_server::ServerPuncher;
+use super::sockets::Messages;
+use crate::address::to_v4;
+use crate::error::{ConnectError, DhtError};
+use crate::hyper::messages::{Holepunch, Mode};
+use crate::hyper::nat::{MIN_SAMPLES, Nat};
+use crate::hyper::secure_payload::{HolepunchPayload, SecurePayload};
+use crate::hyper::{Firewall, command, error_code};
+use crate::rpc::{Outgoing, SocketId, Transmit};
+
+/// The probe: one byte, which no RPC message is.
+const PROBE: [u8; 1] = [0];
+/// Hops of a packet that is to open our NAT but not to reach the other one's.
+const LOW_TTL: u32 = 5;
+/// Sockets opened behind a random NAT, and probes to random ports of one.
+const BIRTHDAY_SOCKETS: usize = 256;
+const RANDOM_PROBES: u32 = 1750;
+const RANDOM_PROBE_INTERVAL: Duration = Duration::from_millis(20);
+/// Between punches against random NATs, which are loud.
+const RANDOM_PUNCH_INTERVAL: Duration = Duration::from_secs(20);
+
+/// What the other side said of itself.
+#[derive(Debug, Default)]
+pub(super) struct Remote {
+    pub(super) firewall: Firewall,
+    /// Addresses; whether an echo proved that they are its own.
+    pub(super) addresses: Vec<(SocketAddrV4, bool)>,
+    pub(super) punching: bool,
+}
+
+impl Remote {
+    pub(super) fn update(&mut self, payload: &HolepunchPayload, verified: Option<SocketAddrV4>) {
+        let proven: Vec<_> = self
+            .addresses
+            .iter()
+            .filter(|(_, v)| *v)
+            .map(|(a, _)| *a.ip())
+            .collect();
+        let list = payload.addresses.iter().flatten().take(16);
+        self.addresses = list
+            .map(|a| {
+                (
+                    *a,
+                    proven.contains(a.ip()) || verified.is_some_and(|v| v.ip() == a.ip()),
+                )
+            })
+            .collect();
+        self.firewall = payload.firewall;
+        self.punching = payload.punching;
+    }
+}
+
+/// A socket (or many) for one hole punch. Dropping it closes them, except where a stream lives on.
+pub(super) struct Puncher {
+    pub(super) inner: Arc<Inner>,
+    sockets: Vec<SocketId>,
+    pub(super) nat: Nat,
+    pub(super) remote: Remote,
+    /// Probes of the other side: on which socket, from where.
+    probes: mpsc::Sender<(SocketId, SocketAddrV4)>,
+    closed: CancellationToken,
+    _guard: DropGuard,
+}
+
+impl Drop for Puncher {
+    fn drop(&mut self) {
+        for socket in &self.sockets {
+            self.inner.sockets.release(*socket);
+        }
+    }
+}
+
+impl Puncher {
+    pub(super) fn open(
+        inner: Arc<Inner>,
+        remote_firewall: Firewall,
+    ) -> Result<(Self, mpsc::Receiver<(SocketId, SocketAddrV4)>), DhtError> {
+        let (probes, received) = mpsc::channel(16);
+        let firewalled = inner.lock().rpc.firewalled();
+        let closed = inner.closed.child_token();
+        let mut puncher = Self {
+            inner,
+            sockets: Vec::new(),
+            nat: Nat::new(firewalled),
+            remote: Remote {
+                firewall: remote_firewall,
+                ..Remote::default()
+            },
+            probes,
+            _guard: closed.clone().drop_guard(),
+            closed,
+        };
+        puncher.open_socket()?;
+        Ok((puncher, received))
+    }
+
+    fn open_socket(&mut self) -> Result<SocketId, DhtError> {
+        let (id, messages) = self.inner.sockets.open()?;
+        self.sockets.push(id);
+        tokio::spawn(read(
+            self.inner.clone(),
+            id,
+            messages,
+            self.probes.clone(),
+            self.closed.clone(),
+        ));
+        Ok(id)
+    }
+
+    /// The main socket.
+    pub(super) fn socket(&self) -> SocketId {
+        self.sockets.first().copied().unwrap_or(SocketId::CLIENT)
+    }
+
+    /// Sends a probe.
+    pub(super) async fn probe(&self, socket: SocketId, to: SocketAddrV4, ttl: u32) {
+        let probe = Transmit {
+            socket,
+            to,
+            ttl,
+            bytes: PROBE.to_vec(),
+        };
+        self.inner.sockets.send(&probe).await;
+    }
+
+    /// Opens our NAT towards `to`.
+    pub(super) async fn open_session(&self, to: SocketAddrV4) {
+        self.probe(self.socket(), to, LOW_TTL).await;
+    }
+
+    /// Asks nodes how they see the socket, until its NAT is clear or nobody is left to ask.
+    pub(super) async fn sample(&mut self) {
+        for _ in 0..2 {
+            if self.nat.is_settled() {
+                return;
+            }
+            let mut nodes = self.inner.lock().rpc.latest_nodes(32);
+            if nodes.len() >= 8 {
+                nodes.rotate_left(5);
+            }
+            nodes.retain(|n| !self.nat.has_sample_of(n));
+            nodes.truncate(MIN_SAMPLES);
+            let socket = Some(self.socket());
+            let mut pings: FuturesUnordered<_> = nodes
+                .into_iter()
+                .map(|to| {
+                    self.inner.request(Outgoing {
+                        socket,
+                        retries: 0,
+                        ..Outgoing::ping(to)
+                    })
+                })
+                .collect();
+            while let Some(response) = pings.next().await {
+                if let Ok(response) = response {
+                    self.nat.add(response.to, response.from);
+                }
+                if self.nat.is_settled() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether both NATs are random or ours is not understood: then punching is hopeless.
+    pub(super) fn is_unstable(&self) -> bool {
+        let ours = self.nat.firewall();
+        ours == Firewall::Unknown || (ours == Firewall::Random && self.remote.firewall == Firewall::Random)
+    }
+
+    /// Whether it takes the loud way.
+    pub(super) fn is_random(&self) -> bool {
+        self.nat.firewall() == Firewall::Random || self.remote.firewall == Firewall::Random
+    }
+
+    /// Probes for as long as it makes sense. `wait`: the other side begins.
+    pub(super) async fn punch(&mut self, wait: bool) {
+        let coerce = |f| {
+            if f == Firewall::Open {
+                Firewall::Consistent
+            } else {
+                f
+            }
+        };
+        let verified = self.remote.addresses.iter().find(|(_, v)| *v).map(|(a, _)| *a);
+        match (
+            coerce(self.nat.firewall()),
+            coerce(self.remote.firewall),
+            verified,
+        ) {
+            (Firewall::Consistent, Firewall::Consistent, _) => self.punch_consistent(wait).await,
+            (Firewall::Consistent, Firewall::Random, Some(to)) => self.probe_random_ports(to).await,
+            (Firewall::Random, Firewall::Consistent, Some(to)) => self.probe_from_many_ports(to).await,
+            _ => {}
+        }
+    }
+
+    async fn punch_consistent(&self, wait: bool) {
+        if wait {
+            sleep(Duration::from_secs(1)).await;
+        }
+        for round in 1..=10 {
+            for (to, verified) in &self.remote.addresses {
+                if *verified || round % 4 == 0 || round == 1 {
+                    self.probe(self.socket(), *to, 0).await;
+                }
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn probe_random_ports(&self, to: SocketAddrV4) {
+        for _ in 0..RANDOM_PROBES {
+            let port = rand::rng().random_range(1000..=u16::MAX);
+            self.probe(self.socket(), SocketAddrV4::new(*to.ip(), port), 0)
+                .await;
+            sleep(RANDOM_PROBE_INTERVAL).await;
+        }
+    }
+
+    async fn probe_from_many_ports(&mut self, to: SocketAddrV4) {
+        while self.sockets.len() < BIRTHDAY_SOCKETS {
+            let Ok(socket) = self.open_socket() else { break };
+            self.probe(socket, to, LOW_TTL).await;
+        }
+        sleep(Duration::from_millis(100)).await;
+        let all = self.sockets.clone();
+        for (socket, i) in all.iter().cycle().zip(0..RANDOM_PROBES as usize) {
+            let ttl = if i < all.len() { LOW_TTL } else { 0 };
+            self.probe(*socket, to, ttl).await;
+            sleep(RANDOM_PROBE_INTERVAL).await;
+        }
+    }
+}
+
+async fn read(
+    inner: Arc<Inner>,
+    id: SocketId,
+    mut messages: Messages,
+    probes: mpsc::Sender<(SocketId, SocketAddrV4)>,
+    closed: CancellationToken,
+) {
+    loop {
+        let message = tokio::select! {
+            message = messages.recv() => message,
+            () = closed.cancelled() => None,
+        };
+        let Some((bytes, from)) = message else { return };
+        let Some(from) = to_v4(from) else { continue };
+        if bytes.len() > 1 {
+            inner.datagram(id, from, &bytes).await;
+        } else {
+            let _ = probes.try_send((id, from));
+        }
+    }
+}
+
+/// Allows one loud punch at a time, twenty seconds apart.
+#[derive(Debug, Default)]
+pub(super) struct RandomPunches {
+    active: bool,
+    last: Option<Instant>,
+}
+
+/// Held while punching a random NAT.
+pub(super) struct RandomPunch(Arc<Inner>);
+
+impl RandomPunch {
+    pub(super) fn begin(inner: &Arc<Inner>) -> Option<Self> {
+        let mut state = inner.lock();
+        let punches = &mut state.random_punches;
+        let recent = punches
+            .last
+            .is_some_and(|at| at.elapsed() < RANDOM_PUNCH_INTERVAL);
+        if punches.active || recent {
+            return None;
+        }
+        punches.active = true;
+        Some(Self(inner.clone()))
+    }
+}
+
+impl Drop for RandomPunch {
+    fn drop(&mut self) {
+        self.0.lock().random_punches = RandomPunches {
+            active: false,
+            last: Some(Instant::now()),
+        };
+    }
+}
+
+/// One client's exchange with the server about punching.
+struct ClientPunch<'a> {
+    target: [u8; 32],
+    id: u64,
+    round: u64,
+    secure: SecurePayload,
+    puncher: &'a mut Puncher,
+}
+
+struct Update {
+    payload: HolepunchPayload,
+    peer: SocketAddrV4,
+}
+
+impl ClientPunch<'_> {
+    fn payload(&mut self) -> HolepunchPayload {
+        self.round += 1;
+        HolepunchPayload {
+            firewall: self.puncher.nat.firewall(),
+            round: self.round - 1,
+            addresses: self.puncher.nat.addresses(),
+            ..HolepunchPayload::default()
+        }
+    }
+
+    /// Sends a payload through a relay and takes in the server's.
+    async fn exchange(
+        &mut self,
+        relay: SocketAddrV4,
+        peer: SocketAddrV4,
+        payload: HolepunchPayload,
+    ) -> Result<Update, ConnectError> {
+        let message = Holepunch {
+            mode: Mode::FromClient,
+            id: self.id,
+            payload: self.secure.seal(&payload),
+            peer_address: Some(peer),
+        };
+        let out = Outgoing {
+            target: Some(self.target),
+            value: Some(message.encode()),
+            socket: Some(self.puncher.socket()),
+            ..Outgoing::new(relay, command::PEER_HOLEPUNCH)
+        };
+        let lost = ConnectError::Unreachable("the peer did not answer while arranging hole punching");
+        let response = self.puncher.inner.request(out).await.map_err(|_| lost.clone())?;
+        self.puncher.nat.add(response.to, response.from);
+        let reply = response
+            .value
+            .as_deref()
+            .and_then(|v| Holepunch::decode(v).ok())
+            .ok_or(lost)?;
+        let opened = self.secure.open(&reply.payload);
+        let theirs = opened.ok_or_else(|| ConnectError::Handshake("bad hole punching payload".into()))?;
+        if theirs.error != error_code::NONE {
+            return Err(ConnectError::Unreachable("the peer gave up hole punching"));
+        }
+        let echoed = payload.token.is_some() && payload.token == theirs.remote_token;
+        self.puncher.remote.update(&theirs, echoed.then_some(peer));
+        Ok(Update {
+            payload: theirs,
+            peer: reply.peer_address.unwrap_or(relay),
+        })
+    }
+
+    async fn run(&mut self, answered: &Answered) -> Result<(), ConnectError> {
+        let relays = answered.payload.holepunch.as_ref().map_or(&[][..], |h| &h.relays);
+        let same = relays.iter().find(|r| r.relay_address == answered.relay);
+        let Some(server_relay) = same.or(relays.first()).copied() else {
+            return Err(ConnectError::Unreachable(
+                "the peer offers no relay for hole punching",
+            ));
+        };
+        let mut server = answered.server;
+        self.puncher.open_session(server).await;
+        self.puncher.sample().await;
+        let mut update;
+        let mut tries = 0;
+        loop {
+            let payload = HolepunchPayload {
+                remote_address: Some(server),
+                ..self.payload()
+            };
+            update = self
+                .exchange(server_relay.relay_address, server_relay.peer_address, payload)
+                .await?;
+            tries += 1;
+            let unclear = self.puncher.remote.firewall == Firewall::Unknown || update.payload.token.is_none();
+            if !unclear || tries == 2 {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
+            self.puncher.sample().await;
+        }
+        if self.puncher.is_unstable() || self.puncher.remote.firewall == Firewall::Unknown {
+            let abort = HolepunchPayload {
+                error: error_code::ABORTED,
+                ..self.payload()
+            };
+            let _ = self
+                .exchange(server_relay.relay_address, server_relay.peer_address, abort)
+                .await;
+            return Err(ConnectError::Unreachable(
+                "the NATs of both sides cannot be punched",
+            ));
+        }
+        if server_relay.relay_address == answered.relay && update.peer != server {
+            server = update.peer;
+            self.puncher.open_session(server).await;
+        }
+        self.puncher.nat.freeze();
+        let _loud = match self.puncher.is_random() {
+            true => Some(
+                RandomPunch::begin(&self.puncher.inner).ok_or(ConnectError::Unreachable(
+                    "another random NAT is being punched; try later",
+                ))?,
+            ),
+            false => None,
+        };
+        let payload = HolepunchPayload {
+            punching: true,
+            token: Some(self.secure.token(server.ip())),
+            remote_token: update.payload.token,
+            ..self.payload()
+        };
+        self.exchange(answered.relay, server, payload).await?;
+        if !self.puncher.remote.punching {
+            return Err(ConnectError::Unreachable("the peer is not punching"));
+        }
+        self.puncher.punch(false).await;
+        Err(ConnectError::Unreachable("hole punching did not get through"))
+    }
+}
+
+/// Punches through to the server, arranged through its relays.
+pub(super) async fn punch_as_client(
+    inner: &Arc<Inner>,
+    remote_public_key: &[u8; 32],
+    answered: &Answered,
+    handshake: &HandshakeResult,
+) -> Result<Path, ConnectError> {
+    let opened = Puncher::open(inner.clone(), answered.payload.firewall);
+    let (mut puncher, mut probes) = opened.map_err(|e| ConnectError::Socket(e.to_string()))?;
+    let mut exchange = ClientPunch {
+        target: target_of(remote_public_key),
+        id: answered.payload.holepunch.as_ref().map_or(0, |h| h.id),
+        round: 0,
+        secure: SecurePayload::new(&handshake.hash),
+        puncher: &mut puncher,
+    };
+    let (socket, to) = tokio::select! {
+        result = exchange.run(answered) => {
+            result?;
+            return Err(ConnectError::Unreachable("hole punching did not get through"));
+        }
+        Some((socket, to)) = probes.recv() => (socket, to),
+    };
+    let socket = inner.sockets.get(socket).ok_or(ConnectError::Destroyed)?;
+    Ok(Path { socket, to })
+}

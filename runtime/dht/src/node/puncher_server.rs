@@ -1,0 +1,154 @@
+//! The server's side of hole punching: answers PEER_HOLEPUNCH, then punches (npm hyperdht lib/server.js).
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+use secret_stream::noise::HandshakeResult;
+use tokio::sync::mpsc;
+
+use super::Inner;
+use super::announcer::Announcer;
+use super::puncher::{Puncher, RandomPunch};
+use crate::error::DhtError;
+use crate::hyper::messages::{Holepunch, Mode};
+use crate::hyper::secure_payload::{HolepunchPayload, SecurePayload};
+use crate::hyper::{Firewall, error_code};
+use crate::rpc::{Incoming, SocketId};
+
+pub(super) struct ServerPuncher {
+    puncher: Puncher,
+    probes: mpsc::Receiver<(SocketId, SocketAddrV4)>,
+    round: u64,
+    loud: Option<RandomPunch>,
+}
+
+impl ServerPuncher {
+    pub(super) fn open(inner: Arc<Inner>, remote_firewall: Firewall) -> Result<Self, DhtError> {
+        let (puncher, probes) = Puncher::open(inner, remote_firewall)?;
+        Ok(Self {
+            puncher,
+            probes,
+            round: 0,
+            loud: None,
+        })
+    }
+
+    pub(super) fn socket(&self) -> SocketId {
+        self.puncher.socket()
+    }
+
+    /// Works until dropped, or until a probe of the client arrives on a socket: then call [`ServerPuncher::echo`]
+    /// and run it again.
+    pub(super) async fn run(
+        &mut self,
+        announcer: &Announcer,
+        punches: &mut mpsc::Receiver<(Incoming, Holepunch)>,
+        handshake: &HandshakeResult,
+        secure: &SecurePayload,
+    ) -> (SocketId, SocketAddrV4) {
+        debug_assert!(!handshake.is_initiator);
+        self.puncher.sample().await;
+        let mut punching = false;
+        loop {
+            tokio::select! {
+                Some(probe) = self.probes.recv() => return probe,
+                Some((incoming, message)) = punches.recv() => {
+                    punching |= self.answer(announcer, secure, &incoming, &message).await;
+                }
+                () = self.puncher.punch(true), if punching => {
+                    punching = false;
+                    self.loud = None;
+                }
+            }
+        }
+    }
+
+    /// Answers a probe of the client: that tells it that the way is open.
+    pub(super) async fn echo(&self, socket: SocketId, to: SocketAddrV4) {
+        self.puncher.probe(socket, to, 0).await;
+    }
+
+    /// Answers one PEER_HOLEPUNCH. Returns whether to punch.
+    async fn answer(
+        &mut self,
+        announcer: &Announcer,
+        secure: &SecurePayload,
+        incoming: &Incoming,
+        message: &Holepunch,
+    ) -> bool {
+        let (Some(peer), Some(theirs)) = (message.peer_address, secure.open(&message.payload)) else {
+            return false;
+        };
+        let through_ours = announcer.is_relay(&incoming.from);
+        let token = secure.token(peer.ip());
+        let echoed = through_ours && theirs.remote_token == Some(token);
+        if incoming.socket == self.socket() {
+            self.puncher.nat.add(incoming.to, incoming.from);
+        }
+        let mut error = if theirs.error == error_code::NONE {
+            error_code::NONE
+        } else {
+            error_code::ABORTED
+        };
+        if theirs.round >= self.round {
+            self.round = theirs.round;
+            self.puncher.remote.update(&theirs, echoed.then_some(peer));
+        }
+        if error == error_code::NONE && !self.puncher.nat.is_settled() {
+            self.puncher.sample().await;
+        }
+        let firewall = self.puncher.nat.firewall();
+        let addresses = self.puncher.nat.addresses();
+        if self.puncher.is_unstable() && !self.puncher.remote.punching {
+            error = error_code::ABORTED;
+        }
+        let mut punch = false;
+        if error == error_code::NONE {
+            let opened_to_us = theirs
+                .remote_address
+                .is_some_and(|a| addresses.iter().flatten().any(|ours| *ours == a));
+            if matches!(firewall, Firewall::Open | Firewall::Consistent) && opened_to_us {
+                self.puncher.probe(self.socket(), peer, 0).await;
+            }
+            if self.puncher.remote.punching {
+                if self.puncher.is_random() && self.loud.is_none() {
+                    self.loud = RandomPunch::begin(&self.puncher.inner);
+                    if self.loud.is_none() {
+                        error = error_code::TRY_LATER;
+                    }
+                }
+                punch = error == error_code::NONE;
+            }
+            if firewall != Firewall::Unknown {
+                self.puncher.nat.freeze();
+            }
+        }
+        let ours = match error {
+            error_code::NONE => HolepunchPayload {
+                firewall,
+                round: self.round,
+                punching: punch,
+                addresses,
+                token: through_ours.then_some(token),
+                remote_token: theirs.token,
+                ..HolepunchPayload::default()
+            },
+            error => HolepunchPayload {
+                error,
+                round: self.round,
+                ..HolepunchPayload::default()
+            },
+        };
+        let reply = Holepunch {
+            mode: Mode::FromServer,
+            id: 0,
+            payload: secure.seal(&ours),
+            peer_address: Some(peer),
+        };
+        let socket = Some(self.socket());
+        self.puncher
+            .inner
+            .with(|state, _| state.rpc.relay(incoming, reply.encode(), incoming.from, socket));
+        punch
+    }
+}

@@ -1,0 +1,127 @@
+//! One client's session on a server: from the answered handshake to the connection.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secret_stream::Connection;
+use secret_stream::noise::HandshakeResult;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use udx::Socket;
+
+use super::Inner;
+use super::announcer::Announcer;
+use super::connect::establish;
+use super::path::{Path, candidates, first_to_answer};
+use super::puncher::ServerPuncher;
+use super::streams::StreamOffer;
+use crate::hyper::Firewall;
+use crate::hyper::messages::Holepunch;
+use crate::hyper::noise_payload::NoisePayload;
+use crate::hyper::secure_payload::SecurePayload;
+use crate::rpc::Incoming;
+
+/// How long a client may take to come.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(20);
+/// The client chooses the path; when it has not come by then, we try to reach it.
+const OUR_TURN: Duration = Duration::from_millis(1500);
+
+pub(super) struct Session {
+    pub(super) inner: Arc<Inner>,
+    pub(super) announcer: Arc<Announcer>,
+    pub(super) offer: StreamOffer,
+    /// The client's stream id.
+    pub(super) remote_id: u32,
+    pub(super) payload: NoisePayload,
+    pub(super) handshake: HandshakeResult,
+    /// The socket a direct handshake came in on.
+    pub(super) direct: Option<Socket>,
+    /// The client as the relay sees it.
+    pub(super) client: SocketAddrV4,
+    /// We, as the relay sees us.
+    pub(super) server: SocketAddrV4,
+    pub(super) puncher: Option<ServerPuncher>,
+    pub(super) punches: mpsc::Receiver<(Incoming, Holepunch)>,
+    pub(super) connections: mpsc::Sender<Connection>,
+}
+
+pub(super) async fn run(session: Session, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        result = timeout(SESSION_TIMEOUT, establish_session(session)) => {
+            if result.is_err() {
+                tracing::debug!("a client shook hands but did not come");
+            }
+        }
+    }
+}
+
+async fn establish_session(mut session: Session) {
+    let Some(path) = find_path(&mut session).await else {
+        return;
+    };
+    let Session {
+        offer,
+        remote_id,
+        handshake,
+        connections,
+        ..
+    } = session;
+    match offer.connect(&path, remote_id) {
+        Ok(stream) => {
+            let connection = establish(stream, &handshake, path.to);
+            let _ = connections.send(connection).await;
+        }
+        Err(error) => tracing::debug!(%error, "stream to client failed"),
+    }
+}
+
+/// None if the node is closed.
+async fn find_path(session: &mut Session) -> Option<Path> {
+    let Session {
+        inner,
+        offer,
+        payload,
+        client,
+        server,
+        puncher,
+        punches,
+        handshake,
+        announcer,
+        ..
+    } = session;
+    if session.direct.is_some() || payload.firewall == Firewall::Open {
+        let socket = session.direct.take().or_else(|| inner.usual_socket())?;
+        return Some(Path { socket, to: *client });
+    }
+    let list = candidates(*client, &payload.addresses4, *server);
+    let reach = async {
+        sleep(OUR_TURN).await;
+        first_to_answer(inner, &list).await
+    };
+    let secure = SecurePayload::new(&handshake.hash);
+    tokio::pin!(reach);
+    let mut out_of_reach = false;
+    loop {
+        let punch = async {
+            match puncher {
+                Some(puncher) => puncher.run(announcer, punches, handshake, &secure).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            path = offer.first_packet() => return Some(path),
+            path = &mut reach, if !out_of_reach => match path {
+                Some(path) => return Some(path),
+                None => out_of_reach = true,
+            },
+            (socket, to) = punch => {
+                if let Some(puncher) = puncher {
+                    puncher.echo(socket, to).await;
+                }
+            }
+        }
+    }
+}
