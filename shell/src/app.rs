@@ -160,6 +160,7 @@ impl App {
     /// Exit codes: 0 closed (or the first instance was told), 1 could not run, 2 wrong arguments.
     pub fn run(self) -> ExitCode {
         platform::prepare();
+        platform::reap_inherited();
         let filter = tracing_subscriber::EnvFilter::try_from_default_env();
         let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
         let _ = tracing_subscriber::fmt()

@@ -12,6 +12,15 @@ pub fn prepare() {
     linux::choose_renderer();
 }
 
+/// Collects the exit codes of processes that an earlier program of this process left behind.
+///
+/// A restart replaces the program but keeps the process, so the old web view's processes, which end a moment later, are
+/// still its children; uncollected they would stay as zombies until the app is closed.
+pub fn reap_inherited() {
+    #[cfg(target_os = "linux")]
+    linux::reap_inherited();
+}
+
 /// Checks that windows can be opened at all.
 pub fn check_display() -> Result<(), ShellError> {
     #[cfg(target_os = "linux")]
@@ -52,6 +61,21 @@ mod linux {
                         .is_ok()
             });
         render_node && !nvidia.exists()
+    }
+
+    pub(super) fn reap_inherited() {
+        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+        let children: Vec<_> = children
+            .split_whitespace()
+            .filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?))
+            .collect();
+        if !children.is_empty() {
+            std::thread::spawn(move || {
+                for child in children {
+                    let _ = rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty());
+                }
+            });
+        }
     }
 
     pub(super) fn check_display() -> Result<(), ShellError> {

@@ -25,6 +25,10 @@ use crate::page::{ORIGIN, PageServer, SCHEME, path};
 /// The window is shown after this time even if the page has not said hello.
 const REVEAL_AFTER: Duration = Duration::from_secs(3);
 
+/// A page process that ends this soon after it ended before is not started a third time.
+#[cfg(target_os = "linux")]
+const CRASH_AGAIN: Duration = Duration::from_secs(10);
+
 /// What reaches the main thread from elsewhere.
 #[derive(Debug)]
 pub(crate) enum UserEvent {
@@ -174,6 +178,8 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
         })
         .with_url(format!("{SCHEME}://localhost{}", path::url_path(&package.page)));
     let webview = attach(builder, &window)?;
+    #[cfg(target_os = "linux")]
+    recover(&webview);
 
     let mut first_paint = Some(on_first_paint);
     let mut links: Vec<String> = deep_link.into_iter().collect();
@@ -314,6 +320,44 @@ fn attach(builder: WebViewBuilder<'_>, window: &Window) -> Result<WebView, Shell
     builder
         .build(window)
         .map_err(|error| ShellError::Window(error.to_string()))
+}
+
+/// Reloads the page when its process has crashed or was killed (by the system, out of memory), instead of leaving an empty
+/// window; a page that keeps crashing is left with a page that says so.
+#[cfg(target_os = "linux")]
+fn recover(webview: &WebView) {
+    use webkit2gtk::WebViewExt;
+    use wry::WebViewExtUnix;
+    let last = Cell::new(None::<Instant>);
+    webview
+        .webview()
+        .connect_web_process_terminated(move |view, reason| {
+            let again = last
+                .replace(Some(Instant::now()))
+                .is_some_and(|last| last.elapsed() < CRASH_AGAIN);
+            tracing::error!(
+                ?reason,
+                "the page's process ended; {}",
+                if again {
+                    "giving up"
+                } else {
+                    "loading the page again"
+                }
+            );
+            if again {
+                let page = crate::page::error_page::render(
+                    "The page keeps crashing",
+                    &format!(
+                        "The web view's process ended twice within {} s ({reason:?}).",
+                        CRASH_AGAIN.as_secs()
+                    ),
+                    "Close the app and start it again. What was already kept is safe.",
+                );
+                view.load_html(&page, None);
+            } else {
+                view.reload();
+            }
+        });
 }
 
 /// Whether `url` is inside the app.
