@@ -427,6 +427,9 @@ async fn receive(core: Arc<SocketCore>, open: Weak<OpenGuard>, udx: Udx) {
                 continue;
             };
             let from = unmap(meta.addr);
+            if datagrams.is_empty() {
+                let _ = core.messages.try_send((Bytes::new(), from));
+            }
             for datagram in datagrams.chunks(meta.stride.max(1)) {
                 take_datagram(&core, &open, &udx, now, datagram, from, &mut touched);
             }

@@ -159,8 +159,17 @@ impl StreamCore {
         }
     }
 
+    /// Sends all that may be sent now, and leaves what must wait to the stream's task.
+    fn transmit(&self, partial: bool) {
+        let flushed = self.send(partial);
+        let timer = lock(&self.state).engine.next_timer();
+        if !flushed || timer.is_some_and(|at| at < self.armed.load(Ordering::Acquire)) {
+            self.task.notify_one();
+        }
+    }
+
     /// Sends all that may be sent now. False if the kernel wants us to wait.
-    fn transmit(&self, partial: bool) -> bool {
+    fn send(&self, partial: bool) -> bool {
         let mut outbox = lock(&self.outbox);
         let remote = lock(&self.state).remote.clone();
         let Some((socket, to, _)) = remote else {
@@ -175,15 +184,6 @@ impl StreamCore {
         let mut state = lock(&self.state);
         state.stats.packets_sent += packets;
         state.stats.bytes_sent += bytes;
-        // Someone else's packets may have moved a deadline forward.
-        if !flushed
-            || state
-                .engine
-                .next_timer()
-                .is_some_and(|at| at < self.armed.load(Ordering::Acquire))
-        {
-            self.task.notify_one();
-        }
         flushed
     }
 
@@ -201,7 +201,7 @@ impl StreamCore {
             self.armed.store(u64::MAX, Ordering::Release);
             let now = self.udx.now();
             lock(&self.state).engine.on_timer(now);
-            let flushed = self.transmit(true);
+            let flushed = self.send(true);
             self.wake();
             let (deadline, socket) = {
                 let state = lock(&self.state);
