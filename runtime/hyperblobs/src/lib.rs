@@ -1,1 +1,30 @@
 //! Hyperblobs: byte blobs on a core, plain or as block maps of content-defined chunks.
+//!
+//! A plain blob is a run of 64 KiB blocks. A blob with a *block map* is a small list of (block, length) pairs, so that
+//! two versions of a file share the chunks that did not change. Both are the formats of npm `hyperblobs` 2.
+//!
+//! ```no_run
+//! # async fn demo(core: hypercore::Core) -> Result<(), hyperblobs::BlobError> {
+//! let blobs = hyperblobs::Blobs::new(core);
+//! let id = blobs.put(b"russet"[..].into()).await?;
+//! assert_eq!(blobs.get(&id).await?, &b"russet"[..]);
+//! # Ok(()) }
+//! ```
+
+mod block_map;
+mod blobs;
+mod chunker;
+mod error;
+mod id;
+mod read;
+mod reuse;
+mod writer;
+
+pub use block_map::{BlockMap, MapBlock};
+pub use blobs::Blobs;
+pub use chunker::{Chunker, Chunking};
+pub use error::BlobError;
+pub use id::BlobId;
+pub use read::BlobStream;
+pub use reuse::ChunkIndex;
+pub use writer::Writer;

@@ -1,1 +1,42 @@
 //! Hyperdrive: a file system of entries and blobs; local folders behind the same trait; mirror between them.
+//!
+//! A drive is two cores: a bee of paths (`db`) and a core of file contents (`blobs`). [`Hyperdrive`] and [`LocalDrive`]
+//! both are a [`Drive`], and [`mirror`] makes one equal to the other. Formats are those of npm `hyperdrive` 13.
+//!
+//! ```no_run
+//! # async fn demo(store: &corestore::Corestore) -> Result<(), hyperdrive::DriveError> {
+//! use hyperdrive::{Hyperdrive, LocalDrive, MirrorOptions, mirror};
+//! let drive = Hyperdrive::create(store, "my-app").await?;
+//! let folder = LocalDrive::new("./my-app-1.0.0");
+//! let totals = mirror(&folder, &drive, MirrorOptions { batch: true, dedup: true, ..Default::default() }).finish().await?;
+//! println!("{} files, {} bytes added", totals.files, totals.bytes_added);
+//! # Ok(()) }
+//! ```
+
+mod batch;
+mod compare;
+mod content;
+mod download;
+mod drive;
+mod entry;
+mod error;
+mod filter;
+mod local;
+mod local_path;
+mod local_write;
+mod mirror;
+pub mod path;
+mod target;
+mod traits;
+
+pub use batch::Batch;
+pub use content::content_manifest;
+pub use download::DriveDownload;
+pub use drive::{DiffEntry, Hyperdrive};
+pub use entry::{Entry, PutOptions};
+pub use error::DriveError;
+pub use filter::PathFilter;
+pub use hyperblobs::BlobId;
+pub use local::{LocalDrive, LocalOptions};
+pub use mirror::{Diff, DiffOp, Mirror, MirrorOptions, Totals, mirror};
+pub use traits::{ByteStream, Drive};

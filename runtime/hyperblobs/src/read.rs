@@ -1,0 +1,135 @@
+//! Streaming a blob: everything is asked for up front, blocks are handed out in order.
+
+use crate::block_map::BlockMap;
+use crate::error::BlobError;
+use crate::id::BlobId;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use hypercore::{Core, Download, DownloadRange};
+
+/// Bytes read ahead of the consumer, about.
+const AHEAD_BYTES: u64 = 4 << 20;
+/// Blocks read ahead of the consumer, at most.
+const AHEAD_BLOCKS: u64 = 64;
+
+/// The content of a blob, block by block.
+pub type BlobStream = BoxStream<'static, Result<Bytes, BlobError>>;
+
+/// A piece of a block to hand out.
+struct Piece {
+    index: u64,
+    /// Length that the block must have.
+    expected: u64,
+    skip: u64,
+    take: u64,
+}
+
+/// The content of a plain blob.
+pub(crate) async fn plain(core: Core, id: &BlobId, start: u64, length: u64) -> Result<BlobStream, BlobError> {
+    let damaged = |what| BlobError::Damaged { block: id.block_offset, what };
+    let end_block = id.block_end().ok_or(damaged("it has no end"))?;
+    let end_byte = id.byte_offset.checked_add(id.byte_length).ok_or(damaged("it has no end"))?;
+    let length = length.min(id.byte_length.saturating_sub(start));
+    if length == 0 {
+        return Ok(stream::empty().boxed());
+    }
+    let (first, skip) = match start {
+        0 => (id.block_offset, 0),
+        _ => core.seek(id.byte_offset.saturating_add(start)).await?,
+    };
+    if id.byte_offset > end_byte || first < id.block_offset || first >= end_block {
+        return Err(damaged("its blocks are shorter than it says"));
+    }
+    let average = (id.byte_length / id.block_length.max(1)).max(1);
+    let last = match start.saturating_add(length) == id.byte_length {
+        true => end_block,
+        false => end_block.min(first.saturating_add((skip + length) / average + 2)),
+    };
+    let here = last - first <= AHEAD_BLOCKS && (first..last).all(|index| core.has(index));
+    let range = DownloadRange { start: first, end: Some(last), linear: true };
+    let downloads = if here { Vec::new() } else { vec![core.download(range)] };
+    let blocks = stream::iter(first..end_block).map(move |index| {
+        let core = core.clone();
+        async move { core.get(index).await.map_err(BlobError::from) }
+    });
+    let state = Cut { skip, left: length, block: id.block_offset, _downloads: downloads };
+    Ok(cut(blocks.buffered(ahead(average)).boxed(), state))
+}
+
+/// What of the blocks' bytes is to be handed out.
+struct Cut {
+    skip: u64,
+    left: u64,
+    block: u64,
+    _downloads: Vec<Download>,
+}
+
+/// Skips bytes at the start and ends after the wanted length.
+fn cut(blocks: BlobStream, state: Cut) -> BlobStream {
+    stream::try_unfold((blocks, state), |(mut blocks, mut state)| async move {
+        while state.left > 0 {
+            let Some(block) = blocks.next().await else {
+                let what = "its blocks are shorter than it says";
+                return Err(BlobError::Damaged { block: state.block, what });
+            };
+            let mut block = block?;
+            let skip = state.skip.min(block.len() as u64);
+            state.skip -= skip;
+            block = block.split_off(skip as usize);
+            block.truncate(usize::try_from(state.left).unwrap_or(usize::MAX));
+            state.left -= block.len() as u64;
+            if !block.is_empty() {
+                return Ok(Some((block, (blocks, state))));
+            }
+        }
+        Ok(None)
+    })
+    .boxed()
+}
+
+/// The content of a blob with a block map.
+pub(crate) fn mapped(core: Core, id: &BlobId, map: &BlockMap, start: u64, length: u64) -> BlobStream {
+    let (mut pieces, mut skip, mut left) = (Vec::new(), start, length);
+    for block in &map.blocks {
+        if skip >= block.byte_length {
+            skip -= block.byte_length;
+            continue;
+        }
+        let take = (block.byte_length - skip).min(left);
+        if take == 0 {
+            break;
+        }
+        pieces.push(Piece { index: block.index, expected: block.byte_length, skip, take });
+        (skip, left) = (0, left - take);
+    }
+    let total: u64 = pieces.iter().fold(0u64, |sum, piece| sum.saturating_add(piece.take));
+    let average = (total / (pieces.len() as u64).max(1)).max(1);
+    let blobs = crate::Blobs::new(core.clone());
+    let downloads = blobs.download(pieces.iter().map(|piece| piece.index).collect());
+    let at = id.block_offset;
+    let blocks = stream::iter(pieces).map(move |piece| {
+        let core = core.clone();
+        async move {
+            let mut block = core.get(piece.index).await?;
+            if piece.expected != block.len() as u64 {
+                let what = "its block map and its blocks disagree";
+                return Err(BlobError::Damaged { block: at, what });
+            }
+            block = block.split_off((piece.skip as usize).min(block.len()));
+            block.truncate(usize::try_from(piece.take).unwrap_or(usize::MAX));
+            Ok(block)
+        }
+    });
+    let guard = downloads;
+    blocks
+        .buffered(ahead(average))
+        .map(move |block| {
+            let _ = &guard; // the requests live as long as the stream
+            block
+        })
+        .boxed()
+}
+
+fn ahead(average: u64) -> usize {
+    (AHEAD_BYTES / average).clamp(2, AHEAD_BLOCKS) as usize
+}

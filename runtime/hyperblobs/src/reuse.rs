@@ -1,0 +1,45 @@
+//! Which chunks a core already holds, so that a writer refers to them and does not store them again.
+
+use crate::block_map::MapBlock;
+use crate::error::BlobError;
+use bytes::Bytes;
+use hypercore::Core;
+use std::collections::HashMap;
+
+/// Chunks by the hash of their content.
+#[derive(Debug, Default)]
+pub struct ChunkIndex {
+    chunks: HashMap<[u8; 32], MapBlock>,
+}
+
+impl ChunkIndex {
+    /// Adds a block of the core, if its content is here.
+    pub fn add_local(&mut self, core: &Core, index: u64) -> Result<(), BlobError> {
+        if let Some(block) = core.get_local(index)? {
+            self.insert(hash(&block), MapBlock { index, byte_length: block.len() as u64 });
+        }
+        Ok(())
+    }
+
+    /// Chunks known.
+    pub fn len(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// True when no chunk is known.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    pub(crate) fn get(&self, hash: &[u8; 32]) -> Option<MapBlock> {
+        self.chunks.get(hash).copied()
+    }
+
+    pub(crate) fn insert(&mut self, hash: [u8; 32], block: MapBlock) {
+        self.chunks.entry(hash).or_insert(block);
+    }
+}
+
+pub(crate) fn hash(chunk: &Bytes) -> [u8; 32] {
+    hypercore::crypto::blake2b(&[chunk])
+}

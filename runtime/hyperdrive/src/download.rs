@@ -1,0 +1,64 @@
+//! Bringing the contents of a part of a drive to this machine.
+
+use crate::drive::Hyperdrive;
+use crate::entry::Entry;
+use crate::error::DriveError;
+use futures::{StreamExt, TryStreamExt, stream};
+use hyperblobs::BlobId;
+use hypercore::Download;
+
+/// Block maps read at the same time.
+const MAPS: usize = 64;
+
+/// A download that was asked for; dropping it takes the request back.
+pub struct DriveDownload {
+    downloads: Vec<Download>,
+}
+
+impl DriveDownload {
+    /// Waits until everything is here.
+    pub async fn done(self) -> Result<(), DriveError> {
+        for download in self.downloads {
+            download.done().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Hyperdrive {
+    /// Asks peers for the contents of a file, or of everything beneath a folder. Returns when the list of entries and the
+    /// block maps are here; [`DriveDownload::done`] waits for the contents.
+    pub async fn download(&self, prefix: &str) -> Result<DriveDownload, DriveError> {
+        let file = if prefix.ends_with('/') { None } else { self.entry(prefix).await? };
+        let entries = match file {
+            Some(entry) => vec![entry],
+            None => {
+                let _entries = self.download_entries();
+                self.list(prefix).await?
+            }
+        };
+        self.download_contents(&entries).await
+    }
+
+    /// Asks for the contents of entries, all at once.
+    pub(crate) async fn download_contents(&self, entries: &[Entry]) -> Result<DriveDownload, DriveError> {
+        let blobs = self.open_blobs().await?;
+        let ids: Vec<BlobId> = entries.iter().filter_map(|entry| entry.blob).collect();
+        let _maps = self.download_maps(&ids).await?;
+        let lists = stream::iter(ids).map(|id| {
+            let blobs = blobs.clone();
+            async move { blobs.blocks(&id).await }
+        });
+        let lists: Vec<_> = lists.buffer_unordered(MAPS).try_collect().await?;
+        let indices = lists.into_iter().flatten().map(|block| block.index).collect();
+        Ok(DriveDownload { downloads: blobs.download(indices) })
+    }
+
+    /// Asks for all block maps among the contents, in few requests.
+    pub(crate) async fn download_maps(&self, ids: &[BlobId]) -> Result<Vec<Download>, DriveError> {
+        let blobs = self.open_blobs().await?;
+        let maps = ids.iter().filter(|id| id.block_map && id.block_length <= 64);
+        let blocks = maps.filter_map(|id| Some(id.block_offset..id.block_end()?)).flatten().collect();
+        Ok(blobs.download(blocks))
+    }
+}

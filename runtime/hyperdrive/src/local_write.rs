@@ -1,0 +1,208 @@
+//! Writing to a folder: confined to it, never through links, each file replaced in one step.
+
+use crate::error::DriveError;
+use crate::local::blocking;
+use crate::local_path::{check_link, join, look, parent_folder};
+use crate::path;
+use crate::traits::ByteStream;
+use futures::TryStreamExt;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How the names of files begin that are being written.
+pub(crate) const TEMPORARY: &str = ".bosc-tmp-";
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// A file that is being written; removed unless it is put in its place.
+struct Temporary {
+    path: PathBuf,
+    placed: bool,
+}
+
+impl Temporary {
+    /// Puts the file in its place, over what was there.
+    fn place(mut self, full: &Path) -> Result<(), DriveError> {
+        std::fs::rename(&self.path, full).map_err(DriveError::io(full))?;
+        self.placed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.placed {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Writes a file: to a temporary name first, then renamed over what was there.
+pub(crate) async fn put(
+    root: &Path,
+    folders: &Arc<Mutex<()>>,
+    key: String,
+    mut content: ByteStream,
+    executable: bool,
+) -> Result<(), DriveError> {
+    let (root, folders) = (root.to_path_buf(), folders.clone());
+    let first = content.try_next().await?;
+    let (temporary, mut file, full) = {
+        let first = first.clone();
+        blocking(move || {
+            let (temporary, mut file, full) = create(&root, &folders, &key, executable)?;
+            if let Some(bytes) = first {
+                file.write_all(&bytes).map_err(DriveError::io(&temporary.path))?;
+            }
+            Ok((temporary, file, full))
+        })
+        .await?
+    };
+    if first.is_some() {
+        while let Some(bytes) = content.try_next().await? {
+            let shown = temporary.path.clone();
+            file = blocking(move || {
+                file.write_all(&bytes).map_err(DriveError::io(shown))?;
+                Ok(file)
+            })
+            .await?;
+        }
+    }
+    blocking(move || {
+        drop(file);
+        temporary.place(&full)
+    })
+    .await
+}
+
+fn create(
+    root: &Path,
+    folders: &Mutex<()>,
+    key: &str,
+    executable: bool,
+) -> Result<(Temporary, File, PathBuf), DriveError> {
+    let _making = folders.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = parent_folder(root, key, true)?.unwrap_or_else(|| root.to_path_buf());
+    let full = join(root, key);
+    // An empty folder makes way, any other stays.
+    if look(&full)?.is_some_and(|metadata| metadata.is_dir()) && std::fs::remove_dir(&full).is_err() {
+        return Err(DriveError::refused(key, format!("{} is a folder", full.display())));
+    }
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = folder.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    set_mode(&mut options, executable);
+    let file = match options.open(&path) {
+        // Left behind by a process of the same number that was killed.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            std::fs::remove_file(&path).and_then(|()| options.open(&path))
+        }
+        other => other,
+    };
+    let file = file.map_err(DriveError::io(&path))?;
+    Ok((Temporary { path, placed: false }, file, full))
+}
+
+/// Deletes a file or link, and the folders that it leaves empty.
+pub(crate) fn del(root: &Path, folders: &Mutex<()>, key: &str) -> Result<(), DriveError> {
+    let _removing = folders.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(folder) = parent_folder(root, key, false)? else { return Ok(()) };
+    let full = join(root, key);
+    match look(&full)? {
+        None => return Ok(()),
+        Some(metadata) if metadata.is_dir() => return Ok(()),
+        Some(_) => std::fs::remove_file(&full).map_err(DriveError::io(&full))?,
+    }
+    let mut folder = folder.as_path();
+    while folder != root && folder.starts_with(root) && std::fs::remove_dir(folder).is_ok() {
+        let Some(parent) = folder.parent() else { break };
+        folder = parent;
+    }
+    Ok(())
+}
+
+/// Writes a link that stays inside the folder.
+pub(crate) fn symlink(root: &Path, folders: &Mutex<()>, key: &str, target: &str) -> Result<(), DriveError> {
+    let link = check_link(key, target)?;
+    let _making = folders.lock().unwrap_or_else(PoisonError::into_inner);
+    parent_folder(root, key, true)?;
+    let full = join(root, key);
+    match look(&full)? {
+        Some(metadata) if metadata.is_dir() => std::fs::remove_dir(&full)
+            .map_err(|_| DriveError::refused(key, format!("{} is a folder", full.display())))?,
+        Some(_) => std::fs::remove_file(&full).map_err(DriveError::io(&full))?,
+        None => {}
+    }
+    let is_folder = path::resolve_link(key, target).is_ok_and(|goal| join(root, &goal).is_dir());
+    make_link(&link, &full, is_folder).map_err(DriveError::io(&full))
+}
+
+/// Sets or clears the executable flag of a file.
+pub(crate) fn set_executable(root: &Path, key: &str, executable: bool) -> Result<(), DriveError> {
+    let full = join(root, key);
+    let inside = parent_folder(root, key, false)?.is_some();
+    let Some(metadata) = look(&full)?.filter(|metadata| inside && metadata.is_file()) else {
+        return Err(DriveError::NotFound { path: key.into() });
+    };
+    change_mode(&full, &metadata, executable).map_err(DriveError::io(&full))
+}
+
+#[cfg(unix)]
+fn set_mode(options: &mut OpenOptions, executable: bool) {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(if executable { 0o755 } else { 0o644 });
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &mut OpenOptions, _: bool) {}
+
+/// Whoever may read the file may run it, or nobody.
+#[cfg(unix)]
+fn change_mode(full: &Path, metadata: &std::fs::Metadata, executable: bool) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = metadata.permissions().mode();
+    let mode = if executable { mode | ((mode & 0o444) >> 2) | 0o100 } else { mode & !0o111 };
+    std::fs::set_permissions(full, std::fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn change_mode(_: &Path, _: &std::fs::Metadata, _: bool) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn make_link(link: &str, full: &Path, _is_folder: bool) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(link, full)
+}
+
+#[cfg(windows)]
+fn make_link(link: &str, full: &Path, is_folder: bool) -> std::io::Result<()> {
+    let link = link.replace('/', "\\");
+    match is_folder {
+        true => std::os::windows::fs::symlink_dir(link, full),
+        false => std::os::windows::fs::symlink_file(link, full),
+    }
+}
+
+/// Waits until the file system of the folder has everything on disk.
+#[cfg(target_os = "linux")]
+pub(crate) fn sync(root: &Path) -> Result<(), DriveError> {
+    let folder = File::open(root).map_err(DriveError::io(root))?;
+    rustix::fs::syncfs(folder).map_err(|error| DriveError::io(root)(error.into()))
+}
+
+/// Waits until the file system of the folder has everything on disk.
+#[cfg(all(unix, not(target_os = "linux")))]
+pub(crate) fn sync(_: &Path) -> Result<(), DriveError> {
+    rustix::fs::sync();
+    Ok(())
+}
+
+/// Windows writes files back by itself.
+#[cfg(windows)]
+pub(crate) fn sync(_: &Path) -> Result<(), DriveError> {
+    Ok(())
+}
