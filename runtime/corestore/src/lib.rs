@@ -1,1 +1,10 @@
 //! Corestore: many named cores in one storage folder, replicated over one connection.
+//!
+//! A [`Corestore`] is one folder with one SQLite file. It holds a primary key, from which the key pairs of named cores
+//! are derived as npm `corestore` 7 does, and every core that was ever opened in it.
+
+mod error;
+mod store;
+
+pub use error::CorestoreError;
+pub use store::{Corestore, GetOptions, WriterLock};
