@@ -72,7 +72,10 @@ impl std::ops::IndexMut<ChildId> for Arena {
 impl Arena {
     /// An empty node, to be written.
     pub(crate) fn create(&mut self) -> NodeId {
-        self.nodes.push(TreeNode { changed: true, ..TreeNode::default() });
+        self.nodes.push(TreeNode {
+            changed: true,
+            ..TreeNode::default()
+        });
         NodeId(self.nodes.len() - 1)
     }
 
@@ -80,7 +83,11 @@ impl Arena {
     pub(crate) fn load(&mut self, level: &Level) -> NodeId {
         let keys = level.keys.iter().map(|&seq| Key { seq, bytes: None }).collect();
         let children = level.children.iter().map(|&at| self.child(at, None)).collect();
-        self.nodes.push(TreeNode { keys, children, changed: false });
+        self.nodes.push(TreeNode {
+            keys,
+            children,
+            changed: false,
+        });
         NodeId(self.nodes.len() - 1)
     }
 
@@ -120,7 +127,9 @@ impl Arena {
         let median = node.keys.pop()?;
         let children = match node.children.is_empty() {
             true => Vec::new(),
-            false => node.children.split_off(node.children.len().saturating_sub(length + 1)),
+            false => node
+                .children
+                .split_off(node.children.len().saturating_sub(length + 1)),
         };
         node.changed = true;
         self[right].keys = keys;
@@ -158,7 +167,9 @@ impl Arena {
         index.push(None);
         self[id].changed = false;
         for child in self[id].children.clone() {
-            let Some(node) = self[child].node.filter(|&node| self[node].changed) else { continue };
+            let Some(node) = self[child].node.filter(|&node| self[node].changed) else {
+                continue;
+            };
             self[child].at.seq = seq;
             let at = self.place(node, seq, index);
             self[child].at.offset = at;

@@ -67,7 +67,9 @@ impl Batch {
 
     /// The entry at `key`, with the batch's own writes.
     pub async fn get(&mut self, key: &[u8]) -> Result<Option<BeeEntry>, BeeError> {
-        let Some(mut node) = self.root().await? else { return Ok(None) };
+        let Some(mut node) = self.root().await? else {
+            return Ok(None);
+        };
         for _ in 0..MAX_DEPTH {
             match self.search(node, key).await? {
                 Place::Found(at) => {
@@ -91,7 +93,10 @@ impl Batch {
         self.touched = true;
         let key = Bytes::copy_from_slice(key);
         let value = Some(Bytes::copy_from_slice(value));
-        let target = Key { seq: self.next_seq(), bytes: Some(key.clone()) };
+        let target = Key {
+            seq: self.next_seq(),
+            bytes: Some(key.clone()),
+        };
         let mut root = match self.root().await? {
             Some(root) => root,
             None => self.arena.create(),
@@ -119,8 +124,10 @@ impl Batch {
             Place::Missing(at) => self.arena.insert(node, at, target, None),
         };
         while split {
-            let (mut median, right) =
-                self.arena.split(node).ok_or(corrupt(self.start, "an empty node was split"))?;
+            let (mut median, right) = self
+                .arena
+                .split(node)
+                .ok_or(corrupt(self.start, "an empty node was split"))?;
             match stack.pop() {
                 Some(parent) => {
                     let bytes = self.key_bytes(&median).await?;
@@ -146,7 +153,9 @@ impl Batch {
     /// Deletes an entry; false when there is nothing at `key`.
     pub async fn del(&mut self, key: &[u8]) -> Result<bool, BeeError> {
         self.touched = true;
-        let Some(mut node) = self.root().await? else { return Ok(false) };
+        let Some(mut node) = self.root().await? else {
+            return Ok(false);
+        };
         let mut stack = Vec::new();
         while stack.len() < MAX_DEPTH {
             stack.push(node);
@@ -178,7 +187,10 @@ impl Batch {
         }
         let found = self.bee.core().length();
         if found != self.start {
-            return Err(BeeError::Conflict { expected: self.start, found });
+            return Err(BeeError::Conflict {
+                expected: self.start,
+                found,
+            });
         }
         self.bee.core().append(&blocks)?;
         Ok(())
@@ -197,7 +209,14 @@ impl Batch {
                 self.arena.compact(first + number as u64, &mut write.index);
             }
             let index = self.arena.levels(&write.index);
-            blocks.push(Node { key: write.key, value: write.value, index }.encode());
+            blocks.push(
+                Node {
+                    key: write.key,
+                    value: write.value,
+                    index,
+                }
+                .encode(),
+            );
         }
         blocks
     }
@@ -238,7 +257,11 @@ impl Batch {
     }
 
     async fn key_at(&mut self, node: NodeId, at: usize) -> Result<Bytes, BeeError> {
-        let key = self.arena[node].keys.get(at).cloned().ok_or(corrupt(self.start, "a key is missing"))?;
+        let key = self.arena[node]
+            .keys
+            .get(at)
+            .cloned()
+            .ok_or(corrupt(self.start, "a key is missing"))?;
         let bytes = self.key_bytes(&key).await?;
         if let Some(key) = self.arena[node].keys.get_mut(at) {
             key.bytes = Some(bytes.clone());
@@ -256,7 +279,9 @@ impl Batch {
 
     async fn child(&mut self, node: NodeId, at: usize) -> Result<NodeId, BeeError> {
         let children = &self.arena[node].children;
-        let child = *children.get(at).ok_or(corrupt(self.start, "a node has too few children"))?;
+        let child = *children
+            .get(at)
+            .ok_or(corrupt(self.start, "a node has too few children"))?;
         if let Some(node) = self.arena[child].node {
             return Ok(node);
         }
@@ -287,7 +312,9 @@ impl Batch {
         let size = |path: &[NodeId]| path.last().map_or(0, |&leaf| self.arena[leaf].keys.len());
         let go_right = size(&left) < size(&right);
         let path = if go_right { right } else { left };
-        let Some(&leaf) = path.last() else { return Err(corrupt(self.start, "a node has no children")) };
+        let Some(&leaf) = path.last() else {
+            return Err(corrupt(self.start, "a node has no children"));
+        };
         let keys = &mut self.arena[leaf].keys;
         if keys.is_empty() {
             return Err(corrupt(self.start, "a leaf is empty"));
@@ -310,7 +337,11 @@ impl Batch {
             if path.len() >= MAX_DEPTH {
                 return Err(self.too_deep());
             }
-            let at = if last { self.arena[node].children.len() - 1 } else { 0 };
+            let at = if last {
+                self.arena[node].children.len() - 1
+            } else {
+                0
+            };
             path.push(self.child(node, at).await?);
         }
         Ok(path)
@@ -319,9 +350,10 @@ impl Batch {
     /// Refills nodes with too few keys, from the leaf up; returns the root, which may be a new one.
     async fn rebalance(&mut self, mut stack: Vec<NodeId>) -> Result<NodeId, BeeError> {
         let root = *stack.first().ok_or(corrupt(self.start, "there is no root"))?;
-        while let (Some(node), Some(&parent)) =
-            (stack.last().copied(), stack.len().checked_sub(2).and_then(|at| stack.get(at)))
-        {
+        while let (Some(node), Some(&parent)) = (
+            stack.last().copied(),
+            stack.len().checked_sub(2).and_then(|at| stack.get(at)),
+        ) {
             stack.pop();
             if self.arena[node].keys.len() >= MIN_KEYS {
                 return Ok(root);
@@ -341,7 +373,11 @@ impl Batch {
                 (None, None) => return Err(corrupt(self.start, "a node has one child")),
             };
             let median = self.arena[parent].keys.get(index).cloned();
-            self.arena.merge(left, right, median.ok_or(corrupt(self.start, "a key is missing"))?);
+            self.arena.merge(
+                left,
+                right,
+                median.ok_or(corrupt(self.start, "a key is missing"))?,
+            );
             self.arena.remove(parent, index);
         }
         if self.arena[root].keys.is_empty() && !self.arena[root].children.is_empty() {
@@ -356,7 +392,9 @@ impl Batch {
         node: NodeId,
     ) -> Result<(Option<NodeId>, usize, Option<NodeId>), BeeError> {
         let children = self.arena[parent].children.clone();
-        let index = children.iter().position(|&child| self.arena[child].node == Some(node));
+        let index = children
+            .iter()
+            .position(|&child| self.arena[child].node == Some(node));
         let index = index.ok_or(corrupt(self.start, "a node is not a child of its parent"))?;
         let left = match index.checked_sub(1) {
             Some(at) => Some(self.child(parent, at).await?),

@@ -7,7 +7,7 @@ use crate::error::BeeError;
 use crate::messages::{Header, Level, Metadata, Node};
 use crate::range::Range;
 use bytes::Bytes;
-use hypercore::{Core, Download, DownloadRange, GetOptions};
+use hypercore::{Core, Download, DownloadRange};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -50,8 +50,16 @@ struct Cache {
 impl Bee {
     /// A bee on `core`. `metadata` goes into the header if this bee writes the first block.
     pub fn new(core: Core, metadata: Metadata) -> Self {
-        let shared = Shared { core, metadata, writing: Arc::default(), cache: Mutex::default() };
-        Self { shared: Arc::new(shared), checkout: None }
+        let shared = Shared {
+            core,
+            metadata,
+            writing: Arc::default(),
+            cache: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            checkout: None,
+        }
     }
 
     /// The core below.
@@ -71,7 +79,10 @@ impl Bee {
 
     /// The same bee at an earlier length, for reading.
     pub fn checkout(&self, version: u64) -> Self {
-        Self { shared: self.shared.clone(), checkout: Some(version.max(1)) }
+        Self {
+            shared: self.shared.clone(),
+            checkout: Some(version.max(1)),
+        }
     }
 
     /// This bee as it is now, which later writes do not change.
@@ -99,7 +110,9 @@ impl Bee {
 
     /// The entry at `key`. Waits for peers when blocks are missing here.
     pub async fn get(&self, key: &[u8]) -> Result<Option<BeeEntry>, BeeError> {
-        let Some((mut block, mut seq)) = self.root().await? else { return Ok(None) };
+        let Some((mut block, mut seq)) = self.root().await? else {
+            return Ok(None);
+        };
         let mut offset = 0;
         for _ in 0..MAX_DEPTH {
             let level = level(&block, seq, offset)?;
@@ -120,7 +133,10 @@ impl Bee {
             if level.children.is_empty() {
                 return Ok(None);
             }
-            let child = *level.children.get(start).ok_or(corrupt(seq, "a node has too few children"))?;
+            let child = *level
+                .children
+                .get(start)
+                .ok_or(corrupt(seq, "a node has too few children"))?;
             block = self.node(child.seq, seq).await?;
             (seq, offset) = (child.seq, child.offset);
         }
@@ -182,6 +198,7 @@ impl Bee {
             return Err(BeeError::Checkout);
         }
         let guard = self.shared.writing.clone().lock_owned().await;
+        self.core().refresh()?; // another process may have written since
         Ok(Batch::new(self.clone(), guard))
     }
 
@@ -212,15 +229,7 @@ impl Bee {
             return Ok(node);
         }
         let fork = self.core().fork();
-        let options = GetOptions { wait: true, timeout: None };
-        let block = match self.core().get_local(seq)? {
-            Some(block) => block,
-            None => self
-                .core()
-                .get_with(seq, options)
-                .await?
-                .ok_or(corrupt(from, "it points to a block that is not there"))?,
-        };
+        let block = self.core().get(seq).await?;
         let node = Arc::new(Node::decode(&block).map_err(|source| BeeError::Decode { seq, source })?);
         let mut cache = self.cache();
         if cache.fork == fork && self.core().fork() == fork {
@@ -240,10 +249,16 @@ impl Bee {
     /// Asks peers for the keys and children of a node before they are needed; dropping the result takes that back.
     pub(crate) fn ahead(&self, level: &Level) -> Vec<Download> {
         let children = level.children.iter().map(|child| child.seq);
-        let missing = level.keys.iter().copied().chain(children).filter(|&seq| {
-            seq < self.version() && self.cached(seq).is_none() && !self.core().has(seq)
-        });
-        let range = |seq| DownloadRange { start: seq, end: Some(seq + 1), linear: false };
+        let missing = level
+            .keys
+            .iter()
+            .copied()
+            .chain(children)
+            .filter(|&seq| seq < self.version() && self.cached(seq).is_none() && !self.core().has(seq));
+        let range = |seq| DownloadRange {
+            start: seq,
+            end: Some(seq + 1),
+        };
         missing.map(|seq| self.core().download(range(seq))).collect()
     }
 
@@ -252,14 +267,21 @@ impl Bee {
         let mut cache = self.shared.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let fork = self.core().fork();
         if cache.fork != fork {
-            *cache = Cache { fork, nodes: HashMap::new() };
+            *cache = Cache {
+                fork,
+                nodes: HashMap::new(),
+            };
         }
         cache
     }
 }
 
 pub(crate) fn entry(seq: u64, node: &Node) -> BeeEntry {
-    BeeEntry { seq, key: node.key.clone(), value: node.value.clone() }
+    BeeEntry {
+        seq,
+        key: node.key.clone(),
+        value: node.value.clone(),
+    }
 }
 
 pub(crate) fn corrupt(seq: u64, what: &'static str) -> BeeError {

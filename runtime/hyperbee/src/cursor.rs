@@ -36,7 +36,14 @@ impl Frame {
 impl RangeStream {
     pub(crate) fn new(bee: Bee, range: Range) -> Self {
         let left = range.limit.unwrap_or(usize::MAX);
-        Self { bee, range, left, stack: Vec::new(), opened: false, last: None }
+        Self {
+            bee,
+            range,
+            left,
+            stack: Vec::new(),
+            opened: false,
+            last: None,
+        }
     }
 
     /// The next entry; `None` at the end. Cancel safe: a cancelled call loses no entry.
@@ -48,7 +55,9 @@ impl RangeStream {
             self.opened = true;
         }
         while self.left > 0 {
-            let Some(top) = self.stack.last() else { return Ok(None) };
+            let Some(top) = self.stack.last() else {
+                return Ok(None);
+            };
             if top.done {
                 self.stack.pop();
                 continue;
@@ -75,8 +84,14 @@ impl RangeStream {
             let block = self.bee.node(key, seq).await?;
             self.advance();
             let (early, late) = match self.range.reverse {
-                false => (!self.range.after_start(&block.key), !self.range.before_end(&block.key)),
-                true => (!self.range.before_end(&block.key), !self.range.after_start(&block.key)),
+                false => (
+                    !self.range.after_start(&block.key),
+                    !self.range.before_end(&block.key),
+                ),
+                true => (
+                    !self.range.before_end(&block.key),
+                    !self.range.after_start(&block.key),
+                ),
             };
             if late {
                 break;
@@ -95,7 +110,9 @@ impl RangeStream {
 
     /// Whether child `number` of the top node may hold keys of the range. Reads the keys beside it.
     async fn child_meets(&self, number: usize) -> Result<bool, BeeError> {
-        let Some(top) = self.stack.last() else { return Ok(false) };
+        let Some(top) = self.stack.last() else {
+            return Ok(false);
+        };
         let node = top.level()?;
         let mut bounds = [None, None];
         for (bound, at) in bounds.iter_mut().zip([number.checked_sub(1), Some(number)]) {
@@ -125,9 +142,19 @@ impl RangeStream {
             return Err(corrupt(at.seq, "the tree is too deep"));
         }
         let node = level(&block, at.seq, at.offset)?;
-        let position = if self.range.reverse { node.keys.len() * 2 } else { 0 };
+        let position = if self.range.reverse {
+            node.keys.len() * 2
+        } else {
+            0
+        };
         let ahead = self.bee.ahead(node);
-        self.stack.push(Frame { block, at, position, done: false, _ahead: ahead });
+        self.stack.push(Frame {
+            block,
+            at,
+            position,
+            done: false,
+            _ahead: ahead,
+        });
         Ok(())
     }
 

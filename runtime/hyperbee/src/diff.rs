@@ -30,23 +30,38 @@ pub struct DiffStream {
 impl DiffStream {
     pub(crate) fn new(left: Bee, right: Bee, range: Range) -> Self {
         let left_over = range.limit.unwrap_or(usize::MAX);
-        Self { left: Walker::new(left), right: Walker::new(right), range, left_over, last: None }
+        Self {
+            left: Walker::new(left),
+            right: Walker::new(right),
+            range,
+            left_over,
+            last: None,
+        }
     }
 
     /// The next difference; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<DiffItem>, BeeError> {
         while self.left_over > 0 {
-            let item = match (self.left.peek(&self.range).await?, self.right.peek(&self.range).await?) {
+            let item = match (
+                self.left.peek(&self.range).await?,
+                self.right.peek(&self.range).await?,
+            ) {
                 (None, None) => return Ok(None),
                 (Some(left), None) => match left.is_key() {
-                    true => DiffItem { left: Some(self.left.take().await?), right: None },
+                    true => DiffItem {
+                        left: Some(self.left.take().await?),
+                        right: None,
+                    },
                     false => {
                         self.left.expand().await?;
                         continue;
                     }
                 },
                 (None, Some(right)) => match right.is_key() {
-                    true => DiffItem { left: None, right: Some(self.right.take().await?) },
+                    true => DiffItem {
+                        left: None,
+                        right: Some(self.right.take().await?),
+                    },
                     false => {
                         self.right.expand().await?;
                         continue;
@@ -78,8 +93,14 @@ impl DiffStream {
                         continue;
                     }
                     (true, true) => match compare(&left.upper, &right.upper) {
-                        Ordering::Less => DiffItem { left: Some(self.left.take().await?), right: None },
-                        Ordering::Greater => DiffItem { left: None, right: Some(self.right.take().await?) },
+                        Ordering::Less => DiffItem {
+                            left: Some(self.left.take().await?),
+                            right: None,
+                        },
+                        Ordering::Greater => DiffItem {
+                            left: None,
+                            right: Some(self.right.take().await?),
+                        },
                         Ordering::Equal => DiffItem {
                             left: Some(self.left.take().await?),
                             right: Some(self.right.take().await?),
@@ -87,7 +108,9 @@ impl DiffStream {
                     },
                 },
             };
-            let Some(found) = item.left.as_ref().or(item.right.as_ref()) else { continue };
+            let Some(found) = item.left.as_ref().or(item.right.as_ref()) else {
+                continue;
+            };
             if self.last.as_ref().is_some_and(|last| *last >= found.key) {
                 return Err(corrupt(found.seq, "keys are not in order"));
             }
@@ -155,7 +178,12 @@ struct Frame {
 
 impl Walker {
     fn new(bee: Bee) -> Self {
-        Self { bee, opened: false, stack: Vec::new(), current: None }
+        Self {
+            bee,
+            opened: false,
+            stack: Vec::new(),
+            current: None,
+        }
     }
 
     /// Where the walker stands, skipping subtrees that lie outside the range.
@@ -164,7 +192,13 @@ impl Walker {
             if let Some((block, seq)) = self.bee.root().await? {
                 let at = Child { seq, offset: 0 };
                 let ahead = self.bee.ahead(level(&block, seq, 0)?);
-                self.stack.push(Frame { block, at, upper: None, position: 0, _ahead: ahead });
+                self.stack.push(Frame {
+                    block,
+                    at,
+                    upper: None,
+                    position: 0,
+                    _ahead: ahead,
+                });
             }
             self.opened = true;
         }
@@ -173,7 +207,9 @@ impl Walker {
                 self.current = self.find().await?;
             }
             match &self.current {
-                Some(stop) if !stop.is_key() && !range.may_meet(stop.lower.as_deref(), stop.upper.as_deref()) => {
+                Some(stop)
+                    if !stop.is_key() && !range.may_meet(stop.lower.as_deref(), stop.upper.as_deref()) =>
+                {
                     self.skip();
                 }
                 other => return Ok(other.clone()),
@@ -210,7 +246,12 @@ impl Walker {
                 Some(seq) => Some(self.bee.node(seq, from).await?.key.clone()),
                 None => None,
             };
-            return Ok(Some(Stop { at, from, upper, lower }));
+            return Ok(Some(Stop {
+                at,
+                from,
+                upper,
+                lower,
+            }));
         }
         Ok(None)
     }
@@ -225,21 +266,39 @@ impl Walker {
 
     /// Steps into the subtree.
     async fn expand(&mut self) -> Result<(), BeeError> {
-        let Some(Stop { at: Place::Subtree(at), from, upper, .. }) = self.current.clone() else { return Ok(()) };
+        let Some(Stop {
+            at: Place::Subtree(at),
+            from,
+            upper,
+            ..
+        }) = self.current.clone()
+        else {
+            return Ok(());
+        };
         if self.stack.len() >= MAX_DEPTH {
             return Err(corrupt(at.seq, "the tree is too deep"));
         }
         let block = self.bee.node(at.seq, from).await?;
         self.skip();
         let ahead = self.bee.ahead(level(&block, at.seq, at.offset)?);
-        self.stack.push(Frame { block, at, upper, position: 0, _ahead: ahead });
+        self.stack.push(Frame {
+            block,
+            at,
+            upper,
+            position: 0,
+            _ahead: ahead,
+        });
         Ok(())
     }
 
     /// The entry of the key, and on.
     async fn take(&mut self) -> Result<BeeEntry, BeeError> {
         match self.current.clone() {
-            Some(Stop { at: Place::Key(seq), from, .. }) => {
+            Some(Stop {
+                at: Place::Key(seq),
+                from,
+                ..
+            }) => {
                 let node = self.bee.node(seq, from).await?;
                 self.skip();
                 Ok(entry(seq, &node))

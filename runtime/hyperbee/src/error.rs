@@ -33,7 +33,9 @@ pub enum BeeError {
     #[error(transparent)]
     Core(#[from] CoreError),
     /// The author of the core wrote a block that is not a bee block.
-    #[error("block {seq} of the bee cannot be read: {source}; this link is not a drive, or its author's tool is broken")]
+    #[error(
+        "block {seq} of the bee cannot be read: {source}; this link is not a drive, or its author's tool is broken"
+    )]
     Decode {
         /// Index of the block.
         seq: u64,

@@ -68,7 +68,10 @@ pub struct Node {
 impl Header {
     /// The header that drives write: protocol `hyperbee` and the given metadata.
     pub fn hyperbee(metadata: Metadata) -> Self {
-        Self { protocol: "hyperbee".into(), metadata: Some(metadata) }
+        Self {
+            protocol: "hyperbee".into(),
+            metadata: Some(metadata),
+        }
     }
 
     /// Block 0.
@@ -110,7 +113,10 @@ impl Header {
                 _ => {}
             }
         }
-        Ok(Self { protocol: protocol.ok_or(DecodeError::Missing("protocol"))?, metadata })
+        Ok(Self {
+            protocol: protocol.ok_or(DecodeError::Missing("protocol"))?,
+            metadata,
+        })
     }
 }
 
@@ -142,7 +148,11 @@ impl Node {
             }
         }
         let index = index.ok_or(DecodeError::Missing("index"))?;
-        Ok(Self { key: key.ok_or(DecodeError::Missing("key"))?, value, index: decode_index(index)? })
+        Ok(Self {
+            key: key.ok_or(DecodeError::Missing("key"))?,
+            value,
+            index: decode_index(index)?,
+        })
     }
 
     /// True when this write took its key out of the tree.
@@ -300,7 +310,10 @@ mod tests {
 
     fn level() -> impl Strategy<Value = Level> {
         let child = (any::<u64>(), 0u64..9).prop_map(|(seq, offset)| Child { seq, offset });
-        (proptest::collection::vec(any::<u64>(), 0..9), proptest::collection::vec(child, 0..10))
+        (
+            proptest::collection::vec(any::<u64>(), 0..9),
+            proptest::collection::vec(child, 0..10),
+        )
             .prop_map(|(keys, children)| Level { keys, children })
     }
 

@@ -27,8 +27,17 @@ impl Bee {
         if version < 2 || self.core().contiguous_length() >= version {
             return Ok(());
         }
-        let root = Child { seq: version - 1, offset: 0 };
-        let mut queue = vec![Visit { at: root, from: version, lower: None, upper: None, depth: 0 }];
+        let root = Child {
+            seq: version - 1,
+            offset: 0,
+        };
+        let mut queue = vec![Visit {
+            at: root,
+            from: version,
+            lower: None,
+            upper: None,
+            depth: 0,
+        }];
         let mut running = FuturesUnordered::new();
         loop {
             while running.len() < IN_FLIGHT {
@@ -55,7 +64,13 @@ impl Bee {
             let lower = key(number.checked_sub(1)).or_else(|| visit.lower.clone());
             let upper = key(Some(number)).or_else(|| visit.upper.clone());
             let wanted = range.may_meet(lower.as_deref(), upper.as_deref());
-            wanted.then_some(Visit { at, from: visit.at.seq, lower, upper, depth: visit.depth + 1 })
+            wanted.then_some(Visit {
+                at,
+                from: visit.at.seq,
+                lower,
+                upper,
+                depth: visit.depth + 1,
+            })
         });
         Ok(children.collect())
     }

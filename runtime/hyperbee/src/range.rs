@@ -19,7 +19,12 @@ pub struct Range {
 
 impl Default for Range {
     fn default() -> Self {
-        Self { start: Bound::Unbounded, end: Bound::Unbounded, reverse: false, limit: None }
+        Self {
+            start: Bound::Unbounded,
+            end: Bound::Unbounded,
+            reverse: false,
+            limit: None,
+        }
     }
 }
 

@@ -25,7 +25,10 @@ fn key(number: u8) -> Vec<u8> {
 
 async fn contents(bee: &Bee, range: Range) -> Vec<(Vec<u8>, Vec<u8>)> {
     let entries = bee.entries(range).await.expect("entries");
-    entries.into_iter().map(|e| (e.key.to_vec(), e.value.unwrap_or_default().to_vec())).collect()
+    entries
+        .into_iter()
+        .map(|e| (e.key.to_vec(), e.value.unwrap_or_default().to_vec()))
+        .collect()
 }
 
 /// Runs the batches and returns the model after each, with the bee's version.
@@ -46,8 +49,17 @@ async fn fill(bee: &Bee, batches: &[Vec<Op>]) -> Vec<(u64, Model)> {
                 }
             }
             let (Op::Put(k, _) | Op::Del(k)) = op;
-            let found = batch.get(&key(*k)).await.expect("get").and_then(|e| e.value).map(|v| v.to_vec());
-            assert_eq!(found, model.get(&key(*k)).cloned(), "a batch reads its own writes");
+            let found = batch
+                .get(&key(*k))
+                .await
+                .expect("get")
+                .and_then(|e| e.value)
+                .map(|v| v.to_vec());
+            assert_eq!(
+                found,
+                model.get(&key(*k)).cloned(),
+                "a batch reads its own writes"
+            );
         }
         batch.flush().expect("flush");
         history.push((bee.version(), model.clone()));

@@ -13,7 +13,10 @@ fn text(value: &Value) -> &str {
 
 async fn apply(batch: &mut Batch, op: &Value) {
     match text(&op[0]) {
-        "put" => batch.put(text(&op[1]).as_bytes(), text(&op[2]).as_bytes()).await.expect("put"),
+        "put" => batch
+            .put(text(&op[1]).as_bytes(), text(&op[2]).as_bytes())
+            .await
+            .expect("put"),
         _ => drop(batch.del(text(&op[1]).as_bytes()).await.expect("del")),
     }
 }
@@ -51,7 +54,10 @@ async fn blocks_are_those_of_javascript() {
             .iter()
             .map(|entry| {
                 let value = entry.value.clone().unwrap_or_default();
-                let (key, value) = (String::from_utf8_lossy(&entry.key), String::from_utf8_lossy(&value));
+                let (key, value) = (
+                    String::from_utf8_lossy(&entry.key),
+                    String::from_utf8_lossy(&value),
+                );
                 serde_json::json!([entry.seq, key, value])
             })
             .collect();

@@ -1,6 +1,6 @@
 //! The blobs of one core.
 
-use crate::block_map::{BlockMap, MAX_MAP_BLOCKS, MapBlock};
+use crate::block_map::{BlockMap, MAX_MAP_BLOCKS};
 use crate::chunker::Chunking;
 use crate::error::BlobError;
 use crate::id::BlobId;
@@ -22,7 +22,10 @@ pub struct Blobs {
 impl Blobs {
     /// The blobs of `core`.
     pub fn new(core: Core) -> Self {
-        Self { core, writing: Arc::default() }
+        Self {
+            core,
+            writing: Arc::default(),
+        }
     }
 
     /// The core below.
@@ -31,14 +34,15 @@ impl Blobs {
     }
 
     /// Starts writing; other writers of these blobs wait until the writer is finished or dropped.
-    pub async fn writer(&self) -> Writer {
+    pub async fn writer(&self) -> Result<Writer, BlobError> {
         let guard = self.writing.clone().lock_owned().await;
-        Writer::new(self.core.clone(), guard)
+        self.core.refresh()?; // another process may have written since
+        Ok(Writer::new(self.core.clone(), guard))
     }
 
     /// Writes one plain blob.
     pub async fn put(&self, content: Bytes) -> Result<BlobId, BlobError> {
-        let mut writer = self.writer().await;
+        let mut writer = self.writer().await?;
         let content = stream::iter([Ok::<_, BlobError>(content)]);
         let id = writer.write(content, Chunking::Plain, None).await?;
         writer.finish().await?;
@@ -48,7 +52,9 @@ impl Blobs {
     /// The whole blob. Waits for peers when blocks are missing here.
     pub async fn get(&self, id: &BlobId) -> Result<Bytes, BlobError> {
         let mut stream = self.read(id).await?;
-        let Some(first) = stream.try_next().await? else { return Ok(Bytes::new()) };
+        let Some(first) = stream.try_next().await? else {
+            return Ok(Bytes::new());
+        };
         let mut all = BytesMut::new();
         while let Some(block) = stream.try_next().await? {
             if all.is_empty() {
@@ -67,7 +73,13 @@ impl Blobs {
     /// Streams `length` bytes of a blob from byte `start`, or as many as there are.
     pub async fn read_range(&self, id: &BlobId, start: u64, length: u64) -> Result<BlobStream, BlobError> {
         match id.block_map {
-            true => Ok(read::mapped(self.core.clone(), id, &self.block_map(id).await?, start, length)),
+            true => Ok(read::mapped(
+                self.core.clone(),
+                id,
+                &self.block_map(id).await?,
+                start,
+                length,
+            )),
             false => read::plain(self.core.clone(), id, start, length).await,
         }
     }
@@ -87,7 +99,10 @@ impl Blobs {
     }
 
     async fn load_map(&self, id: &BlobId, wait: bool) -> Result<BlockMap, BlobError> {
-        let damaged = |what| BlobError::Map { block: id.block_offset, what };
+        let damaged = |what| BlobError::Map {
+            block: id.block_offset,
+            what,
+        };
         if id.block_length > MAX_MAP_BLOCKS {
             return Err(damaged("it is too long"));
         }
@@ -96,7 +111,9 @@ impl Blobs {
         let blocks = stream::iter(id.block_offset..end).map(|index| async move {
             let block = match wait {
                 true => core.get(index).await?,
-                false => core.get_local(index)?.ok_or(BlobError::NotHere { block: index })?,
+                false => core
+                    .get_local(index)?
+                    .ok_or(BlobError::NotHere { block: index })?,
             };
             Ok::<_, BlobError>((index, block))
         });
@@ -119,8 +136,10 @@ impl Blobs {
 
     /// Whether all of a blob is here.
     pub async fn has(&self, id: &BlobId) -> Result<bool, BlobError> {
-        let Some(end) = id.block_end() else { return Ok(false) };
-        if !(id.block_offset..end).all(|index| self.core.has(index)) {
+        let Some(end) = id.block_end() else {
+            return Ok(false);
+        };
+        if !self.core.has_range(id.block_offset, end) {
             return Ok(false);
         }
         match id.block_map {
@@ -132,22 +151,39 @@ impl Blobs {
         }
     }
 
-    /// The blocks that hold the content: a run for a plain blob, the chunks of the map else.
-    pub async fn blocks(&self, id: &BlobId) -> Result<Vec<MapBlock>, BlobError> {
-        if id.block_map {
-            return Ok(self.block_map(id).await?.blocks);
+    /// The blocks that hold the content, as half-open runs: one for a plain blob, the chunks of the map else.
+    pub async fn runs(&self, id: &BlobId) -> Result<Vec<(u64, u64)>, BlobError> {
+        match id.block_map {
+            true => {
+                let blocks = self.block_map(id).await?.blocks;
+                Ok(merge(
+                    blocks
+                        .into_iter()
+                        .map(|block| (block.index, block.index.saturating_add(1)))
+                        .collect(),
+                ))
+            }
+            false => {
+                let damaged = BlobError::Damaged {
+                    block: id.block_offset,
+                    what: "it has no end",
+                };
+                Ok(vec![(id.block_offset, id.block_end().ok_or(damaged)?)])
+            }
         }
-        let end = id.block_end().ok_or(BlobError::Damaged { block: id.block_offset, what: "it has no end" })?;
-        let end = end.min(self.core.length());
-        Ok((id.block_offset..end).map(|index| MapBlock { index, byte_length: 0 }).collect())
     }
 
-    /// Asks peers for blocks, in as few requests as possible. Keep the result: dropping it takes the request back.
-    pub fn download(&self, mut indices: Vec<u64>) -> Vec<Download> {
-        indices.retain(|&index| !self.core.has(index));
-        runs(indices)
+    /// Asks peers for runs of blocks, in as few requests as possible. Keep the result: dropping it takes the request back.
+    pub fn download(&self, runs: Vec<(u64, u64)>) -> Vec<Download> {
+        merge(runs)
             .into_iter()
-            .map(|(start, end)| self.core.download(DownloadRange { start, end: Some(end), linear: false }))
+            .filter(|&(start, end)| !self.core.has_range(start, end))
+            .map(|(start, end)| {
+                self.core.download(DownloadRange {
+                    start,
+                    end: Some(end),
+                })
+            })
             .collect()
     }
 
@@ -159,22 +195,24 @@ impl Blobs {
             (0..core.length()).try_for_each(|block| index.add_local(&core, block))?;
             Ok(index)
         };
-        tokio::task::spawn_blocking(build).await.map_err(|_| BlobError::Stopped)?
+        tokio::task::spawn_blocking(build)
+            .await
+            .map_err(|_| BlobError::Stopped)?
     }
 }
 
-/// Sorted, distinct numbers as half-open runs.
-fn runs(mut indices: Vec<u64>) -> Vec<(u64, u64)> {
-    indices.sort_unstable();
-    indices.dedup();
-    let mut runs: Vec<(u64, u64)> = Vec::new();
-    for index in indices {
-        match runs.last_mut() {
-            Some((_, end)) if *end == index => *end = index.saturating_add(1),
-            _ => runs.push((index, index.saturating_add(1))),
+/// Runs in order, neighbours and overlaps joined, empty ones gone.
+fn merge(mut runs: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    runs.retain(|(start, end)| start < end);
+    runs.sort_unstable();
+    let mut merged: Vec<(u64, u64)> = Vec::new();
+    for (start, end) in runs {
+        match merged.last_mut() {
+            Some((_, last)) if *last >= start => *last = end.max(*last),
+            _ => merged.push((start, end)),
         }
     }
-    runs
+    merged
 }
 
 #[cfg(test)]
@@ -183,7 +221,11 @@ mod tests {
 
     #[test]
     fn neighbours_are_asked_for_together() {
-        assert_eq!(runs(vec![7, 3, 4, 5, 9, 4, 8]), [(3, 6), (7, 10)]);
-        assert!(runs(Vec::new()).is_empty());
+        assert_eq!(
+            merge(vec![(7, 8), (3, 5), (4, 6), (9, 10), (8, 8), (8, 9)]),
+            [(3, 6), (7, 10)]
+        );
+        assert_eq!(merge(vec![(1, 9), (2, 3)]), [(1, 9)]);
+        assert!(merge(Vec::new()).is_empty());
     }
 }

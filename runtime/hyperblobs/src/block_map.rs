@@ -29,7 +29,9 @@ pub struct BlockMap {
 impl BlockMap {
     /// Bytes of the file; `None` on overflow, which only a hostile map causes.
     pub fn byte_length(&self) -> Option<u64> {
-        self.blocks.iter().try_fold(0u64, |sum, block| sum.checked_add(block.byte_length))
+        self.blocks
+            .iter()
+            .try_fold(0u64, |sum, block| sum.checked_add(block.byte_length))
     }
 
     /// More chunks than a map can list.
@@ -107,7 +109,10 @@ mod tests {
 
     fn decode(blocks: &[Bytes]) -> Result<BlockMap, BlobError> {
         let mut map = BlockMap::default();
-        blocks.iter().enumerate().try_for_each(|(at, block)| map.decode_block(at as u64, block))?;
+        blocks
+            .iter()
+            .enumerate()
+            .try_for_each(|(at, block)| map.decode_block(at as u64, block))?;
         Ok(map)
     }
 
@@ -127,7 +132,12 @@ mod tests {
 
     #[test]
     fn long_maps_take_several_blocks() {
-        let blocks = (0..20_000).map(|n| MapBlock { index: n * 7, byte_length: 65_536 + n }).collect();
+        let blocks = (0..20_000)
+            .map(|n| MapBlock {
+                index: n * 7,
+                byte_length: 65_536 + n,
+            })
+            .collect();
         let map = BlockMap { blocks };
         assert_eq!(map.encode().len(), 3);
         assert_eq!(decode(&map.encode()).unwrap(), map);
@@ -138,6 +148,12 @@ mod tests {
     fn a_count_beyond_the_block_is_refused_before_allocation() {
         let mut block = vec![0, 0xff];
         block.extend_from_slice(&u64::MAX.to_le_bytes());
-        assert!(BlockMap::default().decode_block(3, &block).unwrap_err().to_string().contains("block 3"));
+        assert!(
+            BlockMap::default()
+                .decode_block(3, &block)
+                .unwrap_err()
+                .to_string()
+                .contains("block 3")
+        );
     }
 }

@@ -57,7 +57,12 @@ pub struct Chunker {
 impl Chunker {
     /// A chunker at the start of a file.
     pub fn new(chunking: Chunking) -> Self {
-        Self { chunking, buffer: BytesMut::new(), scanned: 0, hash: 0 }
+        Self {
+            chunking,
+            buffer: BytesMut::new(),
+            scanned: 0,
+            hash: 0,
+        }
     }
 
     /// Adds bytes; follow with [`Chunker::next_block`] until that gives `None`.
@@ -111,7 +116,9 @@ mod tests {
         let mut state = seed;
         (0..length)
             .map(|_| {
-                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                state = state
+                    .wrapping_mul(6364136223846793005)
+                    .wrapping_add(1442695040888963407);
                 (state >> 56) as u8
             })
             .collect()
@@ -137,14 +144,21 @@ mod tests {
         after.splice(2_000_000..2_000_000, noise(2, 1024));
         let old: HashSet<_> = chunks(&before, Chunking::Content, 1 << 20).into_iter().collect();
         let new = chunks(&after, Chunking::Content, 1 << 20);
-        let changed: usize = new.iter().filter(|chunk| !old.contains(*chunk)).map(Bytes::len).sum();
+        let changed: usize = new
+            .iter()
+            .filter(|chunk| !old.contains(*chunk))
+            .map(Bytes::len)
+            .sum();
         assert!(changed <= 3 * NORMAL_CHUNK, "{changed} bytes changed");
         assert!((32..128).contains(&new.len()), "{} chunks in 4 MiB", new.len());
     }
 
     #[test]
     fn plain_blocks_are_64_kib() {
-        let lengths: Vec<_> = chunks(&noise(3, 150_000), Chunking::Plain, 7001).iter().map(Bytes::len).collect();
+        let lengths: Vec<_> = chunks(&noise(3, 150_000), Chunking::Plain, 7001)
+            .iter()
+            .map(Bytes::len)
+            .collect();
         assert_eq!(lengths, [65_536, 65_536, 18_928]);
         assert!(chunks(&[], Chunking::Plain, 1).is_empty());
         assert!(chunks(&[], Chunking::Content, 1).is_empty());
@@ -152,7 +166,10 @@ mod tests {
 
     #[test]
     fn constant_bytes_are_cut_at_the_limit() {
-        let lengths: Vec<_> = chunks(&[0; 600_000], Chunking::Content, 1000).iter().map(Bytes::len).collect();
+        let lengths: Vec<_> = chunks(&[0; 600_000], Chunking::Content, 1000)
+            .iter()
+            .map(Bytes::len)
+            .collect();
         assert!(lengths.iter().all(|&length| length <= MAX_CHUNK), "{lengths:?}");
     }
 

@@ -32,7 +32,9 @@ pub enum BlobError {
         block: u64,
     },
     /// Another writer appended while a blob was written.
-    #[error("the blobs grew to length {found} instead of {expected}: another program writes to them; try again")]
+    #[error(
+        "the blobs grew to length {found} instead of {expected}: another program writes to them; try again"
+    )]
     Conflict {
         /// Length that this writer expected.
         expected: u64,

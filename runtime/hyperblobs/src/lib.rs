@@ -11,8 +11,8 @@
 //! # Ok(()) }
 //! ```
 
-mod block_map;
 mod blobs;
+mod block_map;
 mod chunker;
 mod error;
 mod id;
@@ -20,8 +20,8 @@ mod read;
 mod reuse;
 mod writer;
 
-pub use block_map::{BlockMap, MapBlock};
 pub use blobs::Blobs;
+pub use block_map::{BlockMap, MapBlock};
 pub use chunker::{Chunker, Chunking};
 pub use error::BlobError;
 pub use id::BlobId;

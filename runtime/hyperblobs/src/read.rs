@@ -5,7 +5,7 @@ use crate::error::BlobError;
 use crate::id::BlobId;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
-use hypercore::{Core, Download, DownloadRange};
+use hypercore::{Core, Download};
 
 /// Bytes read ahead of the consumer, about.
 const AHEAD_BYTES: u64 = 4 << 20;
@@ -26,9 +26,15 @@ struct Piece {
 
 /// The content of a plain blob.
 pub(crate) async fn plain(core: Core, id: &BlobId, start: u64, length: u64) -> Result<BlobStream, BlobError> {
-    let damaged = |what| BlobError::Damaged { block: id.block_offset, what };
+    let damaged = |what| BlobError::Damaged {
+        block: id.block_offset,
+        what,
+    };
     let end_block = id.block_end().ok_or(damaged("it has no end"))?;
-    let end_byte = id.byte_offset.checked_add(id.byte_length).ok_or(damaged("it has no end"))?;
+    let end_byte = id
+        .byte_offset
+        .checked_add(id.byte_length)
+        .ok_or(damaged("it has no end"))?;
     let length = length.min(id.byte_length.saturating_sub(start));
     if length == 0 {
         return Ok(stream::empty().boxed());
@@ -45,14 +51,17 @@ pub(crate) async fn plain(core: Core, id: &BlobId, start: u64, length: u64) -> R
         true => end_block,
         false => end_block.min(first.saturating_add((skip + length) / average + 2)),
     };
-    let here = last - first <= AHEAD_BLOCKS && (first..last).all(|index| core.has(index));
-    let range = DownloadRange { start: first, end: Some(last), linear: true };
-    let downloads = if here { Vec::new() } else { vec![core.download(range)] };
+    let downloads = crate::Blobs::new(core.clone()).download(vec![(first, last)]);
     let blocks = stream::iter(first..end_block).map(move |index| {
         let core = core.clone();
         async move { core.get(index).await.map_err(BlobError::from) }
     });
-    let state = Cut { skip, left: length, block: id.block_offset, _downloads: downloads };
+    let state = Cut {
+        skip,
+        left: length,
+        block: id.block_offset,
+        _downloads: downloads,
+    };
     Ok(cut(blocks.buffered(ahead(average)).boxed(), state))
 }
 
@@ -70,7 +79,10 @@ fn cut(blocks: BlobStream, state: Cut) -> BlobStream {
         while state.left > 0 {
             let Some(block) = blocks.next().await else {
                 let what = "its blocks are shorter than it says";
-                return Err(BlobError::Damaged { block: state.block, what });
+                return Err(BlobError::Damaged {
+                    block: state.block,
+                    what,
+                });
             };
             let mut block = block?;
             let skip = state.skip.min(block.len() as u64);
@@ -99,13 +111,25 @@ pub(crate) fn mapped(core: Core, id: &BlobId, map: &BlockMap, start: u64, length
         if take == 0 {
             break;
         }
-        pieces.push(Piece { index: block.index, expected: block.byte_length, skip, take });
+        pieces.push(Piece {
+            index: block.index,
+            expected: block.byte_length,
+            skip,
+            take,
+        });
         (skip, left) = (0, left - take);
     }
-    let total: u64 = pieces.iter().fold(0u64, |sum, piece| sum.saturating_add(piece.take));
+    let total: u64 = pieces
+        .iter()
+        .fold(0u64, |sum, piece| sum.saturating_add(piece.take));
     let average = (total / (pieces.len() as u64).max(1)).max(1);
     let blobs = crate::Blobs::new(core.clone());
-    let downloads = blobs.download(pieces.iter().map(|piece| piece.index).collect());
+    let downloads = blobs.download(
+        pieces
+            .iter()
+            .map(|piece| (piece.index, piece.index.saturating_add(1)))
+            .collect(),
+    );
     let at = id.block_offset;
     let blocks = stream::iter(pieces).map(move |piece| {
         let core = core.clone();

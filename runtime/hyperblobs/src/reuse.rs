@@ -16,7 +16,13 @@ impl ChunkIndex {
     /// Adds a block of the core, if its content is here.
     pub fn add_local(&mut self, core: &Core, index: u64) -> Result<(), BlobError> {
         if let Some(block) = core.get_local(index)? {
-            self.insert(hash(&block), MapBlock { index, byte_length: block.len() as u64 });
+            self.insert(
+                hash(&block),
+                MapBlock {
+                    index,
+                    byte_length: block.len() as u64,
+                },
+            );
         }
         Ok(())
     }

@@ -56,7 +56,11 @@ impl Writer {
         known: Option<&mut ChunkIndex>,
     ) -> Result<BlobId, E> {
         let mut content = std::pin::pin!(content);
-        let mut blob = Blob { map: BlockMap::default(), reused: false, known };
+        let mut blob = Blob {
+            map: BlockMap::default(),
+            reused: false,
+            known,
+        };
         let (block_offset, byte_offset) = (self.length, self.byte_length);
         let mut chunker = Chunker::new(chunking);
         while let Some(data) = content.next().await {
@@ -71,14 +75,26 @@ impl Writer {
         let mapped = blob.known.is_some() && (blob.reused || blob.map.blocks.len() > 1);
         if !mapped {
             let (block_length, byte_length) = (self.length - block_offset, self.byte_length - byte_offset);
-            return Ok(BlobId { byte_offset, block_offset, block_length, byte_length, block_map: false });
+            return Ok(BlobId {
+                byte_offset,
+                block_offset,
+                block_length,
+                byte_length,
+                block_map: false,
+            });
         }
         let (block_offset, byte_offset) = (self.length, self.byte_length);
         for block in blob.map.encode() {
             self.append(block).await?;
         }
         let (block_length, byte_length) = (self.length - block_offset, self.byte_length - byte_offset);
-        Ok(BlobId { byte_offset, block_offset, block_length, byte_length, block_map: true })
+        Ok(BlobId {
+            byte_offset,
+            block_offset,
+            block_length,
+            byte_length,
+            block_map: true,
+        })
     }
 
     /// Waits until everything is stored.
@@ -89,10 +105,15 @@ impl Writer {
 
     async fn add(&mut self, blob: &mut Blob<'_>, block: Bytes) -> Result<(), BlobError> {
         let byte_length = block.len() as u64;
-        let Some(known) = blob.known.as_deref_mut() else { return self.append(block).await };
+        let Some(known) = blob.known.as_deref_mut() else {
+            return self.append(block).await;
+        };
         if blob.map.is_full() {
             let what = "the file has too many chunks";
-            return Err(BlobError::Map { block: self.length, what });
+            return Err(BlobError::Map {
+                block: self.length,
+                what,
+            });
         }
         let hash = hash(&block);
         match known.get(&hash) {
@@ -102,7 +123,10 @@ impl Writer {
                 Ok(())
             }
             None => {
-                let new = MapBlock { index: self.length, byte_length };
+                let new = MapBlock {
+                    index: self.length,
+                    byte_length,
+                };
                 known.insert(hash, new);
                 blob.map.blocks.push(new);
                 self.append(block).await
@@ -129,7 +153,10 @@ impl Writer {
         self.settle().await?;
         let found = self.core.length();
         if found != self.appended {
-            return Err(BlobError::Conflict { expected: self.appended, found });
+            return Err(BlobError::Conflict {
+                expected: self.appended,
+                found,
+            });
         }
         let blocks = std::mem::take(&mut self.pending);
         self.appended += blocks.len() as u64;
@@ -145,7 +172,11 @@ impl Writer {
 
     async fn settle(&mut self) -> Result<(), BlobError> {
         match self.running.take() {
-            Some(running) => running.await.map_err(|_| BlobError::Stopped)?.map(drop).map_err(BlobError::from),
+            Some(running) => running
+                .await
+                .map_err(|_| BlobError::Stopped)?
+                .map(drop)
+                .map_err(BlobError::from),
             None => Ok(()),
         }
     }

@@ -20,7 +20,12 @@ pub struct Batch {
 
 impl Batch {
     pub(crate) fn new(drive: Hyperdrive, entries: hyperbee::Batch) -> Self {
-        Self { drive, entries, writer: None, chunks: None }
+        Self {
+            drive,
+            entries,
+            writer: None,
+            chunks: None,
+        }
     }
 
     /// The version that the drive will have after [`Batch::flush`].
@@ -68,27 +73,50 @@ impl Batch {
         }
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            none => none.insert(self.drive.open_blobs().await?.writer().await),
+            none => none.insert(self.drive.open_blobs().await?.writer().await?),
         };
         let blob = match options.dedup {
-            true => writer.write(content, Chunking::Content, self.chunks.as_mut()).await?,
+            true => {
+                writer
+                    .write(content, Chunking::Content, self.chunks.as_mut())
+                    .await?
+            }
             false => writer.write(content, Chunking::Plain, None).await?,
         };
-        let PutOptions { executable, metadata, .. } = options;
-        self.put_entry(Entry { seq: 0, key, executable, linkname: None, blob: Some(blob), metadata }).await
+        let PutOptions {
+            executable, metadata, ..
+        } = options;
+        self.put_entry(Entry {
+            seq: 0,
+            key,
+            executable,
+            linkname: None,
+            blob: Some(blob),
+            metadata,
+        })
+        .await
     }
 
     /// Writes an entry as it is; its content must be in the drive already.
     pub async fn put_entry(&mut self, entry: Entry) -> Result<(), DriveError> {
         let key = path::normalize(&entry.key)?;
-        self.entries.put(&files().encode(key.as_bytes()), &entry.encode()).await?;
+        self.entries
+            .put(&files().encode(key.as_bytes()), &entry.encode())
+            .await?;
         Ok(())
     }
 
     /// Changes the executable flag and metadata of an entry.
     pub async fn set_attributes(&mut self, entry: &Entry, options: PutOptions) -> Result<(), DriveError> {
-        let PutOptions { executable, metadata, .. } = options;
-        self.put_entry(Entry { executable, metadata, ..entry.clone() }).await
+        let PutOptions {
+            executable, metadata, ..
+        } = options;
+        self.put_entry(Entry {
+            executable,
+            metadata,
+            ..entry.clone()
+        })
+        .await
     }
 
     /// Deletes a file or link; false when there is none.
@@ -100,11 +128,22 @@ impl Batch {
     /// Writes a link.
     pub async fn symlink(&mut self, path: &str, target: &str) -> Result<(), DriveError> {
         if target.contains('\0') || target.is_empty() {
-            return Err(DriveError::Path { path: target.into(), reason: "a link cannot lead there" });
+            return Err(DriveError::Path {
+                path: target.into(),
+                reason: "a link cannot lead there",
+            });
         }
         let key = path::normalize(path)?;
         let linkname = Some(target.to_owned());
-        self.put_entry(Entry { seq: 0, key, executable: false, linkname, blob: None, metadata: None }).await
+        self.put_entry(Entry {
+            seq: 0,
+            key,
+            executable: false,
+            linkname,
+            blob: None,
+            metadata: None,
+        })
+        .await
     }
 
     /// Stores everything: contents first, so that no entry ever names content that is not there.
@@ -117,12 +156,22 @@ impl Batch {
 
     /// Stores everything and goes on with an empty batch.
     pub(crate) async fn checkpoint(self) -> Result<Self, DriveError> {
-        let Self { drive, entries, writer, chunks } = self;
+        let Self {
+            drive,
+            entries,
+            writer,
+            chunks,
+        } = self;
         if let Some(writer) = writer {
             writer.finish().await?;
         }
         entries.flush()?;
         let entries = drive.bee().batch().await?;
-        Ok(Self { drive, entries, writer: None, chunks })
+        Ok(Self {
+            drive,
+            entries,
+            writer: None,
+            chunks,
+        })
     }
 }

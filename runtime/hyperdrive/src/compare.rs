@@ -28,7 +28,11 @@ pub(crate) async fn compare(
             (Some(left), Some(right)) => same_link(&a.key, left, right),
             _ => false,
         };
-        return Ok(if same { Difference::None } else { Difference::Content });
+        return Ok(if same {
+            Difference::None
+        } else {
+            Difference::Content
+        });
     }
     if a.blob.is_some() != b.blob.is_some() || a_size != b_size {
         return Ok(Difference::Content);
@@ -50,8 +54,11 @@ fn same_link(key: &str, a: &str, b: &str) -> bool {
 
 /// Both entries name the same blocks, as two versions of one drive do.
 async fn same_place(src: &dyn Drive, a: &Entry, dst: &dyn Drive, b: &Entry) -> Result<bool, DriveError> {
-    let (Some(src), Some(dst)) = (src.as_hyperdrive(), dst.as_hyperdrive()) else { return Ok(false) };
-    let same_blob = a.blob == b.blob || (a.blob.map(|id| id.block_map), b.blob.map(|id| id.block_map)) == (Some(true), Some(true));
+    let (Some(src), Some(dst)) = (src.as_hyperdrive(), dst.as_hyperdrive()) else {
+        return Ok(false);
+    };
+    let same_blob = a.blob == b.blob
+        || (a.blob.map(|id| id.block_map), b.blob.map(|id| id.block_map)) == (Some(true), Some(true));
     if !same_blob {
         return Ok(false);
     }
@@ -112,9 +119,16 @@ mod tests {
     use proptest::prelude::*;
 
     fn pieces(data: &[u8], cuts: &[prop::sample::Index]) -> ByteStream {
-        let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(data.len() + 1)).chain([0, data.len()]).collect();
+        let mut at: Vec<usize> = cuts
+            .iter()
+            .map(|cut| cut.index(data.len() + 1))
+            .chain([0, data.len()])
+            .collect();
         at.sort_unstable();
-        let parts: Vec<_> = at.windows(2).map(|pair| Ok(Bytes::copy_from_slice(&data[pair[0]..pair[1]]))).collect();
+        let parts: Vec<_> = at
+            .windows(2)
+            .map(|pair| Ok(Bytes::copy_from_slice(&data[pair[0]..pair[1]])))
+            .collect();
         stream::iter(parts).boxed()
     }
 

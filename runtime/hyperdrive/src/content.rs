@@ -1,7 +1,8 @@
 //! The key of a drive's second core, derived from the first (npm `hyperdrive`, `getContentManifest`).
 
 use crate::error::DriveError;
-use hypercore::{Key, Manifest, crypto};
+use hypercore::manifest::Manifest;
+use hypercore::{Key, crypto};
 
 /// The manifest of the core that holds the contents of the drive `key`: the same signers, each with a namespace bound to
 /// the drive. `None` for manifests of version 0, which have no derived companion.
@@ -23,5 +24,7 @@ pub fn content_manifest(manifest: &Manifest, key: &Key) -> Option<Manifest> {
 pub(crate) fn require(manifest: Option<&Manifest>, key: &Key) -> Result<Manifest, DriveError> {
     let not_a_drive = |reason| DriveError::NotADrive { key: *key, reason };
     let manifest = manifest.ok_or(not_a_drive("it has no manifest"))?;
-    content_manifest(manifest, key).ok_or(not_a_drive("it is of an old kind and names no core for its contents"))
+    content_manifest(manifest, key).ok_or(not_a_drive(
+        "it is of an old kind and names no core for its contents",
+    ))
 }

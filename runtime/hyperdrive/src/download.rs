@@ -29,7 +29,11 @@ impl Hyperdrive {
     /// Asks peers for the contents of a file, or of everything beneath a folder. Returns when the list of entries and the
     /// block maps are here; [`DriveDownload::done`] waits for the contents.
     pub async fn download(&self, prefix: &str) -> Result<DriveDownload, DriveError> {
-        let file = if prefix.ends_with('/') { None } else { self.entry(prefix).await? };
+        let file = if prefix.ends_with('/') {
+            None
+        } else {
+            self.entry(prefix).await?
+        };
         let entries = match file {
             Some(entry) => vec![entry],
             None => {
@@ -47,18 +51,21 @@ impl Hyperdrive {
         let _maps = self.download_maps(&ids).await?;
         let lists = stream::iter(ids).map(|id| {
             let blobs = blobs.clone();
-            async move { blobs.blocks(&id).await }
+            async move { blobs.runs(&id).await }
         });
         let lists: Vec<_> = lists.buffer_unordered(MAPS).try_collect().await?;
-        let indices = lists.into_iter().flatten().map(|block| block.index).collect();
-        Ok(DriveDownload { downloads: blobs.download(indices) })
+        Ok(DriveDownload {
+            downloads: blobs.download(lists.into_iter().flatten().collect()),
+        })
     }
 
     /// Asks for all block maps among the contents, in few requests.
     pub(crate) async fn download_maps(&self, ids: &[BlobId]) -> Result<Vec<Download>, DriveError> {
         let blobs = self.open_blobs().await?;
         let maps = ids.iter().filter(|id| id.block_map && id.block_length <= 64);
-        let blocks = maps.filter_map(|id| Some(id.block_offset..id.block_end()?)).flatten().collect();
-        Ok(blobs.download(blocks))
+        Ok(blobs.download(
+            maps.filter_map(|id| Some((id.block_offset, id.block_end()?)))
+                .collect(),
+        ))
     }
 }

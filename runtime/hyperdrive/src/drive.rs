@@ -50,7 +50,10 @@ pub(crate) fn files() -> SubKey {
 impl Hyperdrive {
     /// Opens the drive with a known key: writable where it was made, else filled from peers.
     pub async fn open(store: &Corestore, key: Key) -> Result<Self, DriveError> {
-        let core = store.get(GetOptions { key: Some(key), ..GetOptions::default() })?;
+        let core = store.get(GetOptions {
+            key: Some(key),
+            ..GetOptions::default()
+        })?;
         Self::from_core(store, core).await
     }
 
@@ -62,15 +65,25 @@ impl Hyperdrive {
 
     /// Opens or makes the drive of a key pair.
     pub async fn create_with(store: &Corestore, key_pair: KeyPair) -> Result<Self, DriveError> {
-        let core = store.get(GetOptions { key_pair: Some(key_pair), ..GetOptions::default() })?;
+        let core = store.get(GetOptions {
+            key_pair: Some(key_pair),
+            ..GetOptions::default()
+        })?;
         Self::from_core(store, core).await
     }
 
     /// The drive on a core of `store`, for example one opened with a multisig manifest.
     pub async fn from_core(store: &Corestore, core: Core) -> Result<Self, DriveError> {
         let bee = Bee::new(core, Metadata::default());
-        let inner = Inner { store: store.clone(), head: bee.clone(), blobs: OnceCell::new() };
-        Ok(Self { inner: Arc::new(inner), bee })
+        let inner = Inner {
+            store: store.clone(),
+            head: bee.clone(),
+            blobs: OnceCell::new(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            bee,
+        })
     }
 
     /// The drive's key: what a link names.
@@ -122,17 +135,24 @@ impl Hyperdrive {
     pub async fn open_blobs(&self) -> Result<Blobs, DriveError> {
         let open = || async {
             let core = self.core();
-            let header = match core.writable() {
-                true => self.inner.head.header(false).await?,
-                false => self.inner.head.header(true).await?,
-            };
-            let feed = header.and_then(|header| header.metadata).and_then(|metadata| metadata.content_feed);
+            // A core of ours, or one that nobody wrote to yet, has no header to wait for if we know its signers.
+            let known = core.writable() || (core.length() == 0 && core.manifest().is_some());
+            let header = self.inner.head.header(!known).await?;
+            let feed = header
+                .and_then(|header| header.metadata)
+                .and_then(|metadata| metadata.content_feed);
             let feed = feed.map(|feed| feed.get(..32).and_then(|key| <[u8; 32]>::try_from(key).ok()));
             let options = match feed {
-                Some(Some(key)) => GetOptions { key: Some(Key(key)), ..GetOptions::default() },
+                Some(Some(key)) => GetOptions {
+                    key: Some(Key(key)),
+                    ..GetOptions::default()
+                },
                 Some(None) => {
                     let reason = "the key of its contents is too short";
-                    return Err(DriveError::NotADrive { key: core.key(), reason });
+                    return Err(DriveError::NotADrive {
+                        key: core.key(),
+                        reason,
+                    });
                 }
                 None => GetOptions {
                     manifest: Some(content::require(core.manifest().as_ref(), &core.key())?),
@@ -148,7 +168,11 @@ impl Hyperdrive {
     /// The file or link at a path. Links are not followed.
     pub async fn entry(&self, path: &str) -> Result<Option<Entry>, DriveError> {
         let key = path::normalize(path)?;
-        self.bee.get(&files().encode(key.as_bytes())).await?.map(decode).transpose()
+        self.bee
+            .get(&files().encode(key.as_bytes()))
+            .await?
+            .map(decode)
+            .transpose()
     }
 
     /// The file at a path, after following links.
@@ -156,7 +180,9 @@ impl Hyperdrive {
         let mut at = path::normalize(path)?;
         for _ in 0..MAX_LINKS {
             match self.entry(&at).await? {
-                Some(Entry { linkname: Some(link), .. }) => at = path::resolve_link(&at, &link)?,
+                Some(Entry {
+                    linkname: Some(link), ..
+                }) => at = path::resolve_link(&at, &link)?,
                 other => return Ok(other),
             }
         }
@@ -186,14 +212,19 @@ impl Hyperdrive {
 
     /// Streams `length` bytes of an entry's content from byte `start`, or as many as there are.
     pub async fn read_entry(&self, entry: &Entry, start: u64, length: u64) -> Result<ByteStream, DriveError> {
-        let blob = entry.blob.ok_or_else(|| DriveError::NotFound { path: entry.key.clone() })?;
+        let blob = entry.blob.ok_or_else(|| DriveError::NotFound {
+            path: entry.key.clone(),
+        })?;
         let stream = self.open_blobs().await?.read_range(&blob, start, length).await?;
         Ok(stream.map_err(DriveError::from).boxed())
     }
 
     /// All files and links beneath a folder (`/` for all), at any depth, by path.
     pub async fn list(&self, prefix: &str) -> Result<Vec<Entry>, DriveError> {
-        let entries = self.bee.entries(folder_range(&path::normalize_folder(prefix)?, "/")).await?;
+        let entries = self
+            .bee
+            .entries(folder_range(&path::normalize_folder(prefix)?, "/"))
+            .await?;
         entries.into_iter().map(decode).collect()
     }
 
@@ -203,7 +234,9 @@ impl Hyperdrive {
         let (mut names, mut after): (Vec<String>, String) = (Vec::new(), "/".into());
         loop {
             let found = self.bee.entries(folder_range(&folder, &after).limit(1)).await?;
-            let Some(entry) = found.into_iter().next() else { return Ok(names) };
+            let Some(entry) = found.into_iter().next() else {
+                return Ok(names);
+            };
             let key = decode(entry)?.key;
             let rest = key.get(folder.len() + 1..).unwrap_or_default();
             let (name, is_folder) = match rest.split_once('/') {
@@ -220,7 +253,10 @@ impl Hyperdrive {
 
     /// The drive at an earlier version, for reading.
     pub fn checkout(&self, version: u64) -> Self {
-        Self { inner: self.inner.clone(), bee: self.bee.checkout(version) }
+        Self {
+            inner: self.inner.clone(),
+            bee: self.bee.checkout(version),
+        }
     }
 
     /// What differs between this drive and its version `other`, beneath a folder.
@@ -228,11 +264,24 @@ impl Hyperdrive {
         let range = folder_range(&path::normalize_folder(folder)?, "/");
         let items = self.bee.differences(&self.bee.checkout(other), range).await?;
         let side = |entry: Option<BeeEntry>| entry.map(decode).transpose();
-        items.into_iter().map(|item| Ok(DiffEntry { left: side(item.left)?, right: side(item.right)? })).collect()
+        items
+            .into_iter()
+            .map(|item| {
+                Ok(DiffEntry {
+                    left: side(item.left)?,
+                    right: side(item.right)?,
+                })
+            })
+            .collect()
     }
 
     /// Writes a file.
-    pub async fn put(&self, path: &str, content: impl Into<Bytes>, options: PutOptions) -> Result<(), DriveError> {
+    pub async fn put(
+        &self,
+        path: &str,
+        content: impl Into<Bytes>,
+        options: PutOptions,
+    ) -> Result<(), DriveError> {
         let content = stream::iter([Ok(content.into())]).boxed();
         self.put_stream(path, content, options).await
     }
@@ -316,7 +365,11 @@ impl Hyperdrive {
     /// Whether all contents of a file, or of everything beneath a folder, are on this machine. False when there is nothing.
     pub async fn has(&self, prefix: &str) -> Result<bool, DriveError> {
         let blobs = self.open_blobs().await?;
-        let file = if prefix.ends_with('/') { None } else { self.entry(prefix).await? };
+        let file = if prefix.ends_with('/') {
+            None
+        } else {
+            self.entry(prefix).await?
+        };
         let entries = match file {
             Some(entry) => vec![entry],
             None => self.list(prefix).await?,
@@ -337,7 +390,10 @@ impl Hyperdrive {
     /// Asks for all blocks of the list of entries, in one request.
     pub(crate) fn download_entries(&self) -> Option<hypercore::Download> {
         let (core, end) = (self.core(), self.version());
-        let range = DownloadRange { start: 0, end: Some(end), linear: false };
+        let range = DownloadRange {
+            start: 0,
+            end: Some(end),
+        };
         (core.contiguous_length() < end && core.length() > 0).then(|| core.download(range))
     }
 }

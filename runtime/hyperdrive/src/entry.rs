@@ -60,10 +60,15 @@ impl Entry {
     /// to refuse, because a listing should still show them.
     pub(crate) fn decode(seq: u64, key: &[u8], value: &[u8]) -> Result<Self, DriveError> {
         let shown = || String::from_utf8_lossy(key).into_owned();
-        let damaged = |reason| DriveError::Entry { path: shown(), reason };
+        let damaged = |reason| DriveError::Entry {
+            path: shown(),
+            reason,
+        };
         let key = String::from_utf8(key.to_vec()).map_err(|_| damaged("its name is not text"))?;
         let value: Value = serde_json::from_slice(value).map_err(|_| damaged("its value is not JSON"))?;
-        let Value::Object(fields) = value else { return Err(damaged("its value is not an object")) };
+        let Value::Object(fields) = value else {
+            return Err(damaged("its value is not an object"));
+        };
         let blob = match fields.get("blob") {
             None | Some(Value::Null) => None,
             Some(Value::Object(blob)) => Some(decode_blob(blob).ok_or(damaged("its content id is damaged"))?),
@@ -74,13 +79,27 @@ impl Entry {
             _ => None,
         };
         let executable = fields.get("executable").and_then(Value::as_bool).unwrap_or(false);
-        let metadata = fields.get("metadata").filter(|metadata| !metadata.is_null()).cloned();
-        Ok(Self { seq, key, executable, linkname, blob, metadata })
+        let metadata = fields
+            .get("metadata")
+            .filter(|metadata| !metadata.is_null())
+            .cloned();
+        Ok(Self {
+            seq,
+            key,
+            executable,
+            linkname,
+            blob,
+            metadata,
+        })
     }
 
     /// What a copy of this entry stores beside the content.
     pub(crate) fn put_options(&self, dedup: bool) -> PutOptions {
-        PutOptions { executable: self.executable, metadata: self.metadata.clone(), dedup }
+        PutOptions {
+            executable: self.executable,
+            metadata: self.metadata.clone(),
+            dedup,
+        }
     }
 }
 

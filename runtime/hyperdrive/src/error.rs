@@ -98,6 +98,9 @@ impl DriveError {
     }
 
     pub(crate) fn refused(entry: &str, reason: impl Into<String>) -> Self {
-        Self::Unsafe { entry: entry.into(), reason: reason.into() }
+        Self::Unsafe {
+            entry: entry.into(),
+            reason: reason.into(),
+        }
     }
 }

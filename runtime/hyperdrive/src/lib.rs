@@ -38,5 +38,5 @@ pub use error::DriveError;
 pub use filter::PathFilter;
 pub use hyperblobs::BlobId;
 pub use local::{LocalDrive, LocalOptions};
-pub use mirror::{Diff, DiffOp, Mirror, MirrorOptions, Totals, mirror};
+pub use mirror::{Diff, DiffOp, KeyFilter, Mirror, MirrorOptions, Totals, mirror};
 pub use traits::{ByteStream, Drive};

@@ -54,7 +54,11 @@ impl LocalDrive {
     pub fn with_options(root: impl AsRef<Path>, options: LocalOptions) -> Self {
         let root = root.as_ref();
         let root = std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf());
-        Self { root, options, folders: Arc::default() }
+        Self {
+            root,
+            options,
+            folders: Arc::default(),
+        }
     }
 
     /// The folder.
@@ -79,7 +83,9 @@ impl LocalDrive {
     /// What is at a path. Folders on the way that are links must stay inside, unless external links are followed.
     fn find(&self, key: &str) -> Result<Option<Found>, DriveError> {
         let full = join(&self.root, key);
-        let Some(metadata) = look(&full)? else { return Ok(None) };
+        let Some(metadata) = look(&full)? else {
+            return Ok(None);
+        };
         if !self.options.follow_external_links && !self.parents_inside(key, &full)? {
             return Ok(None);
         }
@@ -101,7 +107,9 @@ impl LocalDrive {
     /// Follows links while they lead out of the folder.
     fn follow(&self, mut full: PathBuf) -> Result<Option<Found>, DriveError> {
         for _ in 0..MAX_LINKS {
-            let Some(metadata) = look(&full)? else { return Ok(None) };
+            let Some(metadata) = look(&full)? else {
+                return Ok(None);
+            };
             if !metadata.is_symlink() {
                 return Ok(Some(Found { full, metadata }));
             }
@@ -112,19 +120,30 @@ impl LocalDrive {
             }
             full = goal;
         }
-        Err(DriveError::LinkLoop { path: full.display().to_string() })
+        Err(DriveError::LinkLoop {
+            path: full.display().to_string(),
+        })
     }
 
     fn entry_of(&self, key: String, found: &Found) -> Result<Option<Entry>, DriveError> {
-        let mut entry =
-            Entry { seq: 0, key, executable: false, linkname: None, blob: None, metadata: None };
+        let mut entry = Entry {
+            seq: 0,
+            key,
+            executable: false,
+            linkname: None,
+            blob: None,
+            metadata: None,
+        };
         if found.metadata.is_symlink() {
             let link = std::fs::read_link(&found.full).map_err(DriveError::io(&found.full))?;
             let link = match link.strip_prefix(&self.root) {
                 Ok(inside) if link.is_absolute() => Path::new("/").join(inside),
                 _ => link,
             };
-            let link = link.to_str().ok_or_else(|| not_text(&found.full))?.replace('\\', "/");
+            let link = link
+                .to_str()
+                .ok_or_else(|| not_text(&found.full))?
+                .replace('\\', "/");
             entry.linkname = Some(link);
             return Ok(Some(entry));
         }
@@ -132,7 +151,10 @@ impl LocalDrive {
             return Ok(None);
         }
         entry.executable = is_executable(&found.metadata);
-        entry.blob = Some(BlobId { byte_length: found.metadata.len(), ..BlobId::default() });
+        entry.blob = Some(BlobId {
+            byte_length: found.metadata.len(),
+            ..BlobId::default()
+        });
         Ok(Some(entry))
     }
 
@@ -166,7 +188,10 @@ impl LocalDrive {
                 continue;
             }
             if name.contains('\\') {
-                return Err(DriveError::Path { path: key, reason: "it holds a backslash; ignore or rename it" });
+                return Err(DriveError::Path {
+                    path: key,
+                    reason: "it holds a backslash; ignore or rename it",
+                });
             }
             let Some(metadata) = look(&full)? else { continue };
             let found = match metadata.is_symlink() && self.options.follow_external_links {
@@ -223,9 +248,11 @@ impl Drive for LocalDrive {
     async fn get(&self, path: &str) -> Result<Option<Bytes>, DriveError> {
         let (this, key) = (self.clone(), path::normalize(path)?);
         blocking(move || match this.find(&key)? {
-            Some(found) if found.metadata.is_file() => {
-                Ok(Some(std::fs::read(&found.full).map_err(DriveError::io(&found.full))?.into()))
-            }
+            Some(found) if found.metadata.is_file() => Ok(Some(
+                std::fs::read(&found.full)
+                    .map_err(DriveError::io(&found.full))?
+                    .into(),
+            )),
             _ => Ok(None),
         })
         .await
@@ -237,7 +264,10 @@ impl Drive for LocalDrive {
             let mut entries = Vec::new();
             let folder = match key.is_empty() {
                 true => Some(this.root.clone()),
-                false => this.find(&key)?.filter(|found| found.metadata.is_dir()).map(|found| found.full),
+                false => this
+                    .find(&key)?
+                    .filter(|found| found.metadata.is_dir())
+                    .map(|found| found.full),
             };
             if let Some(folder) = folder {
                 this.walk(&folder, &key, &filter, 256, &mut entries)?;
@@ -306,7 +336,10 @@ fn plain(path: &Path) -> PathBuf {
 
 fn not_text(full: &Path) -> DriveError {
     let path = full.display().to_string();
-    DriveError::Path { path, reason: "its name is not Unicode text; rename it" }
+    DriveError::Path {
+        path,
+        reason: "its name is not Unicode text; rename it",
+    }
 }
 
 #[cfg(unix)]

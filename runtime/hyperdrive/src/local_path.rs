@@ -16,12 +16,16 @@ pub(crate) fn check_key(key: &str) -> Result<(), DriveError> {
     if key.contains('\0') {
         return refuse("its name holds a NUL");
     }
-    let Some(names) = key.strip_prefix('/') else { return refuse("its name does not start with /") };
+    let Some(names) = key.strip_prefix('/') else {
+        return refuse("its name does not start with /");
+    };
     for name in names.split('/') {
         match name {
             "" | "." | ".." => return refuse("its name leads out of the folder, or is not in normal form"),
             _ if name.contains('\\') => return refuse("its name holds a backslash"),
-            _ if cfg!(windows) && !fits_windows(name) => return refuse("Windows cannot hold a file of that name"),
+            _ if cfg!(windows) && !fits_windows(name) => {
+                return refuse("Windows cannot hold a file of that name");
+            }
             _ => {}
         }
     }
@@ -30,10 +34,18 @@ pub(crate) fn check_key(key: &str) -> Result<(), DriveError> {
 
 /// Whether Windows takes a name for what it is: no drive letters or streams (`:`), wildcards, trailing dots, devices.
 fn fits_windows(name: &str) -> bool {
-    let stem = name.split('.').next().unwrap_or(name).trim_end().to_ascii_lowercase();
+    let stem = name
+        .split('.')
+        .next()
+        .unwrap_or(name)
+        .trim_end()
+        .to_ascii_lowercase();
     let numbered = |prefix| {
         let digits = stem.strip_prefix(prefix).unwrap_or_default();
-        digits.chars().count() == 1 && digits.chars().all(|digit| matches!(digit, '0'..='9' | '¹' | '²' | '³'))
+        digits.chars().count() == 1
+            && digits
+                .chars()
+                .all(|digit| matches!(digit, '0'..='9' | '¹' | '²' | '³'))
     };
     !name.contains(['<', '>', ':', '"', '|', '?', '*'])
         && !name.chars().any(|char| char < ' ')
@@ -48,7 +60,11 @@ fn fits_windows(name: &str) -> bool {
 pub(crate) fn check_link(key: &str, target: &str) -> Result<String, DriveError> {
     check_key(key)?;
     let refuse = || DriveError::refused(key, format!("the link leads out of the folder, to {target:?}"));
-    if target.is_empty() || target.contains('\0') || target.contains('\\') || Path::new(target).has_root() != target.starts_with('/') {
+    if target.is_empty()
+        || target.contains('\0')
+        || target.contains('\\')
+        || Path::new(target).has_root() != target.starts_with('/')
+    {
         return Err(refuse());
     }
     if !target.starts_with('/') {
@@ -92,7 +108,9 @@ pub(crate) fn parent_folder(root: &Path, key: &str, create: bool) -> Result<Opti
             match create {
                 false => return Ok(None),
                 true => match std::fs::create_dir(&full) {
-                    Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(DriveError::io(&full)(error)),
+                    Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                        return Err(DriveError::io(&full)(error));
+                    }
                     _ => {}
                 },
             }
@@ -100,10 +118,18 @@ pub(crate) fn parent_folder(root: &Path, key: &str, create: bool) -> Result<Opti
         match look(&full)? {
             Some(metadata) if metadata.is_dir() => {}
             Some(metadata) if metadata.is_symlink() => {
-                let reason = format!("{} is a link, and what lies behind it is not ours", full.display());
+                let reason = format!(
+                    "{} is a link, and what lies behind it is not ours",
+                    full.display()
+                );
                 return Err(DriveError::refused(key, reason));
             }
-            _ => return Err(DriveError::refused(key, format!("{} is not a folder", full.display()))),
+            _ => {
+                return Err(DriveError::refused(
+                    key,
+                    format!("{} is not a folder", full.display()),
+                ));
+            }
         }
     }
     Ok(Some(full))
@@ -115,7 +141,18 @@ mod tests {
 
     #[test]
     fn hostile_keys_are_refused_and_named() {
-        for key in ["/../x", "/a/../../x", "x", "", "/", "/a//b", "/./a", "/a\0b", "/a\\..\\b", "//etc/passwd"] {
+        for key in [
+            "/../x",
+            "/a/../../x",
+            "x",
+            "",
+            "/",
+            "/a//b",
+            "/./a",
+            "/a\0b",
+            "/a\\..\\b",
+            "//etc/passwd",
+        ] {
             let error = check_key(key).unwrap_err().to_string();
             assert!(error.contains("is refused"), "{key:?}: {error}");
         }
@@ -126,7 +163,9 @@ mod tests {
 
     #[test]
     fn windows_names() {
-        for name in ["C:", "a:b", "nul", "NUL.txt", "com1", "Lpt9.x", "a.", "a ", "a?", "a\u{1}"] {
+        for name in [
+            "C:", "a:b", "nul", "NUL.txt", "com1", "Lpt9.x", "a.", "a ", "a?", "a\u{1}",
+        ] {
             assert!(!fits_windows(name), "{name:?}");
         }
         for name in ["a", "console", "com", "com10", ".x", "a.b"] {

@@ -88,7 +88,10 @@ fn create(
     let full = join(root, key);
     // An empty folder makes way, any other stays.
     if look(&full)?.is_some_and(|metadata| metadata.is_dir()) && std::fs::remove_dir(&full).is_err() {
-        return Err(DriveError::refused(key, format!("{} is a folder", full.display())));
+        return Err(DriveError::refused(
+            key,
+            format!("{} is a folder", full.display()),
+        ));
     }
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let path = folder.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
@@ -109,7 +112,9 @@ fn create(
 /// Deletes a file or link, and the folders that it leaves empty.
 pub(crate) fn del(root: &Path, folders: &Mutex<()>, key: &str) -> Result<(), DriveError> {
     let _removing = folders.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(folder) = parent_folder(root, key, false)? else { return Ok(()) };
+    let Some(folder) = parent_folder(root, key, false)? else {
+        return Ok(());
+    };
     let full = join(root, key);
     match look(&full)? {
         None => return Ok(()),
@@ -164,7 +169,11 @@ fn set_mode(_: &mut OpenOptions, _: bool) {}
 fn change_mode(full: &Path, metadata: &std::fs::Metadata, executable: bool) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let mode = metadata.permissions().mode();
-    let mode = if executable { mode | ((mode & 0o444) >> 2) | 0o100 } else { mode & !0o111 };
+    let mode = if executable {
+        mode | ((mode & 0o444) >> 2) | 0o100
+    } else {
+        mode & !0o111
+    };
     std::fs::set_permissions(full, std::fs::Permissions::from_mode(mode))
 }
 

@@ -21,6 +21,9 @@ const FILES: usize = 16;
 /// Sizes asked for at the same time.
 const SIZES: usize = 64;
 
+/// Says of a path whether it takes part.
+pub type KeyFilter = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// What to mirror, and how.
 #[derive(Clone)]
 pub struct MirrorOptions {
@@ -35,7 +38,7 @@ pub struct MirrorOptions {
     /// The only paths to keep, see [`PathFilter`].
     pub only: Vec<String>,
     /// A last word on each path: false leaves it out.
-    pub filter: Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>,
+    pub filter: Option<KeyFilter>,
     /// Into a drive: make all entries visible together, at the end.
     pub batch: bool,
     /// Into a drive: cut files into chunks and reuse those that the drive holds.
@@ -114,8 +117,19 @@ pub struct Mirror<'a> {
 pub fn mirror<'a>(src: &'a dyn Drive, dst: &'a dyn Drive, options: MirrorOptions) -> Mirror<'a> {
     let (sender, diffs) = mpsc::unbounded_channel();
     let totals = Arc::<Mutex<Totals>>::default();
-    let run = Run { src, dst, filter: PathFilter::new(&options.ignore, &options.only), options, sender, totals: totals.clone() };
-    Mirror { work: Some(run.run().boxed()), diffs, totals }
+    let run = Run {
+        src,
+        dst,
+        filter: PathFilter::new(&options.ignore, &options.only),
+        options,
+        sender,
+        totals: totals.clone(),
+    };
+    Mirror {
+        work: Some(run.run().boxed()),
+        diffs,
+        totals,
+    }
 }
 
 impl Mirror<'_> {
@@ -139,7 +153,9 @@ impl Stream for Mirror<'_> {
             if let Poll::Ready(Some(diff)) = self.diffs.poll_recv(context) {
                 return Poll::Ready(Some(Ok(diff)));
             }
-            let Some(work) = &mut self.work else { return Poll::Ready(None) };
+            let Some(work) = &mut self.work else {
+                return Poll::Ready(None);
+            };
             match work.poll_unpin(context) {
                 Poll::Ready(result) => {
                     self.work = None;
@@ -203,15 +219,19 @@ impl Run<'_> {
         let pairs = self.pair(src, dst).await?;
         let _downloads = self.download(&pairs).await?;
         match batch.take() {
-            Some(batch) => self.into_drive(pairs, batch).await,
-            None => self.into_folder(pairs).await,
+            Some(batch) => self.fill_drive(pairs, batch).await,
+            None => self.fill_folder(pairs).await,
         }
     }
 
     /// All entries of one side that take part.
     async fn gather(&self, drive: &dyn Drive) -> Result<Entries, DriveError> {
         let everything = [String::from("/")];
-        let prefixes = if self.options.prefix.is_empty() { &everything[..] } else { &self.options.prefix };
+        let prefixes = if self.options.prefix.is_empty() {
+            &everything[..]
+        } else {
+            &self.options.prefix
+        };
         let mut entries = Entries::new();
         for prefix in prefixes {
             let folder = path::normalize_folder(prefix)?;
@@ -219,8 +239,18 @@ impl Run<'_> {
             if !folder.is_empty() && !self.filter.ignores(&folder) {
                 found.extend(drive.entry(&folder).await?);
             }
-            let wanted = |entry: &Entry| self.options.filter.as_ref().is_none_or(|filter| filter(&entry.key));
-            entries.extend(found.into_iter().filter(wanted).map(|entry| (entry.key.clone(), entry)));
+            let wanted = |entry: &Entry| {
+                self.options
+                    .filter
+                    .as_ref()
+                    .is_none_or(|filter| filter(&entry.key))
+            };
+            entries.extend(
+                found
+                    .into_iter()
+                    .filter(wanted)
+                    .map(|entry| (entry.key.clone(), entry)),
+            );
         }
         Ok(entries)
     }
@@ -254,7 +284,9 @@ impl Run<'_> {
 
     /// Asks a remote source for all contents that will be read, so that many small files cost no round trip each.
     async fn download(&self, pairs: &[Pair]) -> Result<Option<crate::DriveDownload>, DriveError> {
-        let Some(drive) = self.src.as_hyperdrive() else { return Ok(None) };
+        let Some(drive) = self.src.as_hyperdrive() else {
+            return Ok(None);
+        };
         let read = |pair: &&Pair| match &pair.dst {
             Some((_, size)) => !self.options.dry_run || *size == pair.src_size,
             None => !self.options.dry_run,
@@ -267,17 +299,25 @@ impl Run<'_> {
     }
 
     /// A drive takes one write at a time; contents are appended in large groups.
-    async fn into_drive(&self, pairs: Vec<Pair>, mut batch: Batch) -> Result<(), DriveError> {
+    async fn fill_drive(&self, pairs: Vec<Pair>, mut batch: Batch) -> Result<(), DriveError> {
         for pair in pairs {
             let difference = self.difference(&pair).await?;
-            let Some(diff) = self.diff(&pair, difference) else { continue };
+            let Some(diff) = self.diff(&pair, difference) else {
+                continue;
+            };
             self.send(diff);
             let key = &pair.src.key;
             let options = pair.src.put_options(self.options.dedup);
             match (&pair.src.linkname, difference, &pair.dst) {
                 (Some(target), ..) => batch.symlink(key, target).await?,
-                (None, Difference::Attributes, Some((entry, _))) => batch.set_attributes(entry, options).await?,
-                _ => batch.put_stream(key, self.src.read_entry(&pair.src).await?, options).await?,
+                (None, Difference::Attributes, Some((entry, _))) => {
+                    batch.set_attributes(entry, options).await?
+                }
+                _ => {
+                    batch
+                        .put_stream(key, self.src.read_entry(&pair.src).await?, options)
+                        .await?
+                }
             }
             if !self.options.batch {
                 batch = batch.checkpoint().await?;
@@ -287,8 +327,9 @@ impl Run<'_> {
     }
 
     /// A folder takes many files at once; links follow, so that no file is ever written through one of them.
-    async fn into_folder(&self, pairs: Vec<Pair>) -> Result<(), DriveError> {
-        let (links, files): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|pair| pair.src.linkname.is_some());
+    async fn fill_folder(&self, pairs: Vec<Pair>) -> Result<(), DriveError> {
+        let (links, files): (Vec<_>, Vec<_>) =
+            pairs.into_iter().partition(|pair| pair.src.linkname.is_some());
         let futures: Vec<_> = files.into_iter().map(|pair| self.copy(pair)).collect();
         let mut copies = stream::iter(futures).buffered(FILES);
         while let Some(diff) = copies.try_next().await? {
@@ -312,7 +353,11 @@ impl Run<'_> {
         match (&pair.src.linkname, difference) {
             (Some(target), _) => self.dst.symlink(key, target).await?,
             (None, Difference::Attributes) => self.dst.set_attributes(&pair.src, options).await?,
-            _ => self.dst.put(key, self.src.read_entry(&pair.src).await?, options).await?,
+            _ => {
+                self.dst
+                    .put(key, self.src.read_entry(&pair.src).await?, options)
+                    .await?
+            }
         }
         Ok(diff)
     }
@@ -332,12 +377,26 @@ impl Run<'_> {
             Difference::Attributes => (0, 0),
             Difference::Content => (pair.src_size, pair.dst.as_ref().map_or(0, |(_, size)| *size)),
         };
-        let op = if pair.dst.is_some() { DiffOp::Change } else { DiffOp::Add };
-        Some(Diff { op, key: pair.src.key.clone(), bytes_added, bytes_removed })
+        let op = if pair.dst.is_some() {
+            DiffOp::Change
+        } else {
+            DiffOp::Add
+        };
+        Some(Diff {
+            op,
+            key: pair.src.key.clone(),
+            bytes_added,
+            bytes_removed,
+        })
     }
 
     fn emit(&self, op: DiffOp, key: &str, bytes_added: u64, bytes_removed: u64) {
-        self.send(Diff { op, key: key.to_owned(), bytes_added, bytes_removed });
+        self.send(Diff {
+            op,
+            key: key.to_owned(),
+            bytes_added,
+            bytes_removed,
+        });
     }
 
     fn send(&self, diff: Diff) {

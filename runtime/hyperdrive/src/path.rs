@@ -11,7 +11,10 @@ use crate::error::DriveError;
 pub fn normalize(path: &str) -> Result<String, DriveError> {
     let resolved = resolve("/", path)?;
     match resolved.as_str() {
-        "/" => Err(DriveError::Path { path: path.into(), reason: "it names no file" }),
+        "/" => Err(DriveError::Path {
+            path: path.into(),
+            reason: "it names no file",
+        }),
         _ => Ok(resolved),
     }
 }
@@ -49,7 +52,10 @@ pub fn is_within(path: &str, folder: &str) -> bool {
 }
 
 fn resolve(base: &str, path: &str) -> Result<String, DriveError> {
-    let refuse = |reason| DriveError::Path { path: path.into(), reason };
+    let refuse = |reason| DriveError::Path {
+        path: path.into(),
+        reason,
+    };
     if path.contains('\0') {
         return Err(refuse("it holds a NUL"));
     }
@@ -101,7 +107,9 @@ mod tests {
 
     #[test]
     fn within_means_whole_names() {
-        assert!(is_within("/a/b", "/a") && is_within("/a", "/a") && is_within("/a", "/") && is_within("/a", ""));
+        assert!(
+            is_within("/a/b", "/a") && is_within("/a", "/a") && is_within("/a", "/") && is_within("/a", "")
+        );
         assert!(!is_within("/ab", "/a") && !is_within("/", "/a"));
     }
 

@@ -23,7 +23,10 @@ pub(crate) fn check(entries: &BTreeMap<String, Entry>, to_folder: bool) -> Resul
         let mut folder = path::parent(key);
         while folder != "/" {
             if entries.contains_key(folder) {
-                return Err(DriveError::refused(key, format!("{folder} is a file or link, and cannot be a folder too")));
+                return Err(DriveError::refused(
+                    key,
+                    format!("{folder} is a file or link, and cannot be a folder too"),
+                ));
             }
             folder = path::parent(folder);
         }
@@ -38,7 +41,11 @@ pub(crate) fn check(entries: &BTreeMap<String, Entry>, to_folder: bool) -> Resul
 fn check_case(entries: &BTreeMap<String, Entry>) -> Result<(), DriveError> {
     let mut seen = BTreeMap::new();
     for key in entries.keys() {
-        for (at, _) in key.match_indices('/').filter(|(at, _)| *at > 0).chain([(key.len(), "")]) {
+        for (at, _) in key
+            .match_indices('/')
+            .filter(|(at, _)| *at > 0)
+            .chain([(key.len(), "")])
+        {
             let name = key.get(..at).unwrap_or(key);
             let first = seen.entry(name.to_lowercase()).or_insert_with(|| name.to_owned());
             if first != name {
@@ -63,7 +70,9 @@ mod tests {
             blob: None,
             metadata: None,
         };
-        keys.iter().map(|(key, link)| (key.to_string(), entry(key, *link))).collect()
+        keys.iter()
+            .map(|(key, link)| (key.to_string(), entry(key, *link)))
+            .collect()
     }
 
     #[test]
@@ -80,7 +89,11 @@ mod tests {
             let error = check(&entries(keys), true).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
-        check(&entries(&[("/a", None), ("/b/l", Some("../a")), ("/b/m", Some("/a"))]), true).unwrap();
+        check(
+            &entries(&[("/a", None), ("/b/l", Some("../a")), ("/b/m", Some("/a"))]),
+            true,
+        )
+        .unwrap();
     }
 
     #[test]

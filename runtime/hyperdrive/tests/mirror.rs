@@ -3,7 +3,9 @@
 mod support;
 
 use futures::TryStreamExt;
-use hyperdrive::{DiffOp, Drive, Entry, Hyperdrive, LocalDrive, LocalOptions, MirrorOptions, PutOptions, mirror};
+use hyperdrive::{
+    DiffOp, Drive, Entry, Hyperdrive, LocalDrive, LocalOptions, MirrorOptions, PutOptions, mirror,
+};
 use proptest::prelude::*;
 use std::path::Path;
 use support::{contents, memory_drive, noise, sync};
@@ -15,7 +17,11 @@ fn write(root: &Path, name: &str, content: &[u8]) {
 }
 
 fn staged() -> MirrorOptions {
-    MirrorOptions { batch: true, dedup: true, ..MirrorOptions::default() }
+    MirrorOptions {
+        batch: true,
+        dedup: true,
+        ..MirrorOptions::default()
+    }
 }
 
 #[tokio::test]
@@ -26,17 +32,38 @@ async fn a_mirror_without_changes_leaves_the_length() {
     std::os::unix::fs::symlink("../a.txt", folder.path().join("dir/link")).expect("link");
     let (local, drive) = (LocalDrive::new(folder.path()), memory_drive("noop").await);
     assert_eq!(sync(&local, &drive, staged()).await, 3);
-    let (length, blobs) = (drive.core().length(), drive.blobs().await.expect("blobs").length());
-    for options in [staged(), MirrorOptions::default(), MirrorOptions { dry_run: true, ..staged() }] {
+    let (length, blobs) = (
+        drive.core().length(),
+        drive.blobs().await.expect("blobs").length(),
+    );
+    for options in [
+        staged(),
+        MirrorOptions::default(),
+        MirrorOptions {
+            dry_run: true,
+            ..staged()
+        },
+    ] {
         assert_eq!(sync(&local, &drive, options).await, 0);
-        assert_eq!((drive.core().length(), drive.blobs().await.expect("blobs").length()), (length, blobs));
+        assert_eq!(
+            (
+                drive.core().length(),
+                drive.blobs().await.expect("blobs").length()
+            ),
+            (length, blobs)
+        );
     }
 }
 
 #[tokio::test]
 async fn changes_are_told_with_their_bytes() {
     let folder = tempfile::tempdir().expect("folder");
-    for (name, content) in [("a", &b"12345"[..]), ("b", b"1234567"), ("c", b""), ("z/y/x", b"12")] {
+    for (name, content) in [
+        ("a", &b"12345"[..]),
+        ("b", b"1234567"),
+        ("c", b""),
+        ("z/y/x", b"12"),
+    ] {
         write(folder.path(), name, content);
     }
     let (local, drive) = (LocalDrive::new(folder.path()), memory_drive("bytes").await);
@@ -45,7 +72,17 @@ async fn changes_are_told_with_their_bytes() {
     write(folder.path(), "d", b"1");
     std::fs::remove_file(folder.path().join("b")).expect("remove");
     std::fs::remove_dir_all(folder.path().join("z")).expect("remove");
-    let dry: Vec<_> = mirror(&local, &drive, MirrorOptions { dry_run: true, ..staged() }).try_collect().await.expect("dry");
+    let dry: Vec<_> = mirror(
+        &local,
+        &drive,
+        MirrorOptions {
+            dry_run: true,
+            ..staged()
+        },
+    )
+    .try_collect()
+    .await
+    .expect("dry");
     let before = drive.core().length();
     let mut run = mirror(&local, &drive, staged());
     let mut real = Vec::new();
@@ -53,7 +90,10 @@ async fn changes_are_told_with_their_bytes() {
         real.push(diff);
     }
     let totals = run.totals();
-    let told: Vec<_> = real.iter().map(|d| (d.op, d.key.as_str(), d.bytes_added, d.bytes_removed)).collect();
+    let told: Vec<_> = real
+        .iter()
+        .map(|d| (d.op, d.key.as_str(), d.bytes_added, d.bytes_removed))
+        .collect();
     let expected = [
         (DiffOp::Remove, "/b", 0, 7),
         (DiffOp::Remove, "/z/y/x", 0, 2),
@@ -62,7 +102,10 @@ async fn changes_are_told_with_their_bytes() {
     ];
     assert_eq!(told, expected);
     assert_eq!(dry, real, "a dry run tells the same");
-    assert_eq!((totals.files, totals.add, totals.change, totals.remove), (3, 1, 1, 2));
+    assert_eq!(
+        (totals.files, totals.add, totals.change, totals.remove),
+        (3, 1, 1, 2)
+    );
     assert_eq!((totals.bytes_added, totals.bytes_removed), (10, 14));
     assert_eq!(drive.core().length(), before + 4, "a block for each change");
 }
@@ -76,7 +119,11 @@ async fn a_batch_is_seen_as_a_whole() {
     let mut run = mirror(&local, &drive, staged());
     assert!(run.try_next().await.expect("mirror").is_some());
     drop(run);
-    assert_eq!(drive.core().length(), 0, "a mirror that was dropped leaves nothing behind");
+    assert_eq!(
+        drive.core().length(),
+        0,
+        "a mirror that was dropped leaves nothing behind"
+    );
     sync(&local, &drive, staged()).await;
     assert_eq!(drive.list("/").await.expect("list").len(), 2);
 }
@@ -105,7 +152,10 @@ async fn an_insertion_into_a_large_file_stores_little() {
 #[tokio::test]
 async fn flags_change_without_the_content() {
     use std::os::unix::fs::PermissionsExt;
-    let (one, two) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    let (one, two) = (
+        tempfile::tempdir().expect("folder"),
+        tempfile::tempdir().expect("folder"),
+    );
     write(one.path(), "run", b"#!/bin/sh");
     let (local, drive) = (LocalDrive::new(one.path()), memory_drive("flags").await);
     let copy = LocalDrive::new(two.path());
@@ -114,18 +164,34 @@ async fn flags_change_without_the_content() {
     let blobs = drive.blobs().await.expect("blobs").length();
     for mode in [0o755, 0o644] {
         std::fs::set_permissions(one.path().join("run"), PermissionsExt::from_mode(mode)).expect("mode");
-        let diff: Vec<_> = mirror(&local, &drive, staged()).try_collect().await.expect("mirror");
-        assert_eq!((diff.len(), diff[0].op, diff[0].bytes_added), (1, DiffOp::Change, 0));
+        let diff: Vec<_> = mirror(&local, &drive, staged())
+            .try_collect()
+            .await
+            .expect("mirror");
+        assert_eq!(
+            (diff.len(), diff[0].op, diff[0].bytes_added),
+            (1, DiffOp::Change, 0)
+        );
         assert_eq!(sync(&drive, &copy, MirrorOptions::default()).await, 1);
-        let found = std::fs::metadata(two.path().join("run")).expect("file").permissions().mode();
+        let found = std::fs::metadata(two.path().join("run"))
+            .expect("file")
+            .permissions()
+            .mode();
         assert_eq!(found & 0o111 != 0, mode == 0o755);
     }
-    assert_eq!(drive.blobs().await.expect("blobs").length(), blobs, "no content was written again");
+    assert_eq!(
+        drive.blobs().await.expect("blobs").length(),
+        blobs,
+        "no content was written again"
+    );
 }
 
 #[tokio::test]
 async fn prune_only_and_ignore() {
-    let (one, two) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    let (one, two) = (
+        tempfile::tempdir().expect("folder"),
+        tempfile::tempdir().expect("folder"),
+    );
     for name in ["a/1", "a/2", "b/1", "node_modules/x", "package.json"] {
         write(one.path(), name, name.as_bytes());
     }
@@ -135,14 +201,61 @@ async fn prune_only_and_ignore() {
     let (src, dst) = (LocalDrive::new(one.path()), LocalDrive::new(two.path()));
     let names = |found: support::Contents| found.into_keys().collect::<Vec<_>>();
     let owned = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
-    sync(&src, &dst, MirrorOptions { prefix: owned(&["/a"]), ..MirrorOptions::default() }).await;
-    assert_eq!(names(contents(&dst).await), ["/a/1", "/a/2", "/b/old", "/node_modules/y", "/other"]);
-    sync(&src, &dst, MirrorOptions { only: owned(&["b", "package.json"]), ..MirrorOptions::default() }).await;
-    assert_eq!(names(contents(&dst).await), ["/a/1", "/a/2", "/b/1", "/node_modules/y", "/other", "/package.json"]);
-    sync(&src, &dst, MirrorOptions { prune: false, ..MirrorOptions::default() }).await;
+    sync(
+        &src,
+        &dst,
+        MirrorOptions {
+            prefix: owned(&["/a"]),
+            ..MirrorOptions::default()
+        },
+    )
+    .await;
+    assert_eq!(
+        names(contents(&dst).await),
+        ["/a/1", "/a/2", "/b/old", "/node_modules/y", "/other"]
+    );
+    sync(
+        &src,
+        &dst,
+        MirrorOptions {
+            only: owned(&["b", "package.json"]),
+            ..MirrorOptions::default()
+        },
+    )
+    .await;
+    assert_eq!(
+        names(contents(&dst).await),
+        [
+            "/a/1",
+            "/a/2",
+            "/b/1",
+            "/node_modules/y",
+            "/other",
+            "/package.json"
+        ]
+    );
+    sync(
+        &src,
+        &dst,
+        MirrorOptions {
+            prune: false,
+            ..MirrorOptions::default()
+        },
+    )
+    .await;
     assert!(contents(&dst).await.contains_key("/other"));
-    sync(&src, &dst, MirrorOptions { ignore: owned(&["node_modules"]), ..MirrorOptions::default() }).await;
-    assert!(contents(&dst).await.contains_key("/node_modules/y") && !contents(&dst).await.contains_key("/other"));
+    sync(
+        &src,
+        &dst,
+        MirrorOptions {
+            ignore: owned(&["node_modules"]),
+            ..MirrorOptions::default()
+        },
+    )
+    .await;
+    assert!(
+        contents(&dst).await.contains_key("/node_modules/y") && !contents(&dst).await.contains_key("/other")
+    );
     sync(&src, &dst, MirrorOptions::default()).await;
     assert_eq!(contents(&dst).await, contents(&src).await);
     assert!(!two.path().join("other").exists());
@@ -150,7 +263,10 @@ async fn prune_only_and_ignore() {
 
 #[tokio::test]
 async fn external_links_are_followed_when_asked() {
-    let (inside, outside) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    let (inside, outside) = (
+        tempfile::tempdir().expect("folder"),
+        tempfile::tempdir().expect("folder"),
+    );
     write(outside.path(), "lib/f", b"far");
     write(inside.path(), "near", b"near");
     std::os::unix::fs::symlink(outside.path().join("lib"), inside.path().join("lib")).expect("link");
@@ -159,8 +275,17 @@ async fn external_links_are_followed_when_asked() {
     let links = LocalDrive::new(inside.path());
     let found = contents(&links).await;
     assert_eq!(found.keys().collect::<Vec<_>>(), ["/f", "/lib", "/n", "/near"]);
-    assert_eq!(links.get("/lib/f").await.expect("get"), None, "nothing is read outside");
-    let follow = LocalDrive::with_options(inside.path(), LocalOptions { follow_external_links: true });
+    assert_eq!(
+        links.get("/lib/f").await.expect("get"),
+        None,
+        "nothing is read outside"
+    );
+    let follow = LocalDrive::with_options(
+        inside.path(),
+        LocalOptions {
+            follow_external_links: true,
+        },
+    );
     let found = contents(&follow).await;
     assert_eq!(found.keys().collect::<Vec<_>>(), ["/f", "/lib/f", "/n", "/near"]);
     assert_eq!(found["/lib/f"].2, b"far");
@@ -170,10 +295,15 @@ async fn external_links_are_followed_when_asked() {
 /// A drive with an entry that only a hostile program writes.
 async fn hostile(key: &str, linkname: Option<&str>) -> Hyperdrive {
     let drive = memory_drive("hostile").await;
-    drive.put("/fine", &b"fine"[..], PutOptions::default()).await.expect("put");
+    drive
+        .put("/fine", &b"fine"[..], PutOptions::default())
+        .await
+        .expect("put");
     let blob = drive.entry("/fine").await.expect("entry").expect("entry").blob;
     let value = match linkname {
-        Some(link) => serde_json::json!({ "executable": false, "linkname": link, "blob": null, "metadata": null }),
+        Some(link) => {
+            serde_json::json!({ "executable": false, "linkname": link, "blob": null, "metadata": null })
+        }
         None => {
             let blob = blob.expect("blob");
             serde_json::json!({ "executable": false, "linkname": null, "metadata": null, "blob": {
@@ -181,7 +311,11 @@ async fn hostile(key: &str, linkname: Option<&str>) -> Hyperdrive {
         }
     };
     let stored = [b"files\0", key.as_bytes()].concat();
-    drive.bee().put(&stored, value.to_string().as_bytes()).await.expect("put");
+    drive
+        .bee()
+        .put(&stored, value.to_string().as_bytes())
+        .await
+        .expect("put");
     drive
 }
 
@@ -204,9 +338,14 @@ async fn hostile_entries_write_nothing_and_are_named() {
     ] {
         let drive = hostile(key, link).await;
         let target = room.path().join("target");
-        let result = mirror(&drive, &LocalDrive::new(&target), MirrorOptions::default()).finish().await;
+        let result = mirror(&drive, &LocalDrive::new(&target), MirrorOptions::default())
+            .finish()
+            .await;
         let error = result.expect_err(key).to_string();
-        assert!(error.contains(key.trim_matches('\0')) || error.contains("/a"), "{key:?}: {error}");
+        assert!(
+            error.contains(key.trim_matches('\0')) || error.contains("/a"),
+            "{key:?}: {error}"
+        );
         assert!(!target.exists(), "{key:?}: something was written");
         assert_eq!(std::fs::read(&secret).expect("file"), b"untouched");
     }
@@ -228,11 +367,24 @@ async fn links_already_in_the_folder_are_not_written_through() {
     std::os::unix::fs::symlink(&outside, target.join("dir")).expect("link");
     std::os::unix::fs::symlink(outside.join("file"), target.join("file")).expect("link");
     let drive = memory_drive("through").await;
-    drive.put("/dir/file", &b"new"[..], PutOptions::default()).await.expect("put");
-    drive.put("/file", &b"new"[..], PutOptions::default()).await.expect("put");
+    drive
+        .put("/dir/file", &b"new"[..], PutOptions::default())
+        .await
+        .expect("put");
+    drive
+        .put("/file", &b"new"[..], PutOptions::default())
+        .await
+        .expect("put");
     let local = LocalDrive::new(&target);
-    let keep = MirrorOptions { prune: false, ..MirrorOptions::default() };
-    let error = mirror(&drive, &local, keep).finish().await.expect_err("a link is in the way").to_string();
+    let keep = MirrorOptions {
+        prune: false,
+        ..MirrorOptions::default()
+    };
+    let error = mirror(&drive, &local, keep)
+        .finish()
+        .await
+        .expect_err("a link is in the way")
+        .to_string();
     assert!(error.contains("/dir/file"), "{error}");
     sync(&drive, &local, MirrorOptions::default()).await;
     assert_eq!(std::fs::read(outside.join("file")).expect("file"), b"untouched");
@@ -245,14 +397,40 @@ async fn ranges_of_a_file_are_read() {
     let drive = memory_drive("ranges").await;
     let data = noise(5, 400_000);
     for (path, dedup) in [("/plain", false), ("/mapped", true)] {
-        drive.put(path, data.clone(), PutOptions { dedup, ..PutOptions::default() }).await.expect("put");
+        drive
+            .put(
+                path,
+                data.clone(),
+                PutOptions {
+                    dedup,
+                    ..PutOptions::default()
+                },
+            )
+            .await
+            .expect("put");
         let entry: Entry = drive.entry(path).await.expect("entry").expect("entry");
         assert_eq!(entry.blob.expect("blob").block_map, dedup);
-        for (start, length) in [(0, 10), (65_535, 2), (65_536, 65_536), (399_999, 10), (400_000, 5), (123_456, u64::MAX)] {
-            let parts: Vec<_> =
-                drive.read_entry(&entry, start, length).await.expect("read").try_collect().await.expect("read");
+        for (start, length) in [
+            (0, 10),
+            (65_535, 2),
+            (65_536, 65_536),
+            (399_999, 10),
+            (400_000, 5),
+            (123_456, u64::MAX),
+        ] {
+            let parts: Vec<_> = drive
+                .read_entry(&entry, start, length)
+                .await
+                .expect("read")
+                .try_collect()
+                .await
+                .expect("read");
             let (start, end) = (start as usize, start.saturating_add(length).min(400_000) as usize);
-            assert_eq!(parts.concat(), data[start..end.max(start)], "{path} {start} {length}");
+            assert_eq!(
+                parts.concat(),
+                data[start..end.max(start)],
+                "{path} {start} {length}"
+            );
         }
     }
 }
@@ -260,24 +438,53 @@ async fn ranges_of_a_file_are_read() {
 #[tokio::test]
 async fn truncate_takes_the_contents_along() {
     let drive = memory_drive("truncate").await;
-    drive.put("/a", noise(1, 200_000), PutOptions::default()).await.expect("put");
+    drive
+        .put("/a", noise(1, 200_000), PutOptions::default())
+        .await
+        .expect("put");
     let (version, blobs) = (drive.version(), drive.blobs().await.expect("blobs").length());
-    drive.put("/b", noise(2, 200_000), PutOptions::default()).await.expect("put");
+    drive
+        .put("/b", noise(2, 200_000), PutOptions::default())
+        .await
+        .expect("put");
     drive.truncate(version, None).await.expect("truncate");
-    assert_eq!((drive.version(), drive.blobs().await.expect("blobs").length(), drive.fork()), (version, blobs, 1));
+    assert_eq!(
+        (
+            drive.version(),
+            drive.blobs().await.expect("blobs").length(),
+            drive.fork()
+        ),
+        (version, blobs, 1)
+    );
     assert_eq!(drive.list("/").await.expect("list").len(), 1);
-    drive.put("/c", noise(3, 10), PutOptions::default()).await.expect("put");
-    assert_eq!(drive.get("/c").await.expect("get").expect("content"), noise(3, 10));
+    drive
+        .put("/c", noise(3, 10), PutOptions::default())
+        .await
+        .expect("put");
+    assert_eq!(
+        drive.get("/c").await.expect("get").expect("content"),
+        noise(3, 10)
+    );
 }
 
 /// Some files and links; each name stands for at most one of them.
 fn tree() -> impl Strategy<Value = Vec<(String, bool, Option<String>, Vec<u8>)>> {
     let name = "[a-c]{1,2}(/[d-f.é ]{1,2}){0,2}";
-    let file = (name, any::<bool>(), prop::option::weighted(0.2, "[a-c]{1,3}"), prop::collection::vec(any::<u8>(), 0..40), 0usize..5);
+    let file = (
+        name,
+        any::<bool>(),
+        prop::option::weighted(0.2, "[a-c]{1,3}"),
+        prop::collection::vec(any::<u8>(), 0..40),
+        0usize..5,
+    );
     prop::collection::vec(file, 0..12).prop_map(|files| {
         let mut kept: Vec<(String, bool, Option<String>, Vec<u8>)> = Vec::new();
         for (name, executable, link, content, times) in files {
-            let clash = |other: &str| other == name || other.starts_with(&format!("{name}/")) || name.starts_with(&format!("{other}/"));
+            let clash = |other: &str| {
+                other == name
+                    || other.starts_with(&format!("{name}/"))
+                    || name.starts_with(&format!("{other}/"))
+            };
             let odd = name.split('/').any(|part| part.chars().all(|char| char == '.'));
             if !odd && !kept.iter().any(|(other, ..)| clash(other)) {
                 kept.push((name, executable, link, content.repeat(1 + times * 3000)));

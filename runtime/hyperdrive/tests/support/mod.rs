@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use corestore::{Corestore, GetOptions};
-use hyperdrive::{Drive, Hyperdrive, MirrorOptions, mirror};
 use hypercore::Core;
+use hyperdrive::{Drive, Hyperdrive, MirrorOptions, mirror};
 use std::collections::BTreeMap;
 
 /// A store in memory.
@@ -19,7 +19,12 @@ pub(crate) async fn memory_drive(name: &str) -> Hyperdrive {
 /// An empty core that this process may write to.
 pub(crate) fn memory_core(store: &Corestore, name: &str) -> Core {
     let key_pair = store.create_key_pair(name).expect("a key pair");
-    store.get(GetOptions { key_pair: Some(key_pair), ..GetOptions::default() }).expect("a core")
+    store
+        .get(GetOptions {
+            key_pair: Some(key_pair),
+            ..GetOptions::default()
+        })
+        .expect("a core")
 }
 
 /// Everything that counts about an entry: executable, link, content.
@@ -31,7 +36,12 @@ pub(crate) async fn contents(drive: &dyn Drive) -> Contents {
     for entry in drive.list("/").await.expect("list") {
         let bytes = match entry.linkname {
             Some(_) => Vec::new(),
-            None => drive.get(&entry.key).await.expect("get").expect("content").to_vec(),
+            None => drive
+                .get(&entry.key)
+                .await
+                .expect("get")
+                .expect("content")
+                .to_vec(),
         };
         all.insert(entry.key, (entry.executable, entry.linkname, bytes));
     }
@@ -49,7 +59,9 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..length)
         .map(|_| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             (state >> 56) as u8
         })
         .collect()
