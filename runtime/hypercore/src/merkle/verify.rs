@@ -163,6 +163,9 @@ fn verify_upgrade(
         }
         cursor.next_tree();
     }
+    if queue.nodes.len() > 0 {
+        return Err("it has more nodes than the upgrade needs");
+    }
     add_additional(batch, &upgrade.additional_nodes)?;
     if batch.length > MAX_LENGTH {
         return Err("it is too long");
