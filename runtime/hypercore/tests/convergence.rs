@@ -204,7 +204,7 @@ async fn seeks_find_the_block_of_a_byte() {
     let mut offset = 0;
     for index in 0..50 {
         let size = block(index).len() as u64;
-        if offset + size <= 1 {
+        if size == 0 || offset + size == 1 {
             offset += size;
             continue;
         }
