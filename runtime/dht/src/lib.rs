@@ -16,5 +16,6 @@ mod error;
 
 pub use error::{ConnectError, DhtError, NoResponse};
 pub use node::{
-    ConnectOptions, FoundPeers, Node, NodeConfig, PUBLIC_BOOTSTRAP, PeerQuery, Server, ServerOptions,
+    ConnectOptions, FoundPeers, Link, Node, NodeConfig, PUBLIC_BOOTSTRAP, PeerConnection, PeerQuery, Server,
+    ServerOptions,
 };

@@ -68,6 +68,10 @@ impl Announcer {
             .contains_key(address)
     }
 
+    pub(crate) fn rounds(&self) -> watch::Receiver<u64> {
+        self.rounds.subscribe()
+    }
+
     /// Waits for the end of the first round, successful or not.
     pub(crate) async fn announced(&self) {
         let mut rounds = self.rounds.subscribe();

@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Inner;
 use super::handshake::ClientHandshake;
+use super::link::{Link, Linked};
 use super::path::{Path, candidates, first_to_answer};
 use super::peers::{find_peer, target_of};
 use super::puncher::punch_as_client;
@@ -47,6 +48,15 @@ pub struct ConnectOptions {
     pub relay_addresses: Vec<SocketAddrV4>,
 }
 
+/// A connection with its handle.
+#[derive(Debug)]
+pub struct PeerConnection {
+    /// The connection.
+    pub connection: Connection,
+    /// Watches it.
+    pub link: Link,
+}
+
 /// The server answered through a relay or itself.
 pub(super) struct Answered {
     pub(super) payload: NoisePayload,
@@ -71,7 +81,7 @@ pub(super) async fn connect(
     inner: &Arc<Inner>,
     remote_public_key: [u8; 32],
     options: ConnectOptions,
-) -> Result<Connection, ConnectError> {
+) -> Result<PeerConnection, ConnectError> {
     inner.bootstrapped().await;
     match timeout(CONNECT_TIMEOUT, attempt(inner, remote_public_key, options)).await {
         Ok(result) => result,
@@ -87,7 +97,7 @@ async fn attempt(
     inner: &Arc<Inner>,
     remote_public_key: [u8; 32],
     options: ConnectOptions,
-) -> Result<Connection, ConnectError> {
+) -> Result<PeerConnection, ConnectError> {
     let key_pair = options.key_pair.unwrap_or_else(KeyPair::generate);
     let mut offer = StreamOffer::new(inner.sockets.udx());
     let own = inner.lock().rpc.remote_address();
@@ -152,14 +162,16 @@ pub(super) fn establish(
     stream: udx::Stream,
     handshake: &HandshakeResult,
     remote: SocketAddrV4,
-) -> Connection {
+) -> PeerConnection {
     let options = StreamOptions {
         keep_alive: Some(KEEP_ALIVE),
         idle_timeout: Some(IDLE_TIMEOUT),
         remote_address: Some(remote.into()),
         ..StreamOptions::default()
     };
-    secret_stream::over_established_with(stream, handshake, options)
+    let (stream, link) = Linked::new(stream);
+    let connection = secret_stream::over_established_with(stream, handshake, options);
+    PeerConnection { connection, link }
 }
 
 /// Checks the server's payload; gives its stream id.

@@ -3,6 +3,7 @@
 mod announcer;
 mod connect;
 mod handshake;
+mod link;
 mod path;
 mod peers;
 mod puncher;
@@ -22,7 +23,8 @@ use secret_stream::KeyPair;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use connect::ConnectOptions;
+pub use connect::{ConnectOptions, PeerConnection};
+pub use link::Link;
 pub use peers::{FoundPeers, PeerQuery};
 pub use server::{Server, ServerOptions};
 
@@ -202,7 +204,7 @@ impl Node {
         &self,
         remote_public_key: [u8; 32],
         options: ConnectOptions,
-    ) -> Result<secret_stream::Connection, crate::ConnectError> {
+    ) -> Result<PeerConnection, crate::ConnectError> {
         tokio::select! {
             biased;
             () = self.inner.closed.cancelled() => Err(crate::ConnectError::Destroyed),

@@ -48,6 +48,12 @@ impl PeerQuery {
     }
 }
 
+/// Whether the node lists the peer, or as many as it lists at most, so that it may have left the peer out.
+fn may_know(response: &Response, public_key: &[u8; 32]) -> bool {
+    let known = found(response).unwrap_or_default();
+    known.len() >= 20 || known.iter().any(|p| p.public_key == *public_key)
+}
+
 fn found(response: &Response) -> Option<Vec<Peer>> {
     Some(LookupReply::decode(response.value.as_deref()?).ok()?.peers)
 }
@@ -65,12 +71,14 @@ impl Node {
     }
 
     /// Announces `key_pair` on `topic` to the nodes a finished lookup found closest. Returns how many took it.
+    /// `clear`: replaces an older announcement, which nodes may otherwise keep as it is.
     pub async fn announce(
         &self,
         lookup: &PeerQuery,
         topic: Id,
         key_pair: &KeyPair,
         relay_addresses: Vec<SocketAddrV4>,
+        clear: bool,
     ) -> usize {
         let peer = Peer {
             public_key: key_pair.public_key,
@@ -80,7 +88,17 @@ impl Node {
         for response in &lookup.query.closest {
             let (inner, key_pair, peer) = (self.inner.clone(), key_pair.clone(), peer.clone());
             let response = response.clone();
-            commits.spawn(async move { commit(&inner, &key_pair, topic, &response, peer, true).await });
+            let clear = clear && may_know(&response, &key_pair.public_key);
+            commits.spawn(async move {
+                if clear {
+                    let old = Peer {
+                        relay_addresses: Vec::new(),
+                        ..peer.clone()
+                    };
+                    let _ = commit(&inner, &key_pair, topic, &response, old, false).await;
+                }
+                commit(&inner, &key_pair, topic, &response, peer, true).await
+            });
         }
         commits.join_all().await.into_iter().filter(Result::is_ok).count()
     }
@@ -97,10 +115,8 @@ impl Node {
         let closest = self.inner.query(options).finish().await;
         let mut commits = JoinSet::new();
         for response in closest {
-            let known = found(&response).unwrap_or_default();
             let public_key = key_pair.public_key;
-            // A node that lists twenty may have left us out.
-            if known.len() >= 20 || known.iter().any(|p| p.public_key == public_key) {
+            if may_know(&response, &public_key) {
                 let (inner, key_pair) = (self.inner.clone(), key_pair.clone());
                 let peer = Peer {
                     public_key,

@@ -6,13 +6,14 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secret_stream::{Connection, KeyPair};
-use tokio::sync::mpsc;
+use secret_stream::KeyPair;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::announcer::Announcer;
+use super::connect::PeerConnection;
 use super::handshake::ServerHandshake;
 use super::peers::target_of;
 use super::puncher::ServerPuncher;
@@ -37,7 +38,7 @@ type Firewalled = dyn Fn(&[u8; 32]) -> bool + Send + Sync;
 /// How to listen.
 pub struct ServerOptions {
     /// Where connections go.
-    pub connections: mpsc::Sender<Connection>,
+    pub connections: mpsc::Sender<PeerConnection>,
     /// Says whether a client's key is refused before it gets an answer.
     pub firewall: Box<Firewalled>,
 }
@@ -94,6 +95,11 @@ impl Server {
             () = self.announcer.announced() => {}
             () = self.stop.cancelled() => {}
         }
+    }
+
+    /// Counts rounds of announcing: after each, [`Server::relay_addresses`] may have changed.
+    pub fn rounds(&self) -> watch::Receiver<u64> {
+        self.announcer.rounds()
     }
 
     /// Nodes that relay handshakes to it, for topic announcements.

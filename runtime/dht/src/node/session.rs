@@ -4,7 +4,6 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secret_stream::Connection;
 use secret_stream::noise::HandshakeResult;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -13,7 +12,7 @@ use udx::Socket;
 
 use super::Inner;
 use super::announcer::Announcer;
-use super::connect::establish;
+use super::connect::{PeerConnection, establish};
 use super::path::{Path, candidates, first_to_answer};
 use super::puncher::ServerPuncher;
 use super::streams::StreamOffer;
@@ -44,7 +43,7 @@ pub(super) struct Session {
     pub(super) server: SocketAddrV4,
     pub(super) puncher: Option<ServerPuncher>,
     pub(super) punches: mpsc::Receiver<(Incoming, Holepunch)>,
-    pub(super) connections: mpsc::Sender<Connection>,
+    pub(super) connections: mpsc::Sender<PeerConnection>,
 }
 
 pub(super) async fn run(session: Session, stop: CancellationToken) {

@@ -1,0 +1,130 @@
+//! The connections of a swarm, one per peer, and which of two survives (npm hyperswarm index.js, lib/connection-set.js).
+
+use std::collections::HashMap;
+
+use dht::Link;
+
+type Key = [u8; 32];
+
+/// A connection, or an attempt to make one.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// Tells entries of one peer apart.
+    pub(crate) id: u64,
+    /// Its handle; none while it is only an attempt.
+    pub(crate) link: Option<Link>,
+}
+
+/// What to do with a new connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is the only one.
+    Keep,
+    /// It replaces the existing one, which is to be cut.
+    Replace,
+    /// The existing one stays; the new one is to be cut.
+    Drop,
+}
+
+/// Both sides decide alike: a connection that carried messages both ways is outdated when the peer connects anew, as
+/// it must have lost it; else the connection that the side with the greater key began stays.
+pub(crate) fn decide(own: &Key, remote: &Key, new_is_ours: bool, existing: Option<&Entry>) -> Verdict {
+    let Some(existing) = existing else {
+        return Verdict::Keep;
+    };
+    let outdated = existing.link.as_ref().is_some_and(Link::is_used);
+    let expected_initiator = own > remote;
+    if outdated || expected_initiator == new_is_ours {
+        Verdict::Replace
+    } else {
+        Verdict::Drop
+    }
+}
+
+/// One entry per peer.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    by_key: HashMap<Key, Entry>,
+    next_id: u64,
+}
+
+impl Connections {
+    pub(crate) fn get(&self, key: &Key) -> Option<&Entry> {
+        self.by_key.get(key)
+    }
+
+    /// Sets the peer's entry, and returns its id and what it replaces.
+    pub(crate) fn insert(&mut self, key: Key, link: Option<Link>) -> (u64, Option<Entry>) {
+        self.next_id += 1;
+        let entry = Entry {
+            id: self.next_id,
+            link,
+        };
+        (self.next_id, self.by_key.insert(key, entry))
+    }
+
+    /// Gives an attempt its connection. Returns false if the attempt was replaced meanwhile.
+    pub(crate) fn open(&mut self, key: &Key, id: u64, link: Link) -> bool {
+        match self.by_key.get_mut(key).filter(|e| e.id == id) {
+            Some(entry) => {
+                entry.link = Some(link);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Removes the entry unless another took its place.
+    pub(crate) fn remove(&mut self, key: &Key, id: u64) -> bool {
+        let is_current = self.by_key.get(key).is_some_and(|e| e.id == id);
+        if is_current {
+            self.by_key.remove(key);
+        }
+        is_current
+    }
+
+    /// Attempts and connections.
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Peers with an open connection.
+    pub(crate) fn open_keys(&self) -> impl Iterator<Item = &Key> {
+        self.by_key
+            .iter()
+            .filter(|(_, e)| e.link.is_some())
+            .map(|(key, _)| key)
+    }
+
+    /// All open connections.
+    pub(crate) fn links(&self) -> impl Iterator<Item = &Link> {
+        self.by_key.values().filter_map(|e| e.link.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_keep_the_same_connection() {
+        let (low, high) = ([1; 32], [2; 32]);
+        let attempt = Entry { id: 1, link: None };
+        // Both dial at once. `high` sees the connection that `low` began arrive, and the other way round.
+        assert_eq!(decide(&high, &low, false, Some(&attempt)), Verdict::Drop);
+        assert_eq!(decide(&low, &high, false, Some(&attempt)), Verdict::Replace);
+        assert_eq!(decide(&low, &high, false, None), Verdict::Keep);
+    }
+
+    #[test]
+    fn a_replaced_attempt_cannot_open_or_remove_its_successor() {
+        let mut connections = Connections::default();
+        let (first, _) = connections.insert([1; 32], None);
+        let (second, old) = connections.insert([1; 32], Some(Link::default()));
+        assert_eq!(old.map(|e| e.id), Some(first));
+        assert!(!connections.open(&[1; 32], first, Link::default()));
+        assert!(!connections.remove(&[1; 32], first));
+        assert_eq!((connections.len(), connections.open_keys().count()), (1, 1));
+        assert!(connections.remove(&[1; 32], second));
+    }
+}

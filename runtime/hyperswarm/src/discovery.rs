@@ -1,0 +1,267 @@
+//! One joined topic: announces and looks up, soon again while nobody is there (npm hyperswarm lib/peer-discovery.js).
+
+use std::net::SocketAddrV4;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::JoinOptions;
+use crate::swarm::Inner;
+
+/// Looking up again while no peer of the topic is connected: the first pause, its growth, and its limit.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_GROWTH: f64 = 1.5;
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Announcing and looking up again in any case; nodes forget announcements after 13 to 27 minutes.
+const REFRESH: Duration = Duration::from_secs(10 * 60);
+/// Up to a fifth more or less, so that peers do not act all at once.
+const JITTER: f64 = 0.2;
+
+/// A joined topic.
+#[derive(Clone)]
+pub struct Discovery {
+    joined: (Arc<Inner>, Arc<Topic>),
+}
+
+impl Discovery {
+    pub(crate) fn new(joined: (Arc<Inner>, Arc<Topic>)) -> Self {
+        Self { joined }
+    }
+
+    /// The joined topic.
+    pub fn topic(&self) -> [u8; 32] {
+        self.joined.1.topic
+    }
+
+    /// Waits for the end of the first announce or lookup round, successful or not.
+    pub async fn flushed(&self) {
+        self.joined.1.flushed().await;
+    }
+
+    /// Announces and looks up again now, and waits for the end of that.
+    pub async fn refresh(&self) {
+        let topic = &self.joined.1;
+        let mut rounds = topic.rounds.subscribe();
+        let now = *rounds.borrow_and_update();
+        topic.again.notify_one();
+        tokio::select! {
+            _ = rounds.wait_for(|n| *n > now) => {}
+            () = topic.stop.cancelled() => {}
+        }
+    }
+
+    /// Leaves the topic and takes its announcement back. Connections stay.
+    pub async fn leave(&self) {
+        let (inner, topic) = &self.joined;
+        let mut state = inner.lock();
+        if state
+            .topics
+            .get(&topic.topic)
+            .is_some_and(|current| Arc::ptr_eq(current, topic))
+        {
+            state.topics.remove(&topic.topic);
+            state.queue.leave(&topic.topic);
+        }
+        drop(state);
+        topic.leave(inner).await;
+    }
+}
+
+pub(crate) struct Topic {
+    topic: [u8; 32],
+    roles: Mutex<JoinOptions>,
+    /// Rounds done.
+    rounds: watch::Sender<u64>,
+    again: Notify,
+    stop: CancellationToken,
+    progress: Mutex<Progress>,
+    /// Held by the task while it works.
+    working: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Progress {
+    closest: Vec<SocketAddrV4>,
+    announced: bool,
+    relays: Vec<SocketAddrV4>,
+}
+
+impl Topic {
+    pub(crate) fn join(inner: &Arc<Inner>, topic: [u8; 32], options: JoinOptions) -> (Arc<Inner>, Arc<Self>) {
+        let mut state = inner.lock();
+        if let Some(known) = state.topics.get(&topic) {
+            let mut roles = known.roles.lock().unwrap_or_else(PoisonError::into_inner);
+            let both = JoinOptions {
+                server: roles.server || options.server,
+                client: roles.client || options.client,
+            };
+            if both != *roles {
+                *roles = both;
+                // The next round counts as the first for the new role.
+                known.rounds.send_replace(0);
+                known.again.notify_one();
+            }
+            drop(roles);
+            return (inner.clone(), known.clone());
+        }
+        let joined = Arc::new(Self {
+            topic,
+            roles: Mutex::new(options),
+            rounds: watch::Sender::new(0),
+            again: Notify::new(),
+            stop: inner.stop.child_token(),
+            progress: Mutex::default(),
+            working: tokio::sync::Mutex::default(),
+        });
+        state.topics.insert(topic, joined.clone());
+        drop(state);
+        tokio::spawn(run(inner.clone(), joined.clone()));
+        (inner.clone(), joined)
+    }
+
+    pub(crate) async fn flushed(&self) {
+        let mut rounds = self.rounds.subscribe();
+        tokio::select! {
+            _ = rounds.wait_for(|n| *n > 0) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
+    fn roles(&self) -> JoinOptions {
+        *self.roles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the task and takes the announcement back.
+    pub(crate) async fn leave(&self, inner: &Arc<Inner>) {
+        self.stop.cancel();
+        let _working = self.working.lock().await;
+        let progress = std::mem::take(&mut *self.progress.lock().unwrap_or_else(PoisonError::into_inner));
+        if progress.announced {
+            inner
+                .node
+                .unannounce(self.topic, &inner.key_pair, progress.closest)
+                .await;
+        }
+    }
+
+    /// Looks up, and announces if it is to.
+    async fn round(&self, inner: &Arc<Inner>) {
+        let roles = self.roles();
+        let nodes = {
+            let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            progress.closest.clone()
+        };
+        let server = if roles.server {
+            Some(inner.server().await)
+        } else {
+            None
+        };
+        let mut lookup = inner.node.lookup(self.topic, nodes);
+        while let Some(found) = lookup.next().await {
+            if !roles.client {
+                continue;
+            }
+            let mut state = inner.lock();
+            for peer in found
+                .peers
+                .iter()
+                .filter(|p| p.public_key != inner.key_pair.public_key)
+            {
+                state
+                    .queue
+                    .found(Instant::now(), peer.public_key, self.topic, &peer.relay_addresses);
+            }
+            drop(state);
+            inner.changed();
+        }
+        let closest = lookup.closest_nodes();
+        {
+            let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            progress.closest = closest;
+        }
+        let Some(server) = server else { return };
+        server.announced().await;
+        let relays = server.relay_addresses();
+        let clear = {
+            let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            let clear = !progress.announced || progress.relays != relays;
+            progress.announced = true;
+            progress.relays.clone_from(&relays);
+            clear
+        };
+        inner
+            .node
+            .announce(&lookup, self.topic, &inner.key_pair, relays, clear)
+            .await;
+    }
+}
+
+/// Does rounds until the topic is left.
+async fn run(inner: Arc<Inner>, topic: Arc<Topic>) {
+    let _working = topic.working.lock().await;
+    let mut pause = FIRST_PAUSE;
+    let mut last_full = Instant::now();
+    tokio::select! {
+        () = inner.node.bootstrapped() => {}
+        () = topic.stop.cancelled() => return,
+    }
+    loop {
+        tokio::select! {
+            () = topic.round(&inner) => {}
+            () = topic.stop.cancelled() => return,
+        }
+        topic.rounds.send_modify(|n| *n += 1);
+        let refresh = jitter(REFRESH).saturating_sub(last_full.elapsed());
+        loop {
+            let roles = topic.roles();
+            let lonely = roles.client && !inner.is_connected_on(&topic.topic);
+            if !lonely {
+                pause = FIRST_PAUSE;
+            }
+            let wait = if lonely {
+                jitter(pause).min(refresh)
+            } else {
+                refresh
+            };
+            let mut changes = inner.changes.subscribe();
+            changes.mark_unchanged();
+            let mut announcing = match roles.server {
+                true => Some(inner.server().await.rounds()),
+                false => None,
+            };
+            let reannounced = async {
+                match &mut announcing {
+                    Some(rounds) => {
+                        rounds.mark_unchanged();
+                        let _ = rounds.changed().await;
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = sleep(wait) => {
+                    if lonely {
+                        pause = pause.mul_f64(PAUSE_GROWTH).min(LONGEST_PAUSE);
+                    }
+                    break;
+                }
+                // A connection came or went: the pause may be another one now.
+                () = async { let _ = changes.changed().await; sleep(Duration::from_millis(200)).await; }, if !lonely => {}
+                () = reannounced => break,
+                () = topic.again.notified() => break,
+                () = topic.stop.cancelled() => return,
+            }
+        }
+        if last_full.elapsed() >= REFRESH / 2 {
+            last_full = Instant::now();
+        }
+    }
+}
+
+fn jitter(duration: Duration) -> Duration {
+    duration.mul_f64(rand::rng().random_range(1.0 - JITTER..1.0 + JITTER))
+}

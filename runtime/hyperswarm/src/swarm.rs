@@ -1,0 +1,358 @@
+//! The swarm: one DHT node, one server, the topics and the connections (npm hyperswarm index.js).
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use dht::{ConnectOptions, DhtError, Node, NodeConfig, PeerConnection, Server, ServerOptions};
+use rand::RngExt;
+use secret_stream::{Connection, KeyPair};
+use tokio::sync::{Notify, OnceCell, mpsc, watch};
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{JoinOptions, SwarmConfig, SwarmError};
+use crate::connections::{Connections, Verdict, decide};
+use crate::discovery::{Discovery, Topic};
+use crate::peers::PeerQueue;
+
+/// Attempts to connect at once.
+const MAX_PARALLEL: usize = 6;
+/// Connections that wait to be taken from [`Swarm::connections`].
+const QUEUE: usize = 64;
+
+type Key = [u8; 32];
+
+/// A peer of many topics. Clones share it; when the last is dropped, or by [`Swarm::destroy`], it ends.
+#[derive(Clone)]
+pub struct Swarm {
+    pub(crate) inner: Arc<Inner>,
+    _guard: Arc<Guard>,
+}
+
+struct Guard(Weak<Inner>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.stop();
+        }
+    }
+}
+
+pub(crate) struct Inner {
+    pub(crate) node: Node,
+    pub(crate) key_pair: KeyPair,
+    max_peers: usize,
+    server: OnceCell<Server>,
+    accepted: mpsc::Sender<PeerConnection>,
+    state: Mutex<State>,
+    /// Something to try, or somebody went.
+    wake: Notify,
+    /// Counts changes of the set of connections.
+    pub(crate) changes: watch::Sender<u64>,
+    delivered: mpsc::Sender<Connection>,
+    untaken: Mutex<Option<mpsc::Receiver<Connection>>>,
+    pub(crate) stop: CancellationToken,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) queue: PeerQueue,
+    pub(crate) connections: Connections,
+    pub(crate) topics: HashMap<Key, Arc<Topic>>,
+    connecting: usize,
+}
+
+impl Swarm {
+    /// Opens the sockets and joins the DHT in the background.
+    ///
+    /// # Errors
+    /// If a bootstrap address is malformed or no socket can be bound.
+    pub async fn new(config: SwarmConfig) -> Result<Self, SwarmError> {
+        let host = match config.host {
+            Some(IpAddr::V4(host)) => Some(host),
+            Some(other) => return Err(DhtError::NotIpv4(other.to_string()).into()),
+            None => None,
+        };
+        let node_config = NodeConfig {
+            bootstrap: config.bootstrap,
+            host,
+            port: config.port,
+            persistent: false,
+        };
+        let node = Node::start(node_config).await?;
+        let (accepted, incoming) = mpsc::channel(QUEUE);
+        let (delivered, untaken) = mpsc::channel(QUEUE);
+        let inner = Arc::new(Inner {
+            node,
+            key_pair: config.key_pair.unwrap_or_else(KeyPair::generate),
+            max_peers: config.max_peers,
+            server: OnceCell::new(),
+            accepted,
+            state: Mutex::default(),
+            wake: Notify::new(),
+            changes: watch::Sender::new(0),
+            delivered,
+            untaken: Mutex::new(Some(untaken)),
+            stop: CancellationToken::new(),
+        });
+        tokio::spawn(accept(inner.clone(), incoming));
+        tokio::spawn(dial(inner.clone()));
+        let guard = Arc::new(Guard(Arc::downgrade(&inner)));
+        Ok(Self { inner, _guard: guard })
+    }
+
+    /// The identity of this peer.
+    pub fn key_pair(&self) -> &KeyPair {
+        &self.inner.key_pair
+    }
+
+    /// The public key other peers see.
+    pub fn public_key(&self) -> [u8; 32] {
+        self.inner.key_pair.public_key
+    }
+
+    /// Joins `topic` (again, with the roles of both calls added up). The handle leaves it when told to, not when dropped.
+    pub fn join(&self, topic: [u8; 32], options: JoinOptions) -> Discovery {
+        Discovery::new(Topic::join(&self.inner, topic, options))
+    }
+
+    /// New connections, each once, deduplicated. Taken once; a second call gets a closed receiver.
+    pub fn connections(&self) -> mpsc::Receiver<Connection> {
+        let taken = self
+            .inner
+            .untaken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        taken.unwrap_or_else(|| mpsc::channel(1).1)
+    }
+
+    /// Waits until every joined topic was announced or looked up once, and every peer found was tried once.
+    pub async fn flush(&self) {
+        let topics: Vec<Arc<Topic>> = self.inner.lock().topics.values().cloned().collect();
+        for topic in topics {
+            topic.flushed().await;
+        }
+        let mut changes = self.inner.changes.subscribe();
+        let tried = changes.wait_for(|_| self.inner.lock().queue.untried() == 0);
+        tokio::select! {
+            _ = tried => {}
+            () = self.inner.stop.cancelled() => {}
+        }
+    }
+
+    /// Takes all announcements back, closes every connection and the sockets.
+    pub async fn destroy(&self) {
+        let topics: Vec<Arc<Topic>> = self.inner.lock().topics.drain().map(|(_, topic)| topic).collect();
+        futures::future::join_all(topics.iter().map(|topic| topic.leave(&self.inner))).await;
+        if let Some(server) = self.inner.server.get() {
+            server.close().await;
+        }
+        self.inner.stop();
+    }
+
+    /// Open connections now.
+    pub fn connection_count(&self) -> usize {
+        self.inner.lock().connections.open_keys().count()
+    }
+
+    /// Public keys of the connected peers.
+    pub fn connected_peers(&self) -> Vec<[u8; 32]> {
+        self.inner.lock().connections.open_keys().copied().collect()
+    }
+
+    /// The address at which everybody can reach this peer, if it is known and open.
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.inner.node.remote_address().map(SocketAddr::V4)
+    }
+
+    /// Whether others may need our packet first before theirs reach us, as far as known.
+    pub fn firewalled(&self) -> bool {
+        self.inner.node.firewalled()
+    }
+
+    /// The DHT node below.
+    pub fn node(&self) -> &Node {
+        &self.inner.node
+    }
+}
+
+impl Inner {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self) {
+        self.stop.cancel();
+        for link in self.lock().connections.links() {
+            link.cut();
+        }
+        self.node.destroy();
+        self.changed();
+    }
+
+    /// Something about peers or connections changed.
+    pub(crate) fn changed(&self) {
+        self.wake.notify_one();
+        self.changes.send_modify(|n| *n += 1);
+    }
+
+    /// The server, started by the first topic that announces.
+    pub(crate) async fn server(self: &Arc<Self>) -> &Server {
+        self.server
+            .get_or_init(|| async {
+                let inner = Arc::downgrade(self);
+                let firewall =
+                    Box::new(move |key: &Key| inner.upgrade().is_none_or(|inner| inner.refuses(key)));
+                let options = ServerOptions {
+                    connections: self.accepted.clone(),
+                    firewall,
+                };
+                self.node.listen(self.key_pair.clone(), options)
+            })
+            .await
+    }
+
+    fn refuses(&self, key: &Key) -> bool {
+        let state = self.lock();
+        state.connections.len() >= self.max_peers && state.connections.get(key).is_none()
+    }
+
+    /// Whether a peer found on `topic` is connected.
+    pub(crate) fn is_connected_on(&self, topic: &Key) -> bool {
+        let state = self.lock();
+        state
+            .connections
+            .open_keys()
+            .any(|key| state.queue.is_on(key, topic))
+    }
+
+    /// Hands a connection to the user and watches its end.
+    async fn deliver(self: &Arc<Self>, connection: Connection, id: u64) {
+        let key = connection.info().remote_public_key;
+        let closed = connection.closed();
+        let inner = self.clone();
+        tokio::spawn(async move {
+            let reason = closed.await;
+            tracing::debug!(%reason, "connection closed");
+            let mut state = inner.lock();
+            if state.connections.remove(&key, id) {
+                state.queue.closed(Instant::now(), &key);
+            }
+            drop(state);
+            inner.changed();
+        });
+        self.changed();
+        // Nobody listening: dropping the connection closes it.
+        let _ = self.delivered.send(connection).await;
+    }
+}
+
+/// Takes connections that others began.
+async fn accept(inner: Arc<Inner>, mut incoming: mpsc::Receiver<PeerConnection>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = incoming.recv() => accepted,
+            () = inner.stop.cancelled() => None,
+        };
+        let Some(PeerConnection { connection, link }) = accepted else {
+            return;
+        };
+        let key = connection.info().remote_public_key;
+        let id = {
+            let mut state = inner.lock();
+            let existing = state.connections.get(&key);
+            let full = existing.is_none() && state.connections.len() >= inner.max_peers;
+            match decide(&inner.key_pair.public_key, &key, false, existing) {
+                Verdict::Drop => None,
+                _ if full => None,
+                _ => {
+                    let (id, old) = state.connections.insert(key, Some(link.clone()));
+                    if let Some(old) = old.and_then(|old| old.link) {
+                        old.cut();
+                    }
+                    state.queue.opened(Instant::now(), &key);
+                    Some(id)
+                }
+            }
+        };
+        match id {
+            Some(id) => inner.deliver(connection, id).await,
+            None => link.cut(),
+        }
+    }
+}
+
+/// Connects to the peers that were found, a few at a time.
+async fn dial(inner: Arc<Inner>) {
+    loop {
+        let next = loop {
+            let mut state = inner.lock();
+            let room = state.connecting < MAX_PARALLEL && state.connections.len() < inner.max_peers;
+            let now = Instant::now();
+            let taken = if room {
+                state.queue.take(now, || rand::rng().random())
+            } else {
+                None
+            };
+            let Some((key, relays)) = taken else {
+                break if room { state.queue.next() } else { None };
+            };
+            if key == inner.key_pair.public_key || state.connections.get(&key).is_some() {
+                state.queue.superseded(&key);
+                state.queue.opened(now, &key);
+                continue;
+            }
+            state.connecting += 1;
+            let (id, _) = state.connections.insert(key, None);
+            drop(state);
+            tokio::spawn(attempt(inner.clone(), key, relays, id));
+        };
+        tokio::select! {
+            () = inner.wake.notified() => {}
+            () = async { sleep_until(next.unwrap_or_else(Instant::now).into()).await }, if next.is_some() => {}
+            () = inner.stop.cancelled() => return,
+        }
+    }
+}
+
+async fn attempt(inner: Arc<Inner>, key: Key, relay_addresses: Vec<std::net::SocketAddrV4>, id: u64) {
+    let options = ConnectOptions {
+        key_pair: Some(inner.key_pair.clone()),
+        relay_addresses,
+    };
+    let result = tokio::select! {
+        result = inner.node.connect(key, options) => result,
+        () = inner.stop.cancelled() => return,
+    };
+    let opened = {
+        let mut state = inner.lock();
+        state.connecting -= 1;
+        match result {
+            Ok(PeerConnection { connection, link }) => {
+                if state.connections.open(&key, id, link.clone()) {
+                    state.queue.opened(Instant::now(), &key);
+                    Some(connection)
+                } else {
+                    // The peer's own connection came first and stays.
+                    link.cut();
+                    None
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot connect to peer");
+                if state.connections.remove(&key, id) {
+                    state.queue.closed(Instant::now(), &key);
+                }
+                None
+            }
+        }
+    };
+    match opened {
+        Some(connection) => inner.deliver(connection, id).await,
+        None => inner.changed(),
+    }
+}
