@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hypercore::Core;
 use std::collections::HashMap;
 
-/// Chunks by the hash of their content.
+/// Chunks by the hash of their content, which is the hash that the core's Merkle tree has for the block.
 #[derive(Debug, Default)]
 pub struct ChunkIndex {
     chunks: HashMap<[u8; 32], MapBlock>,
@@ -15,12 +15,12 @@ pub struct ChunkIndex {
 impl ChunkIndex {
     /// Adds a block of the core, if its content is here.
     pub fn add_local(&mut self, core: &Core, index: u64) -> Result<(), BlobError> {
-        if let Some(block) = core.get_local(index)? {
+        if let Some(leaf) = core.leaf(index)? {
             self.insert(
-                hash(&block),
+                leaf.hash,
                 MapBlock {
                     index,
-                    byte_length: block.len() as u64,
+                    byte_length: leaf.size,
                 },
             );
         }
@@ -47,5 +47,5 @@ impl ChunkIndex {
 }
 
 pub(crate) fn hash(chunk: &Bytes) -> [u8; 32] {
-    hypercore::crypto::blake2b(&[chunk])
+    hypercore::crypto::hash_leaf(chunk)
 }

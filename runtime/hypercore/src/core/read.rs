@@ -186,6 +186,20 @@ impl Core {
         }
     }
 
+    /// The Merkle leaf of block `index` if the block is stored here: the hash of its content
+    /// ([`hash_leaf`](crypto::hash_leaf)) and its size, without reading the content.
+    pub fn leaf(&self, index: u64) -> Result<Option<merkle::Node>, CoreError> {
+        let state = lock(&self.shared.state);
+        if !state.bitfield.get(index) && !state.pending.blocks.contains_key(&index) {
+            return Ok(None);
+        }
+        let nodes = Nodes {
+            shared: &self.shared,
+            state: &state,
+        };
+        Ok(nodes.node(index.saturating_mul(2))?)
+    }
+
     /// As [`seek`](Self::seek), with the nodes at hand.
     pub fn seek_local(&self, bytes: u64) -> Result<SeekResult, CoreError> {
         let state = lock(&self.shared.state);
