@@ -17,7 +17,7 @@ use crate::error::ShellError;
 use crate::instance::{self, Claim, Knock};
 use crate::locate::{Located, Surroundings, locate};
 use crate::package::Package;
-use crate::page::{Assets, DirAssets, ORIGIN, PageServer};
+use crate::page::{Assets, DriveAssets, ORIGIN, PageServer};
 use crate::updater::{StartUpdater, Updater};
 use crate::window::{self, Mailbox, Outcome, UserEvent, WindowParts};
 use crate::workers::Workers;
@@ -269,7 +269,7 @@ impl App {
 
         let assets = self
             .assets
-            .unwrap_or_else(|| Arc::new(DirAssets::new(&located.app)));
+            .unwrap_or_else(|| Arc::new(DriveAssets::folder(&located.app)));
         let page_there = matches!(runtime.block_on(assets.size(&package.page)), Ok(Some(_)));
         if !page_there {
             // The window opens all the same and says so; an update that repairs the app can still arrive.

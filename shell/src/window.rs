@@ -353,7 +353,7 @@ fn recover(webview: &WebView) {
                     ),
                     "Close the app and start it again. What was already kept is safe.",
                 );
-                view.load_html(&page, None);
+                view.load_html(&page, Some(&format!("{ORIGIN}/crashed")));
             } else {
                 view.reload();
             }

@@ -25,9 +25,9 @@ const transcript = new Transcript({ list: $('messages'), scroll: $('scroll'), em
 let oldest = null
 
 function showPage({ messages, more }) {
-  transcript.prepend(messages)
   if (messages.length > 0) oldest = messages[0].id
   $('older').hidden = !more
+  transcript.prepend(messages)
 }
 
 async function load() {

@@ -1,11 +1,17 @@
-//! Where the page's files come from, behind one small trait: an app's folder, a Hyperdrive, or memory in tests.
+//! Where the page's files come from, behind one small trait: a drive (the app's folder or a Hyperdrive), or memory.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
+use futures::TryStreamExt;
+use hyperdrive::{ByteStream, Drive, DriveError, Entry, LocalDrive};
+
+/// Links followed on the way to a file, at most.
+const MAX_LINKS: usize = 16;
 
 /// Why a file could not be given.
 #[derive(Debug, thiserror::Error)]
@@ -14,12 +20,6 @@ pub enum AssetsError {
     /// There is no such file.
     #[error("no such file")]
     Missing,
-    /// A symbolic link leads out of the app.
-    #[error("{path} leads out of the app's folder; only files inside it are served")]
-    Outside {
-        /// The path that was asked for.
-        path: String,
-    },
     /// The file is larger than can be answered at once.
     #[error(
         "the file is {size} bytes long, too large to load at once; ask for it in ranges, as a media element does"
@@ -28,7 +28,18 @@ pub enum AssetsError {
         /// Its size in bytes.
         size: u64,
     },
-    /// Reading failed.
+    /// The drive could not give it.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+    /// A local file could not be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The answer could not be put together.
     #[error("{0}")]
     Other(String),
 }
@@ -46,78 +57,96 @@ pub trait Assets: Send + Sync {
     fn describe(&self) -> String;
 }
 
-/// A folder on disk.
-#[derive(Debug, Clone)]
-pub struct DirAssets {
-    root: PathBuf,
+/// The files of a drive: a local folder ([`LocalDrive`]) or a [`Hyperdrive`](hyperdrive::Hyperdrive), best a checkout.
+/// Links are followed inside the drive.
+#[derive(Clone)]
+pub struct DriveAssets {
+    drive: Arc<dyn Drive>,
 }
 
-impl DirAssets {
-    /// Serves the files below `root`. Symbolic links are followed only to places below `root`.
-    pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+impl DriveAssets {
+    /// Serves the files of `drive`.
+    pub fn new(drive: Arc<dyn Drive>) -> Self {
+        Self { drive }
     }
 
-    fn locate(&self, path: &str) -> Result<Option<PathBuf>, AssetsError> {
-        let full = match self.root.join(path).canonicalize() {
-            Ok(full) => full,
-            Err(error) if is_missing(&error) => return Ok(None),
-            Err(error) => return Err(other(path, &error)),
-        };
-        let root = self
-            .root
-            .canonicalize()
-            .map_err(|error| other(&self.root.to_string_lossy(), &error))?;
-        if full.starts_with(&root) {
-            Ok(Some(full))
-        } else {
-            Err(AssetsError::Outside {
-                path: path.to_owned(),
-            })
+    /// Serves the files below a folder.
+    pub fn folder(root: &Path) -> Self {
+        Self::new(Arc::new(LocalDrive::new(root)))
+    }
+
+    async fn find(&self, path: &str) -> Result<Option<Entry>, AssetsError> {
+        let mut key = format!("/{path}");
+        for _ in 0..MAX_LINKS {
+            let Some(entry) = self.drive.entry(&key).await? else {
+                return Ok(None);
+            };
+            match &entry.linkname {
+                None => return Ok(Some(entry)),
+                Some(link) => key = hyperdrive::path::resolve_link(&entry.key, link)?,
+            }
         }
+        Err(AssetsError::Drive(DriveError::LinkLoop {
+            path: path.to_owned(),
+        }))
     }
-}
-
-fn is_missing(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-    )
-}
-
-fn other(path: &str, error: &std::io::Error) -> AssetsError {
-    AssetsError::Other(format!("cannot read {path}: {error}"))
 }
 
 #[async_trait]
-impl Assets for DirAssets {
+impl Assets for DriveAssets {
     async fn size(&self, path: &str) -> Result<Option<u64>, AssetsError> {
-        let Some(full) = self.locate(path)? else {
-            return Ok(None);
-        };
-        let metadata = std::fs::metadata(&full).map_err(|error| other(path, &error))?;
-        Ok(metadata.is_file().then_some(metadata.len()))
-    }
-
-    async fn read(&self, path: &str, range: Range<u64>) -> Result<Bytes, AssetsError> {
-        let full = self.locate(path)?.ok_or(AssetsError::Missing)?;
-        let path = path.to_owned();
-        let read = move || read_part(&full, &range).map_err(|error| other(&path, &error));
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => runtime
-                .spawn_blocking(read)
-                .await
-                .map_err(|error| AssetsError::Other(error.to_string()))?,
-            Err(_) => read(),
+        match self.find(path).await? {
+            Some(entry) => Ok(Some(self.drive.size(&entry).await?)),
+            None => Ok(None),
         }
     }
 
+    async fn read(&self, path: &str, range: Range<u64>) -> Result<Bytes, AssetsError> {
+        let entry = self.find(path).await?.ok_or(AssetsError::Missing)?;
+        let length = range.end.saturating_sub(range.start);
+        if let Some(drive) = self.drive.as_hyperdrive() {
+            return gather(drive.read_entry(&entry, range.start, length).await?, 0, length).await;
+        }
+        if let Some(folder) = self.drive.as_local() {
+            let full = folder.to_path(&entry.key)?;
+            let read =
+                move || read_part(&full, range).map_err(|source| AssetsError::Read { path: full, source });
+            return tokio::task::spawn_blocking(read)
+                .await
+                .unwrap_or(Err(AssetsError::Missing));
+        }
+        gather(self.drive.read_entry(&entry).await?, range.start, length).await
+    }
+
     fn describe(&self) -> String {
-        self.root.display().to_string()
+        match (self.drive.as_local(), self.drive.as_hyperdrive()) {
+            (Some(folder), _) => folder.root().display().to_string(),
+            (None, Some(drive)) => format!("pear://{}", drive.key()),
+            (None, None) => "the app's drive".to_owned(),
+        }
     }
 }
 
-fn read_part(path: &Path, range: &Range<u64>) -> std::io::Result<Bytes> {
+/// Takes `length` bytes of a stream after the first `skip`.
+async fn gather(mut stream: ByteStream, mut skip: u64, length: u64) -> Result<Bytes, AssetsError> {
+    let mut out = BytesMut::new();
+    while let Some(mut part) = stream.try_next().await? {
+        let skipped = skip.min(part.len() as u64);
+        part.advance(usize::try_from(skipped).unwrap_or(part.len()));
+        skip -= skipped;
+        let missing = usize::try_from(length)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(out.len());
+        part.truncate(missing);
+        out.extend_from_slice(&part);
+        if out.len() as u64 >= length {
+            break;
+        }
+    }
+    Ok(out.freeze())
+}
+
+fn read_part(path: &Path, range: Range<u64>) -> std::io::Result<Bytes> {
     let mut file = std::fs::File::open(path)?;
     if range.start > 0 {
         file.seek(SeekFrom::Start(range.start))?;
@@ -163,16 +192,26 @@ pub(crate) mod tests {
         }
     }
 
+    fn folder() -> (tempfile::TempDir, DriveAssets) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("app/renderer")).unwrap();
+        std::fs::write(dir.path().join("app/renderer/a.txt"), b"hello").unwrap();
+        std::fs::write(dir.path().join("secret"), b"s").unwrap();
+        let assets = DriveAssets::folder(&dir.path().join("app"));
+        (dir, assets)
+    }
+
     #[tokio::test]
     async fn files_folders_and_missing_files() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("renderer")).unwrap();
-        std::fs::write(dir.path().join("renderer/a.txt"), b"hello").unwrap();
-        let assets = DirAssets::new(dir.path());
+        let (_dir, assets) = folder();
         assert_eq!(assets.size("renderer/a.txt").await.unwrap(), Some(5));
         assert_eq!(
             assets.read("renderer/a.txt", 1..4).await.unwrap().as_ref(),
             b"ell"
+        );
+        assert_eq!(
+            assets.read("renderer/a.txt", 0..5).await.unwrap().as_ref(),
+            b"hello"
         );
         assert_eq!(assets.size("renderer").await.unwrap(), None);
         assert_eq!(assets.size("renderer/b.txt").await.unwrap(), None);
@@ -182,22 +221,32 @@ pub(crate) mod tests {
     #[cfg(unix)]
     #[tokio::test]
     async fn links_may_not_leave_the_app() {
-        let dir = tempfile::tempdir().unwrap();
+        use std::os::unix::fs::symlink;
+        let (dir, assets) = folder();
         let app = dir.path().join("app");
-        std::fs::create_dir(&app).unwrap();
-        std::fs::write(dir.path().join("secret"), b"s").unwrap();
-        std::fs::write(app.join("inside"), b"i").unwrap();
-        std::os::unix::fs::symlink("../secret", app.join("out")).unwrap();
-        std::os::unix::fs::symlink("inside", app.join("in")).unwrap();
-        let assets = DirAssets::new(&app);
-        assert!(matches!(
-            assets.size("out").await,
-            Err(AssetsError::Outside { .. })
-        ));
-        assert!(matches!(
-            assets.read("out", 0..1).await,
-            Err(AssetsError::Outside { .. })
-        ));
-        assert_eq!(assets.size("in").await.unwrap(), Some(1));
+        symlink("../secret", app.join("out")).unwrap();
+        symlink(dir.path().join("secret"), app.join("absolute")).unwrap();
+        symlink("..", app.join("parent")).unwrap();
+        symlink("loop", app.join("loop")).unwrap();
+        symlink("renderer/a.txt", app.join("in")).unwrap();
+        for path in ["out", "absolute", "parent/secret", "loop"] {
+            let size = assets.size(path).await;
+            assert!(!matches!(size, Ok(Some(_))), "{path}: {size:?}");
+            assert!(assets.read(path, 0..1).await.is_err(), "{path}");
+        }
+        assert_eq!(assets.size("in").await.unwrap(), Some(5));
+        assert_eq!(assets.read("in", 0..5).await.unwrap().as_ref(), b"hello");
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_cut_to_the_range() {
+        let parts = ["01234", "", "567", "89"].map(|part| Ok(Bytes::from_static(part.as_bytes())));
+        for (start, end) in [(0, 10), (0, 3), (4, 6), (5, 8), (9, 10), (3, 3)] {
+            let stream = Box::pin(futures::stream::iter(
+                parts.clone().map(|part: Result<Bytes, ()>| Ok(part.unwrap())),
+            ));
+            let bytes = gather(stream, start, end - start).await.unwrap();
+            assert_eq!(bytes.as_ref(), &b"0123456789"[start as usize..end as usize]);
+        }
     }
 }

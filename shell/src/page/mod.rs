@@ -6,5 +6,5 @@ pub mod mime;
 pub mod path;
 pub mod protocol;
 
-pub use assets::{Assets, AssetsError, DirAssets};
+pub use assets::{Assets, AssetsError, DriveAssets};
 pub use protocol::{ORIGIN, PageServer, SCHEME};
