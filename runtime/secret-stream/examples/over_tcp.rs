@@ -42,7 +42,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             moved += message.len();
         }
-        println!("received {moved} bytes, {:.1} MB/s", moved as f64 / 1e6 / start.elapsed().as_secs_f64());
+        println!(
+            "received {moved} bytes, {:.1} MB/s",
+            moved as f64 / 1e6 / start.elapsed().as_secs_f64()
+        );
         connection.send(Bytes::from_static(b"done")).await?;
         println!("then {:?}", connection.recv().await);
     }

@@ -25,13 +25,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             // Each piece continues the pattern of period 251.
             let from = moved % 251;
             let length = (total - moved).min(64 * 1024);
-            stream.write_all(pattern.get(from..from + length).unwrap_or_default()).await?;
+            stream
+                .write_all(pattern.get(from..from + length).unwrap_or_default())
+                .await?;
             moved += length;
         }
         stream.shutdown().await?;
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).await?;
-        println!("{:?}, peer said {:?}", stream.stats(), String::from_utf8_lossy(&rest));
+        println!(
+            "{:?}, peer said {:?}",
+            stream.stats(),
+            String::from_utf8_lossy(&rest)
+        );
     } else {
         let mut buffer = vec![0; 256 * 1024];
         let mut right = true;
@@ -47,7 +53,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             moved += count;
         }
         let seconds = first.unwrap_or(start).elapsed().as_secs_f64();
-        println!("received {moved} bytes, right: {}, {:.1} MB/s", right && moved == total, moved as f64 / 1e6 / seconds);
+        println!(
+            "received {moved} bytes, right: {}, {:.1} MB/s",
+            right && moved == total,
+            moved as f64 / 1e6 / seconds
+        );
         stream.write_all(b"done").await?;
         stream.shutdown().await?;
     }

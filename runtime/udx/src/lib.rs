@@ -13,6 +13,8 @@ mod mtu;
 mod packet;
 mod receiver;
 mod sender;
+#[cfg(test)]
+mod simulator;
 mod socket;
 mod stream;
 mod transmit;
