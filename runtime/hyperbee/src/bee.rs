@@ -77,7 +77,7 @@ impl Bee {
         self.checkout.is_some()
     }
 
-    /// The same bee at an earlier length, for reading.
+    /// The same bee at an earlier length, for reading. Lengths inside a batch are no versions: their tree is incomplete.
     pub fn checkout(&self, version: u64) -> Self {
         Self {
             shared: self.shared.clone(),
@@ -217,7 +217,14 @@ impl Bee {
         if version < 2 {
             return Ok(None);
         }
-        Ok(Some((self.node(version - 1, version).await?, version - 1)))
+        let block = self.node(version - 1, version).await?;
+        if block.index.is_empty() {
+            return Err(corrupt(
+                version - 1,
+                "this version lies within one batch of writes; take the one after it",
+            ));
+        }
+        Ok(Some((block, version - 1)))
     }
 
     /// The block `seq`, pointed to from block `from`.
