@@ -7,4 +7,6 @@ mod error;
 mod store;
 
 pub use error::CorestoreError;
+pub use hypercore::replication::Replication;
+pub use hypercore::storage::FindingPeers;
 pub use store::{Corestore, GetOptions, WriterLock};

@@ -2,10 +2,13 @@
 
 use crate::error::CorestoreError;
 use hypercore::manifest::Manifest;
+use hypercore::replication::Replication;
+use hypercore::storage::FindingPeers;
 use hypercore::{Core, CoreOptions, Key, KeyPair, Storage, crypto};
+use secret_stream::Connection;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 /// The database inside the store's folder.
@@ -28,6 +31,7 @@ struct Inner {
     primary_key: Zeroizing<[u8; 32]>,
     /// `None` in memory.
     folder: Option<PathBuf>,
+    replications: Mutex<Vec<Replication>>,
 }
 
 /// Which core to get: by `key`, by `name`, by `manifest` or by `key_pair`, in that order.
@@ -76,6 +80,7 @@ impl Corestore {
             storage,
             primary_key: Zeroizing::new(primary_key),
             folder,
+            replications: Mutex::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -119,14 +124,68 @@ impl Corestore {
             (None, Some(name), None) => Some(self.create_key_pair(name)?),
             (key_pair, ..) => key_pair,
         };
-        Ok(Core::open(
+        let core = Core::open(
             &self.inner.storage,
             CoreOptions {
                 key,
                 manifest,
                 key_pair,
             },
-        )?)
+        )?;
+        for replication in self.replications().iter() {
+            replication.attach(&core);
+        }
+        Ok(core)
+    }
+
+    /// Replicates every open core over a connection, those opened later too, and those in the store that the peer asks for.
+    /// Needs a tokio runtime; goes on until the connection closes.
+    pub fn replicate(&self, connection: Connection) -> Replication {
+        let storage = self.inner.storage.clone();
+        let lookup = move |key| match Core::open_existing(&storage, &key) {
+            Ok(core) => core,
+            Err(error) => {
+                tracing::error!(%error, "could not open a core that a peer asks for");
+                None
+            }
+        };
+        let replication = hypercore::replication::replicate(connection, Vec::new(), Arc::new(lookup));
+        // Listed first, so that a core opened meanwhile is attached by one of the two; twice does no harm.
+        self.replications().push(replication.clone());
+        for core in self.inner.storage.cores() {
+            replication.attach(&core);
+        }
+        replication
+    }
+
+    /// The live replications.
+    fn replications(&self) -> MutexGuard<'_, Vec<Replication>> {
+        let mut live = self
+            .inner
+            .replications
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        live.retain(|replication| !replication.is_closed());
+        live
+    }
+
+    /// While the guard lives, `update(true)` of this store's cores waits for a first peer.
+    pub fn finding_peers(&self) -> FindingPeers {
+        self.inner.storage.finding_peers()
+    }
+
+    /// Ends all replication and writes what peers sent.
+    ///
+    /// # Errors
+    /// If the last blocks could not be written.
+    pub fn close(&self) -> Result<(), CorestoreError> {
+        self.replications()
+            .drain(..)
+            .for_each(|replication| replication.close());
+        for core in self.inner.storage.cores() {
+            core.flush()?;
+        }
+        Ok(())
     }
 
     /// Becomes the one writer of this store, or says that another process is.

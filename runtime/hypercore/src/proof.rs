@@ -1,6 +1,6 @@
 //! What peers ask of each other and what they answer: requests and proofs.
 //!
-//! Shapes: npm `hypercore` lib/messages.js (`wire.request`, `wire.data`). The wire codecs are in [`crate::replication`].
+//! Shapes: npm `hypercore` lib/messages.js (`wire.request`, `wire.data`). The wire codecs are in [`crate::messages`].
 
 use bytes::Bytes;
 

@@ -337,7 +337,7 @@ impl Shared {
     }
 
     pub(crate) fn peers_being_found(&self) -> bool {
-        self.finding.load(Ordering::SeqCst) > 0
+        self.finding.load(Ordering::SeqCst) > 0 || self.storage.is_finding_peers()
     }
 }
 

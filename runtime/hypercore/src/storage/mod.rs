@@ -9,12 +9,13 @@ mod schema;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use crate::DiscoveryKey;
 use crate::core::Shared;
+use crate::{Core, DiscoveryKey};
 
 pub use rows::{CoreRow, Transaction};
 pub(crate) use rows::{bitfield, block, core_by_id, find_core, node, user_data};
@@ -80,6 +81,7 @@ struct Inner {
     /// The open cores, so that each has one state however often it is opened.
     cores: Mutex<HashMap<DiscoveryKey, Weak<Shared>>>,
     watching: Mutex<bool>,
+    finding: AtomicUsize,
 }
 
 /// Locks even if a thread panicked while holding the lock: the data behind each of our locks is valid between statements.
@@ -121,6 +123,7 @@ impl Storage {
                 data_version: Mutex::new(0),
                 cores: Mutex::default(),
                 watching: Mutex::new(false),
+                finding: AtomicUsize::new(0),
             }),
         }
     }
@@ -227,7 +230,25 @@ impl Storage {
         Ok(shared)
     }
 
-    /// The cores that are open now.
+    /// The cores that some handle keeps open now.
+    pub fn cores(&self) -> Vec<Core> {
+        self.open_cores()
+            .into_iter()
+            .map(|shared| Core { shared })
+            .collect()
+    }
+
+    /// While the guard lives, [`Core::update`]`(true)` of every core here waits for a first peer.
+    pub fn finding_peers(&self) -> FindingPeers {
+        self.inner.finding.fetch_add(1, Ordering::SeqCst);
+        FindingPeers(self.clone())
+    }
+
+    pub(crate) fn is_finding_peers(&self) -> bool {
+        self.inner.finding.load(Ordering::SeqCst) > 0
+    }
+
+    /// The shared states of the open cores.
     pub(crate) fn open_cores(&self) -> Vec<Arc<Shared>> {
         lock(&self.inner.cores)
             .values()
@@ -264,6 +285,17 @@ impl Storage {
             }
         }
         Ok(())
+    }
+}
+
+/// See [`Storage::finding_peers`].
+#[derive(Debug)]
+pub struct FindingPeers(Storage);
+
+impl Drop for FindingPeers {
+    fn drop(&mut self) {
+        self.0.inner.finding.fetch_sub(1, Ordering::SeqCst);
+        self.0.open_cores().iter().for_each(|core| core.bump());
     }
 }
 

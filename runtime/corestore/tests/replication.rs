@@ -1,0 +1,280 @@
+//! Stores that replicate over in-process connections: they converge, live, through several peers, honest or not.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use corestore::{Corestore, GetOptions};
+use hypercore::{Core, DownloadRange, Key};
+use secret_stream::Connection;
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn store() -> Corestore {
+    Corestore::in_memory().unwrap()
+}
+
+fn named(store: &Corestore, name: &str) -> Core {
+    store
+        .get(GetOptions {
+            name: Some(name.into()),
+            ..GetOptions::default()
+        })
+        .unwrap()
+}
+
+fn by_key(store: &Corestore, key: Key) -> Core {
+    store
+        .get(GetOptions {
+            key: Some(key),
+            ..GetOptions::default()
+        })
+        .unwrap()
+}
+
+fn block(seed: u64) -> Bytes {
+    Bytes::from(
+        (0..seed * 7919 % 3000)
+            .map(|i| (i * seed) as u8)
+            .collect::<Vec<_>>(),
+    )
+}
+
+fn append(core: &Core, count: u64) {
+    let start = core.length();
+    core.append(&(start..start + count).map(block).collect::<Vec<_>>())
+        .unwrap();
+}
+
+fn connect(a: &Corestore, b: &Corestore) {
+    let (left, right) = Connection::memory_pair();
+    a.replicate(left);
+    b.replicate(right);
+}
+
+async fn reaches(core: &Core, length: u64) {
+    let grow = async {
+        let mut events = core.events();
+        while core.length() < length {
+            let _ = events.recv().await;
+        }
+    };
+    timeout(SOON, grow)
+        .await
+        .unwrap_or_else(|_| panic!("stuck at {} of {length}", core.length()));
+}
+
+async fn downloads(core: &Core) {
+    let download = core.download(DownloadRange::default());
+    timeout(SOON, download.done())
+        .await
+        .expect("the download ends")
+        .unwrap();
+    for index in 0..core.length() {
+        assert_eq!(
+            core.get_local(index).unwrap(),
+            Some(block(index)),
+            "block {index}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_follows_a_writer() {
+    let (a, b) = (store(), store());
+    let source = named(&a, "source");
+    append(&source, 700);
+    let copy = by_key(&b, source.key());
+    connect(&a, &b);
+    assert_eq!(timeout(SOON, copy.get(699)).await.unwrap().unwrap(), block(699));
+    assert_eq!(copy.length(), 700);
+    assert!(!copy.has(5), "only what is asked for is fetched");
+    downloads(&copy).await;
+    append(&source, 3);
+    reaches(&copy, 703).await;
+    assert_eq!(timeout(SOON, copy.get(702)).await.unwrap().unwrap(), block(702));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_cores_share_a_connection_and_open_on_demand() {
+    let (a, b) = (store(), store());
+    let keys: Vec<Key> = (0..20)
+        .map(|i| {
+            let core = named(&a, &format!("core {i}"));
+            append(&core, i + 1);
+            core.key()
+        })
+        .collect();
+    connect(&a, &b);
+    // The sources are closed: they open when the peer names their discovery key.
+    for (i, key) in (0u64..).zip(keys) {
+        let copy = by_key(&b, key);
+        assert_eq!(timeout(SOON, copy.get(i)).await.unwrap().unwrap(), block(i));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_core_that_is_opened_later_is_replicated_too() {
+    let (a, b) = (store(), store());
+    connect(&a, &b);
+    let source = named(&a, "late");
+    let copy = by_key(&b, source.key());
+    append(&source, 4);
+    assert_eq!(timeout(SOON, copy.get(3)).await.unwrap().unwrap(), block(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_come_from_whoever_has_them() {
+    let (a, b, c) = (store(), store(), store());
+    let source = named(&a, "source");
+    append(&source, 400);
+    let (on_b, on_c) = (by_key(&b, source.key()), by_key(&c, source.key()));
+    connect(&a, &b);
+    // b holds a part only, with gaps.
+    reaches(&on_b, 400).await;
+    let parts = [(10, 50), (200, 201), (390, 400)].map(|(start, end)| DownloadRange {
+        start,
+        end: Some(end),
+    });
+    for part in parts {
+        timeout(SOON, on_b.download(part).done()).await.unwrap().unwrap();
+    }
+    let (left, right) = Connection::memory_pair();
+    let link = b.replicate(left);
+    c.replicate(right);
+    reaches(&on_c, 400).await;
+    for index in [10, 49, 200, 390, 399] {
+        assert_eq!(
+            timeout(SOON, on_c.get(index)).await.unwrap().unwrap(),
+            block(index)
+        );
+    }
+    // What b lacks waits for a.
+    let waiting = tokio::spawn({
+        let on_c = on_c.clone();
+        async move { on_c.get(300).await }
+    });
+    connect(&a, &c);
+    assert_eq!(
+        timeout(SOON, waiting).await.unwrap().unwrap().unwrap(),
+        block(300)
+    );
+    link.close();
+    downloads(&on_c).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncation_reaches_the_peers() {
+    let (a, b) = (store(), store());
+    let source = named(&a, "source");
+    append(&source, 64);
+    let copy = by_key(&b, source.key());
+    connect(&a, &b);
+    reaches(&copy, 64).await;
+    downloads(&copy).await;
+    source.truncate(40, None).unwrap();
+    source
+        .append(&[Bytes::from_static(b"new 40"), Bytes::from_static(b"new 41")])
+        .unwrap();
+    let follow = async {
+        let mut events = copy.events();
+        while (copy.fork(), copy.length()) != (1, 42) {
+            let _ = events.recv().await;
+        }
+        copy.get(41).await.unwrap()
+    };
+    assert_eq!(timeout(SOON, follow).await.unwrap(), "new 41");
+    assert_eq!(timeout(SOON, copy.get(39)).await.unwrap().unwrap(), block(39));
+    assert_eq!(copy.tree_hash(42).unwrap(), source.tree_hash(42).unwrap());
+}
+
+/// Flips a bit in every large message from one side.
+fn connect_through_a_liar(a: &Corestore, b: &Corestore) {
+    let (left, mut from_a) = Connection::memory_pair();
+    let (mut from_b, right) = Connection::memory_pair();
+    a.replicate(left);
+    b.replicate(right);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                message = from_a.recv() => {
+                    let Some(message) = message else { break };
+                    let mut bytes = message.to_vec();
+                    let middle = bytes.len() / 2;
+                    if bytes.len() > 400 {
+                        bytes[middle] ^= 1;
+                    }
+                    if from_b.send(bytes.into()).await.is_err() { break; }
+                }
+                message = from_b.recv() => {
+                    let Some(message) = message else { break };
+                    if from_a.send(message).await.is_err() { break; }
+                }
+            }
+        }
+        from_a.close();
+        from_b.close();
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_liar_is_dropped_and_the_rest_is_fetched_elsewhere() {
+    let (a, b) = (store(), store());
+    let source = named(&a, "source");
+    append(&source, 300);
+    let copy = by_key(&b, source.key());
+    connect_through_a_liar(&a, &b);
+    let download = copy.download(DownloadRange::default());
+    // The liar is found out...
+    let mut events = copy.events();
+    let dropped = async { while !matches!(events.recv().await, Ok(hypercore::CoreEvent::PeerRemove(_))) {} };
+    timeout(SOON, dropped).await.expect("the liar is dropped");
+    // ...and an honest peer ends the work.
+    connect(&a, &b);
+    timeout(SOON, copy.get(150)).await.unwrap().unwrap();
+    timeout(SOON, download.done()).await.unwrap().unwrap();
+    downloads(&copy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_of_another_process_is_pushed_within_a_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let seeder = Corestore::open(dir.path()).unwrap();
+    let seeded = named(&seeder, "drive");
+    let reader = store();
+    let copy = by_key(&reader, seeded.key());
+    connect(&seeder, &reader);
+    // A second opening of the same file stands for the other process: it shares nothing but the disk.
+    let stager = Corestore::open(dir.path()).unwrap();
+    append(&named(&stager, "drive"), 5);
+    let start = std::time::Instant::now();
+    reaches(&copy, 5).await;
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "took {:?}",
+        start.elapsed()
+    );
+    assert_eq!(timeout(SOON, copy.get(4)).await.unwrap().unwrap(), block(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn update_tells_whether_there_is_news() {
+    let (a, b) = (store(), store());
+    let source = named(&a, "source");
+    append(&source, 2);
+    let copy = by_key(&b, source.key());
+    assert!(
+        !timeout(SOON, copy.update(true)).await.unwrap().unwrap(),
+        "nobody is being looked for"
+    );
+    let finding = b.finding_peers();
+    let update = tokio::spawn({
+        let copy = copy.clone();
+        async move { copy.update(true).await.unwrap() }
+    });
+    connect(&a, &b);
+    assert!(timeout(SOON, update).await.unwrap().unwrap());
+    drop(finding);
+    assert_eq!(copy.length(), 2);
+    assert!(!timeout(SOON, copy.update(true)).await.unwrap().unwrap());
+}
