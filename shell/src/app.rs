@@ -1,5 +1,6 @@
 //! An app, from `main` to its exit code.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,11 +29,13 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
 type SetupFn = Box<dyn FnOnce(&mut Setup) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send>;
 
+type UpdaterFn = Box<dyn FnOnce(&AppHandle) -> StartUpdater>;
+
 /// An app. The smallest one is `App::new().run()` in `main`.
 #[derive(Default)]
 pub struct App {
     setup: Option<SetupFn>,
-    updater: Option<Box<dyn FnOnce(&AppHandle) -> StartUpdater>>,
+    updater: Option<UpdaterFn>,
     assets: Option<Arc<dyn Assets>>,
 }
 
@@ -157,7 +160,8 @@ impl App {
 
     /// Runs the app with the arguments of this process. Must be called from `main`, before any thread is started.
     ///
-    /// Exit codes: 0 closed (or the first instance was told), 1 could not run, 2 wrong arguments.
+    /// Exit codes: 0 closed (or the first instance was told), 1 could not run, 2 wrong arguments. What went wrong is
+    /// printed; an installed app also shows it in a window, unless `BOSC_NO_ERROR_WINDOW` is set.
     pub fn run(self) -> ExitCode {
         platform::prepare();
         platform::reap_inherited();
@@ -165,6 +169,7 @@ impl App {
         let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
         let _ = tracing_subscriber::fmt()
             .with_env_filter(filter)
+            .with_ansi(std::io::stderr().is_terminal())
             .with_writer(std::io::stderr)
             .try_init();
 
@@ -180,19 +185,27 @@ impl App {
                 return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
             }
         };
-        match self.start(args) {
+        let around = match Surroundings::here() {
+            Ok(around) => around,
+            Err(error) => {
+                eprintln!("{program}: this program or the current folder cannot be found: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        match self.start(args, &around) {
             Ok(code) => code,
             Err(error) => {
                 eprintln!("{program}: {error}");
+                if error.before_window() && around.is_installed() && may_show_errors() {
+                    let _ = window::show_error(&program, &error.to_string());
+                }
                 ExitCode::FAILURE
             }
         }
     }
 
-    fn start(self, args: Args) -> Result<ExitCode, ShellError> {
-        let around = Surroundings::here().map_err(|error| ShellError::Window(error.to_string()))?;
-        let exe = around.exe.clone();
-        let located = locate(args.dev.as_deref(), &around)?;
+    fn start(self, args: Args, around: &Surroundings) -> Result<ExitCode, ShellError> {
+        let located = locate(args.dev.as_deref(), around)?;
         let package = Package::read(&located.app)?;
         let storage = startup::storage_dir(&args, &located, &package);
         let unusable = |source| ShellError::Storage {
@@ -253,7 +266,7 @@ impl App {
             None => startup::updater(&args, &located, &package, &storage),
         };
         let updater = Updater::new(&package.version, start_updater);
-        let page = window::shared_page(&mailbox);
+        let page: Arc<dyn Page> = Arc::new(mailbox.clone());
         let workers = Workers::new(located.app.clone(), storage.join("app-storage"), page.clone());
         let token = format!("{:032x}", rand::random::<u128>());
         let bridge = Bridge::new(Parts {
@@ -278,12 +291,15 @@ impl App {
             };
             eprintln!("{}: {error}", package.product_name);
         }
-        let on_first_paint = {
+        let on_first_paint = Box::new(move || {
+            if page_there {
+                boot.started_well();
+            }
+        });
+        // The swarm starts once the window is up, so that it never delays the first paint.
+        let on_up = {
             let (updater, bridge, tasks) = (updater.clone(), bridge.clone(), runtime.handle().clone());
             Box::new(move || {
-                if page_there {
-                    boot.started_well();
-                }
                 tasks.spawn(async move { updater.run(move |event| bridge.pear(event)).await });
             })
         };
@@ -298,6 +314,7 @@ impl App {
                 developer: located.bundle.is_none(),
                 runtime: runtime.handle().clone(),
                 on_first_paint,
+                on_up,
                 deep_link: args.deep_link(&package.name).map(str::to_owned),
                 package,
             },
@@ -308,9 +325,14 @@ impl App {
         match outcome {
             Outcome::Closed if page_there => Ok(ExitCode::SUCCESS),
             Outcome::Closed => Ok(ExitCode::FAILURE),
-            Outcome::Restart => Err(startup::restart(located.bundle.as_deref(), &exe)),
+            Outcome::Restart => Err(startup::restart(located.bundle.as_deref(), &around.exe)),
         }
     }
+}
+
+/// Whether an error may open a window: there is a display, and `BOSC_NO_ERROR_WINDOW` (for scripts) is not set.
+fn may_show_errors() -> bool {
+    std::env::var_os("BOSC_NO_ERROR_WINDOW").is_none() && platform::check_display().is_ok()
 }
 
 /// Closes everything that holds sockets, stores or processes, and waits for it.

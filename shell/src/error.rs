@@ -71,3 +71,17 @@ pub enum ShellError {
         source: std::io::Error,
     },
 }
+
+impl ShellError {
+    /// Whether it came before any window or event loop was made.
+    pub(crate) fn before_window(&self) -> bool {
+        matches!(
+            self,
+            ShellError::Damaged { .. }
+                | ShellError::Package(_)
+                | ShellError::Storage { .. }
+                | ShellError::Instance(_)
+                | ShellError::Runtime(_)
+        )
+    }
+}

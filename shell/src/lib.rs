@@ -14,6 +14,9 @@
 //! The page says `await bridge.invoke('greet', 'pear')`. See [`bridge`] for all it can say, [`args::Args`] for the flags
 //! every app has, [`package::Package`] for what `package.json` sets.
 //!
+//! The window can be driven by WebDriver only if `BOSC_AUTOMATION=1` is in the environment; otherwise the web view refuses.
+//! `RUST_LOG=bosc_shell=debug` shows more of what happens; warnings, and errors of the page, go to standard error always.
+//!
 //! Linux (WebKitGTK) is what the tests cover. macOS (WKWebView) and Windows (WebView2) have their code paths but have
 //! not been tried: there deep links need registering by an installer, and on Windows a second start is not forwarded.
 

@@ -43,6 +43,11 @@ impl Surroundings {
         })
     }
 
+    /// Whether this program stands in an installed bundle, be it damaged.
+    pub fn is_installed(&self) -> bool {
+        self.installed().is_dir()
+    }
+
     fn installed(&self) -> PathBuf {
         let dir = self.exe.parent().unwrap_or(Path::new(""));
         if cfg!(target_os = "macos") {

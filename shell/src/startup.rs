@@ -8,19 +8,33 @@ use crate::locate::Located;
 use crate::package::Package;
 use crate::updater::StartUpdater;
 
-/// The folder of this instance: `--storage`, else the system's place for an installed app's data, else (development) a
-/// folder among the temporary files.
+/// The folder of this instance: `--storage`; in development `<temporary files>/pear/<product name>`; for an installed app
+/// the system's place for application data, as in `hello-pear-electron` and pear-chat:
+/// Linux `$SNAP_USER_COMMON`, `$XDG_CONFIG_HOME` or `~/.config`, macOS `~/Library/Application Support`,
+/// Windows `~\\AppData\\Local`, each with the product name.
 pub(crate) fn storage_dir(args: &Args, located: &Located, package: &Package) -> PathBuf {
     if let Some(dir) = &args.storage {
         return std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
     }
-    if located.bundle.is_none() {
-        return std::env::temp_dir().join("pear").join(&package.product_name);
+    let home = std::env::home_dir().unwrap_or_default();
+    let base = match &located.bundle {
+        None => std::env::temp_dir().join("pear"),
+        Some(_) => data_dir(&home, |name| std::env::var_os(name).map(PathBuf::from)),
+    };
+    base.join(&package.product_name)
+}
+
+fn data_dir(home: &Path, var: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
+    if cfg!(target_os = "macos") {
+        return home.join("Library/Application Support");
     }
-    std::env::home_dir()
-        .unwrap_or_default()
-        .join(".config")
-        .join(&package.product_name)
+    if cfg!(windows) {
+        return home.join("AppData").join("Local");
+    }
+    let set = |name| var(name).filter(|dir: &PathBuf| dir.is_absolute());
+    set("SNAP_USER_COMMON")
+        .or_else(|| set("XDG_CONFIG_HOME"))
+        .unwrap_or_else(|| home.join(".config"))
 }
 
 /// This start of a bundle, for rolling back one that cannot start.
@@ -72,5 +86,44 @@ fn replace_process(command: &mut std::process::Command) -> std::io::Error {
     match command.spawn() {
         Ok(_) => std::process::exit(0),
         Err(error) => error,
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_folders_on_linux() {
+        let home = Path::new("/home/a");
+        assert_eq!(data_dir(home, |_| None), Path::new("/home/a/.config"));
+        let xdg = |name: &str| (name == "XDG_CONFIG_HOME").then(|| PathBuf::from("/x"));
+        assert_eq!(data_dir(home, xdg), Path::new("/x"));
+        assert_eq!(
+            data_dir(home, |_| Some("relative".into())),
+            Path::new("/home/a/.config")
+        );
+    }
+
+    #[test]
+    fn storage_is_the_flags_the_systems_or_a_temporary_folder() {
+        let package = Package::parse(
+            br#"{"name":"pear-chat","productName":"PearChat","version":"1.0.0"}"#,
+            Path::new("p"),
+        );
+        let package = package.unwrap();
+        let mut located = Located {
+            app: "/app".into(),
+            bundle: None,
+        };
+        let mut args = Args::default();
+        assert_eq!(
+            storage_dir(&args, &located, &package),
+            std::env::temp_dir().join("pear/PearChat")
+        );
+        located.bundle = Some("/app".into());
+        assert!(storage_dir(&args, &located, &package).ends_with("PearChat"));
+        args.storage = Some("/s".into());
+        assert_eq!(storage_dir(&args, &located, &package), Path::new("/s"));
     }
 }

@@ -97,6 +97,11 @@ document.addEventListener('keydown', (event) => {
   if (plain && elsewhere && !$('naming').open) input.focus()
 })
 
+// The web view's menu makes sense where there is text to copy or edit.
+document.addEventListener('contextmenu', (event) => {
+  if (!event.target.closest('.bubble, .notice, textarea, input')) event.preventDefault()
+})
+
 // Name
 
 function showName(name) {

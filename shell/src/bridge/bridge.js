@@ -112,6 +112,9 @@
   }
   Object.defineProperty(window, 'bridge', { value: Object.freeze(bridge), enumerable: true })
 
+  // The web view would go away and leave an empty window.
+  window.close = () => send({ kind: 'close' })
+
   // Links to other places open in the system's browser, and only when a person clicked them.
   const openExternal = (event) => {
     if (!event.isTrusted || event.defaultPrevented) return

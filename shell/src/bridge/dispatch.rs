@@ -22,6 +22,8 @@ pub trait HostActions: Send + Sync {
     fn hello(&self, started: f64);
     /// The first frame has been painted.
     fn painted(&self);
+    /// Close the app's window.
+    fn close(&self);
     /// Close everything and start the app again with the same arguments.
     fn restart(&self);
     /// Open a link in the system's browser or mail program.
@@ -77,6 +79,7 @@ impl Bridge {
                 }
             }
             Call::Painted {} => self.parts.host.painted(),
+            Call::Close {} => self.parts.host.close(),
             Call::OpenExternal { url } => self.parts.host.open_external(&url),
             Call::Report { message } => tracing::warn!(target: "bosc_shell::page", "{message}"),
             call => {
@@ -118,9 +121,11 @@ impl Bridge {
             }
             Call::StartWorker { spec } => parts.workers.start(&spec).map(|()| json!(true)),
             Call::WriteWorker { spec, data } => parts.workers.write(&spec, &data).await.map(|()| json!(true)),
-            Call::Hello { .. } | Call::Painted {} | Call::OpenExternal { .. } | Call::Report { .. } => {
-                Ok(Value::Null)
-            }
+            Call::Hello { .. }
+            | Call::Painted {}
+            | Call::Close {}
+            | Call::OpenExternal { .. }
+            | Call::Report { .. } => Ok(Value::Null),
         }
     }
 
@@ -186,6 +191,9 @@ pub(crate) mod tests {
         }
         fn painted(&self) {
             self.0.lock().unwrap().push("painted".into());
+        }
+        fn close(&self) {
+            self.0.lock().unwrap().push("close".into());
         }
         fn restart(&self) {
             self.0.lock().unwrap().push("restart".into());
@@ -316,7 +324,11 @@ pub(crate) mod tests {
             Value::Null
         );
         rig.send(None, json!({"kind":"painted"}));
-        assert_eq!(*rig.host.0.lock().unwrap(), ["hello 5", "restart", "painted"]);
+        rig.send(None, json!({"kind":"close"}));
+        assert_eq!(
+            *rig.host.0.lock().unwrap(),
+            ["hello 5", "restart", "painted", "close"]
+        );
         task.abort();
     }
 

@@ -64,6 +64,8 @@ pub enum Call {
         /// The bytes, in base64.
         data: String,
     },
+    /// The page called `window.close()`.
+    Close {},
     /// A person clicked a link to another place.
     OpenExternal {
         /// The link.
@@ -240,6 +242,7 @@ mod tests {
             ),
             (json!({"kind":"applyUpdate"}), Call::ApplyUpdate {}),
             (json!({"kind":"appAfterUpdate"}), Call::AppAfterUpdate {}),
+            (json!({"kind":"close"}), Call::Close {}),
             (json!({"kind":"updaterState"}), Call::UpdaterState {}),
             (
                 json!({"kind":"startWorker","spec":"/w"}),

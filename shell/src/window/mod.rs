@@ -1,98 +1,34 @@
 //! The window, its web view, and the event loop of the main thread.
 
+mod error;
+mod live;
+mod mailbox;
+
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+#[cfg(target_os = "linux")]
 use std::time::{Duration, Instant};
 
 use tao::dpi::LogicalSize;
-use tao::event::{Event, StartCause, WindowEvent};
-use tao::event_loop::{ControlFlow, EventLoop, EventLoopProxy};
-use tao::platform::run_return::EventLoopExtRunReturn;
+use tao::event_loop::EventLoop;
 use tao::window::{Theme, Window, WindowBuilder};
-use tokio::sync::OwnedSemaphorePermit;
 use wry::{
     NewWindowResponse, PageLoadEvent, PermissionKind, PermissionResponse, WebContext, WebView, WebViewBuilder,
 };
 
-use crate::bridge::{Bridge, HostActions, Page, ToPage};
+use crate::bridge::Bridge;
 use crate::error::ShellError;
-use crate::external;
 use crate::package::{Color, Package};
 use crate::page::{ORIGIN, PageServer, SCHEME, path};
 
-/// The window is shown after this time even if the page has not said hello.
-const REVEAL_AFTER: Duration = Duration::from_secs(3);
+pub(crate) use error::show as show_error;
+use live::Live;
+pub(crate) use mailbox::{Mailbox, Outcome, UserEvent};
 
 /// A page process that ends this soon after it ended before is not started a third time.
 #[cfg(target_os = "linux")]
 const CRASH_AGAIN: Duration = Duration::from_secs(10);
-
-/// What reaches the main thread from elsewhere.
-#[derive(Debug)]
-pub(crate) enum UserEvent {
-    /// Run this script in the page; the permit is dropped afterwards.
-    Script(String, Option<OwnedSemaphorePermit>),
-    /// The page's document is there.
-    Hello,
-    /// The page has painted.
-    Painted,
-    /// Bring the window to the front.
-    Focus,
-    /// A deep link for the page.
-    DeepLink(String),
-    /// Leave the event loop.
-    Leave(Outcome),
-}
-
-/// Why the event loop ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The window was closed, or the app asked to quit.
-    Closed,
-    /// The app is to be started again.
-    Restart,
-}
-
-/// The main thread's mailbox.
-#[derive(Clone)]
-pub(crate) struct Mailbox(pub(crate) EventLoopProxy<UserEvent>);
-
-impl Mailbox {
-    /// Sends an event. After the event loop has ended nothing is listening, which is fine.
-    pub(crate) fn send(&self, event: UserEvent) {
-        let _ = self.0.send_event(event);
-    }
-}
-
-impl Page for Mailbox {
-    fn post(&self, message: ToPage, permit: Option<OwnedSemaphorePermit>) {
-        match message.script() {
-            Ok(script) => self.send(UserEvent::Script(script, permit)),
-            Err(error) => tracing::error!(%error, "a message to the page cannot be written"),
-        }
-    }
-}
-
-impl HostActions for Mailbox {
-    fn hello(&self, started: f64) {
-        tracing::info!(target: "bosc_shell::startup", epoch_ms = started, "first page script");
-        self.send(UserEvent::Hello);
-    }
-
-    fn painted(&self) {
-        self.send(UserEvent::Painted);
-    }
-
-    fn restart(&self) {
-        self.send(UserEvent::Leave(Outcome::Restart));
-    }
-
-    fn open_external(&self, url: &str) {
-        external::open(url);
-    }
-}
 
 /// What a window is made from.
 pub(crate) struct WindowParts {
@@ -110,6 +46,8 @@ pub(crate) struct WindowParts {
     pub(crate) runtime: tokio::runtime::Handle,
     /// Called once, after the first paint of the page.
     pub(crate) on_first_paint: Box<dyn FnOnce()>,
+    /// Called once the window is up: after the first paint, or when that is long overdue.
+    pub(crate) on_up: Box<dyn FnOnce()>,
     /// A deep link given on the command line.
     pub(crate) deep_link: Option<String>,
 }
@@ -130,6 +68,7 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
         developer,
         runtime,
         on_first_paint,
+        on_up,
         deep_link,
         ..
     } = parts;
@@ -181,94 +120,8 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
     #[cfg(target_os = "linux")]
     recover(&webview);
 
-    let mut first_paint = Some(on_first_paint);
-    let mut links: Vec<String> = deep_link.into_iter().collect();
-    let (mut said_hello, mut shown) = (false, false);
-    let reveal_at = Instant::now() + REVEAL_AFTER;
-    let mut outcome = Outcome::Closed;
-    event_loop.run_return(|event, _, flow| {
-        if !shown {
-            *flow = ControlFlow::WaitUntil(reveal_at);
-        } else {
-            *flow = ControlFlow::Wait;
-        }
-        match event {
-            Event::NewEvents(StartCause::ResumeTimeReached { .. }) if !shown => {
-                shown = show(&window, &webview)
-            }
-            Event::WindowEvent {
-                event: WindowEvent::CloseRequested | WindowEvent::Destroyed,
-                ..
-            } => {
-                *flow = ControlFlow::Exit;
-            }
-            Event::UserEvent(UserEvent::Script(script, permit)) => {
-                if let Err(error) = webview.evaluate_script(&script) {
-                    tracing::error!(%error, "a message did not reach the page");
-                }
-                drop(permit);
-            }
-            Event::UserEvent(UserEvent::Hello) => {
-                said_hello = true;
-                if !shown {
-                    shown = show(&window, &webview);
-                }
-                for link in links.drain(..) {
-                    deliver(&webview, link);
-                }
-            }
-            Event::UserEvent(UserEvent::Painted) => {
-                if let Some(first_paint) = first_paint.take() {
-                    first_paint();
-                }
-            }
-            Event::UserEvent(UserEvent::DeepLink(link)) if said_hello => deliver(&webview, link),
-            Event::UserEvent(UserEvent::DeepLink(link)) => links.push(link),
-            Event::UserEvent(UserEvent::Focus) => {
-                window.set_minimized(false);
-                window.set_visible(true);
-                window.set_focus();
-            }
-            Event::UserEvent(UserEvent::Leave(why)) => {
-                outcome = why;
-                *flow = ControlFlow::Exit;
-            }
-            #[cfg(target_os = "macos")]
-            Event::Opened { urls } => {
-                for link in urls {
-                    if said_hello {
-                        deliver(&webview, link.to_string());
-                    } else {
-                        links.push(link.to_string());
-                    }
-                }
-            }
-            _ => {}
-        }
-        if finished.replace(false) && !shown {
-            shown = show(&window, &webview);
-        }
-    });
-    drop(webview);
-    drop(window);
-    Ok(outcome)
-}
-
-fn deliver(webview: &WebView, link: String) {
-    let message = ToPage::Event {
-        name: "deep-link".to_owned(),
-        data: serde_json::Value::String(link),
-    };
-    if let Ok(script) = message.script() {
-        let _ = webview.evaluate_script(&script);
-    }
-}
-
-fn show(window: &Window, webview: &WebView) -> bool {
-    window.set_visible(true);
-    window.set_focus();
-    let _ = webview.focus();
-    true
+    let live = Live::new(window, webview, finished, on_first_paint, on_up, deep_link);
+    Ok(live.run(event_loop))
 }
 
 fn build_window(event_loop: &EventLoop<UserEvent>, parts: &WindowParts) -> Result<Window, ShellError> {
@@ -374,11 +227,6 @@ fn permission(granted: &[String], kind: PermissionKind) -> PermissionResponse {
         tracing::warn!(%kind, "the page asked for a permission that \"bosc.permissions\" in package.json does not name");
         PermissionResponse::Deny
     }
-}
-
-/// A mailbox that events of the app and of the updater share.
-pub(crate) fn shared_page(mailbox: &Mailbox) -> Arc<dyn Page> {
-    Arc::new(mailbox.clone())
 }
 
 #[cfg(test)]
