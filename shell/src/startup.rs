@@ -49,13 +49,30 @@ impl Boot {
     pub(crate) fn started_well(self) {}
 }
 
+/// Whether this start looks for updates: only an installed bundle can be swapped, and `--no-updates` switches them off.
+fn updates_wanted(args: &Args, located: &Located) -> bool {
+    let choice = args.updates_choice();
+    if located.bundle.is_none() && choice == Some(true) {
+        tracing::warn!("--updates has no effect in development: only an installed app can be updated");
+    }
+    located.bundle.is_some() && choice != Some(false)
+}
+
 /// The updater of an installed app, unless updates are off.
 pub(crate) fn updater(
-    _args: &Args,
-    _located: &Located,
-    _package: &Package,
+    args: &Args,
+    located: &Located,
+    package: &Package,
     _storage: &Path,
 ) -> Option<StartUpdater> {
+    if !updates_wanted(args, located) {
+        return None;
+    }
+    let Some(upgrade) = &package.upgrade else {
+        tracing::warn!("package.json has no \"upgrade\" link, so this app cannot update itself");
+        return None;
+    };
+    tracing::warn!(%upgrade, "this build has no updater; the app runs without updates");
     None
 }
 
@@ -103,6 +120,25 @@ mod tests {
             data_dir(home, |_| Some("relative".into())),
             Path::new("/home/a/.config")
         );
+    }
+
+    #[test]
+    fn only_an_installed_app_updates_unless_told_not_to() {
+        let mut located = Located {
+            app: "/app".into(),
+            bundle: None,
+        };
+        let mut args = Args {
+            updates: true,
+            ..Args::default()
+        };
+        assert!(!updates_wanted(&args, &located));
+        located.bundle = Some("/app".into());
+        assert!(updates_wanted(&args, &located));
+        args = Args::default();
+        assert!(updates_wanted(&args, &located));
+        args.no_updates = true;
+        assert!(!updates_wanted(&args, &located));
     }
 
     #[test]
