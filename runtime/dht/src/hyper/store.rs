@@ -50,11 +50,14 @@ impl<K: Eq + Hash + Clone, V> Aged<K, V> {
     }
 
     fn turn(&mut self, now: Instant) {
-        if self.fresh.len() * 2 >= self.max_size
-            || now.saturating_duration_since(self.turned) >= self.age * 2 / 3
-        {
+        let (step, elapsed) = (self.age * 2 / 3, now.saturating_duration_since(self.turned));
+        if elapsed >= step || self.fresh.len() * 2 >= self.max_size {
             self.turned = now;
             self.stale = std::mem::take(&mut self.fresh);
+        }
+        // Nobody asked for so long that two turns are due.
+        if elapsed >= step * 2 {
+            self.stale.clear();
         }
     }
 

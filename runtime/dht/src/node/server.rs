@@ -285,7 +285,7 @@ impl ServerTask {
             } else {
                 Firewall::Unknown
             },
-            holepunch: own.is_none().then(|| HolepunchInfo {
+            holepunch: own.is_none().then_some(HolepunchInfo {
                 id,
                 relays: relays.relays,
             }),

@@ -294,8 +294,7 @@ impl Rpc {
             check.reached += 1;
             check.sampler.add(seen);
         }
-        let enough = check.asked < NAT_CHECK_NODES || check.reached >= 3;
-        if !check.waiting.is_empty() && !(enough && check.reached >= check.asked.min(3)) {
+        if !check.waiting.is_empty() && check.reached < check.asked.min(3) {
             return;
         }
         let Some(check) = self.maintenance.check.take() else {
