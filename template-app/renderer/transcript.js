@@ -28,11 +28,22 @@ export class Transcript {
   #scroll
   #empty
   #messages = new Map()
+  #atEnd = true
 
   constructor({ list, scroll, empty }) {
     this.#list = list
     this.#scroll = scroll
     this.#empty = empty
+    // Whoever reads the end keeps reading the end when the window or the composer changes its size.
+    scroll.addEventListener('scroll', () => {
+      this.#atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 40
+    })
+    new ResizeObserver(() => this.#atEnd && this.#toEnd()).observe(scroll)
+  }
+
+  #toEnd() {
+    this.#scroll.scrollTop = this.#scroll.scrollHeight
+    this.#atEnd = true
   }
 
   // Adds earlier messages above the others and keeps what is on screen in its place.
@@ -41,7 +52,8 @@ export class Transcript {
     const first = this.#messages.size === 0
     for (const message of messages) this.#messages.set(message.id, message)
     this.#render()
-    this.#scroll.scrollTop = first ? this.#scroll.scrollHeight : scrollTop + this.#scroll.scrollHeight - scrollHeight
+    if (first) this.#toEnd()
+    else this.#scroll.scrollTop = scrollTop + this.#scroll.scrollHeight - scrollHeight
   }
 
   // Adds a message that was just kept; one that is already there is left alone.
@@ -58,7 +70,7 @@ export class Transcript {
       }
     }
     this.#empty.hidden = true
-    this.#scroll.scrollTop = this.#scroll.scrollHeight
+    this.#toEnd()
   }
 
   // The transcript has been loaded: from now on new messages are announced.
