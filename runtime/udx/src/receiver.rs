@@ -8,6 +8,8 @@ pub(crate) const FIRST: u64 = 1 << 32;
 const MAX_AHEAD: u64 = 65536;
 /// What a sender may send over the window: one that does not count what is on its way.
 const SLACK: usize = 512 * 1024;
+/// Less room than this is none.
+const LEAST_WINDOW: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Receiver {

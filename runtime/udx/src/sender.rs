@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use crate::congestion::{Congestion, Micros};
+use crate::congestion::{Congestion, Micros, Sample};
 use crate::mtu::Mtu;
 use crate::receiver::FIRST;
 
@@ -41,6 +41,12 @@ struct Packet {
     mtu: u16,
     sent_at: Micros,
     transmits: u32,
+    /// When it left: bytes acknowledged so far, when that was, when the first packet of the flight had left, and
+    /// whether there was too little to send.
+    delivered: u64,
+    delivered_at: Micros,
+    flight_from: Micros,
+    app_limited: bool,
     fate: Fate,
     /// Acknowledged ahead of its turn.
     sacked: bool,
@@ -99,6 +105,13 @@ pub(crate) struct Sender {
     reordering: bool,
     /// Until this packet is acknowledged, further losses belong to the same event.
     recovery: Option<u64>,
+    /// Delivery rate: bytes acknowledged so far, when, the send time of the packet that showed it, and until how
+    /// many acknowledged bytes the flow is limited by the application.
+    delivered: u64,
+    delivered_at: Micros,
+    flight_from: Micros,
+    app_limited_until: u64,
+    lost_bytes: u64,
     rack_timer: Option<Micros>,
     probe_timer: Option<Micros>,
     window_timer: Option<Micros>,
@@ -141,6 +154,11 @@ impl Sender {
             highest_acked: FIRST,
             reordering: false,
             recovery: None,
+            delivered: 0,
+            delivered_at: now,
+            flight_from: now,
+            app_limited_until: 0,
+            lost_bytes: 0,
             rack_timer: None,
             probe_timer: None,
             window_timer: None,
@@ -279,10 +297,14 @@ impl Sender {
         let length = full.min(pending).min(allowed);
         let ends = self.end == End::Queued && length == pending;
         if length == 0 && !ends {
+            self.app_limited_until = (self.delivered + self.in_flight_bytes).max(1);
             self.watch_window(now, pending);
             return None;
         }
         let limited_by_window = length < full && length < pending;
+        if limited_by_window {
+            self.app_limited_until = (self.delivered + self.in_flight_bytes).max(1);
+        }
         if !probe && !ends && ((limited_by_window && self.in_flight > 0) || (length < full && !partial)) {
             return None;
         }
@@ -306,6 +328,10 @@ impl Sender {
             mtu: self.mtu.current(),
             sent_at: now,
             transmits: 0,
+            delivered: 0,
+            delivered_at: 0,
+            flight_from: 0,
+            app_limited: false,
             fate: Fate::Lost,
             sacked: false,
         });
@@ -344,7 +370,17 @@ impl Sender {
     }
 
     fn transmit(&mut self, now: Micros, seq: u64) -> Option<Outgoing> {
+        if self.in_flight == 0 {
+            self.flight_from = now;
+            self.delivered_at = now;
+        }
+        let (delivered, delivered_at, flight_from) = (self.delivered, self.delivered_at, self.flight_from);
+        let app_limited = self.app_limited_until > 0;
         let packet = self.packet_mut(seq)?;
+        packet.delivered = delivered;
+        packet.delivered_at = delivered_at;
+        packet.flight_from = flight_from;
+        packet.app_limited = app_limited;
         packet.sent_at = now;
         packet.transmits += 1;
         packet.fate = Fate::InFlight;
@@ -419,8 +455,6 @@ impl Sender {
                 self.window_timer = None;
             }
         }
-        let was_limited =
-            self.in_flight_bytes + 2 * self.max_payload() as u64 >= self.congestion.window() / 2;
         let mut newly = Newly::default();
         for seq in self.una..ack {
             self.acknowledge(now, seq, &mut newly);
@@ -459,30 +493,52 @@ impl Sender {
         if newly.packets == 0 && !advanced {
             return;
         }
-        self.settle(now, ack, &newly, was_limited);
+        self.settle(now, ack, &newly);
     }
 
-    fn settle(&mut self, now: Micros, ack: u64, newly: &Newly, was_limited: bool) {
+    fn settle(&mut self, now: Micros, ack: u64, newly: &Newly) {
         self.last_progress = now;
         self.probe_count = 0;
         self.probe_wanted = false;
         self.mtu.start();
-        if let Some((sent_at, true)) = newly.latest {
-            self.sample(now.saturating_sub(sent_at));
+        if let Some(rtt) = newly.rtt(now) {
+            self.sample(rtt);
         }
         if self.recovery.is_some_and(|until| ack >= until) {
             self.recovery = None;
         }
         self.detect_losses(now);
-        if self.recovery.is_none() && was_limited {
-            let rtt = newly
-                .latest
-                .map_or(self.srtt, |(sent_at, _)| now.saturating_sub(sent_at));
-            let packet = self.max_payload() as u64;
-            self.congestion
-                .on_ack(now, newly.bytes, packet, rtt.max(1), self.min_rtt);
+        if let Some(latest) = &newly.latest {
+            self.tell_congestion(now, newly, latest);
         }
         self.probe_timer = (!self.is_idle()).then(|| now + self.probe_interval());
+    }
+
+    fn tell_congestion(&mut self, now: Micros, newly: &Newly, latest: &Latest) {
+        self.delivered += newly.bytes;
+        self.delivered_at = now;
+        if self.app_limited_until > 0 && self.delivered > self.app_limited_until {
+            self.app_limited_until = 0;
+        }
+        self.flight_from = latest.sent_at;
+        let sending = latest.sent_at.saturating_sub(latest.flight_from);
+        let interval = sending.max(now.saturating_sub(latest.delivered_at));
+        // Shorter than a round trip means that acknowledgements were compressed on their way.
+        let measured = interval > 0 && interval >= self.min_rtt;
+        let rate = measured.then(|| (self.delivered - latest.delivered) as f64 / interval as f64);
+        let sample = Sample {
+            now,
+            acked: newly.bytes,
+            lost: std::mem::take(&mut self.lost_bytes),
+            delivered: self.delivered,
+            delivered_at_send: latest.delivered,
+            rate,
+            app_limited: latest.app_limited,
+            rtt: newly.rtt(now),
+            in_flight: self.in_flight_bytes,
+            packet: self.max_payload() as u64,
+        };
+        self.congestion.on_ack(&sample);
     }
 
     /// Marks one packet as arrived. False if that was known.
@@ -497,6 +553,14 @@ impl Sender {
         packet.fate = Fate::Acked;
         let (length, sent_at, padding, mtu) = (packet.length, packet.sent_at, packet.padding, packet.mtu);
         let first_transmit = packet.transmits == 1;
+        let latest = Latest {
+            sent_at,
+            first_transmit,
+            delivered: packet.delivered,
+            delivered_at: packet.delivered_at,
+            flight_from: packet.flight_from,
+            app_limited: packet.app_limited,
+        };
         if was_in_flight {
             self.in_flight -= 1;
             self.in_flight_bytes -= u64::from(length);
@@ -506,11 +570,9 @@ impl Sender {
         }
         newly.packets += 1;
         newly.bytes += u64::from(length);
-        if newly
-            .latest
-            .is_none_or(|(latest, clean)| (sent_at, first_transmit) >= (latest, clean))
-        {
-            newly.latest = Some((sent_at, first_transmit));
+        let is_latest = |known: &Latest| (sent_at, first_transmit) >= (known.sent_at, known.first_transmit);
+        if newly.latest.as_ref().is_none_or(is_latest) {
+            newly.latest = Some(latest);
         }
         let rtt = now.saturating_sub(sent_at);
         if first_transmit || rtt >= self.min_rtt {
@@ -559,8 +621,8 @@ impl Sender {
             let current = self
                 .packet(seq)
                 .filter(|packet| packet.fate == Fate::InFlight && packet.transmits == transmit)
-                .map(|packet| (packet.sent_at, packet.padding > 0));
-            let Some((sent_at, is_probe)) = current else {
+                .map(|packet| (packet.sent_at, packet.padding > 0, packet.length));
+            let Some((sent_at, is_probe, length)) = current else {
                 self.order.pop_front();
                 continue;
             };
@@ -578,12 +640,11 @@ impl Sender {
             // A probe that was too large says nothing about congestion.
             if !is_probe {
                 lost += 1;
+                self.lost_bytes += u64::from(length);
             }
         }
         if lost > 0 && self.recovery.is_none() {
             self.recovery = Some(self.next);
-            let packet = self.max_payload() as u64;
-            self.congestion.on_loss(packet);
         }
     }
 
@@ -674,6 +735,24 @@ impl Sender {
 struct Newly {
     packets: usize,
     bytes: u64,
-    /// When the latest of them was sent, and whether it was sent only once.
-    latest: Option<(Micros, bool)>,
+    /// The one sent last.
+    latest: Option<Latest>,
+}
+
+#[derive(Debug)]
+struct Latest {
+    sent_at: Micros,
+    first_transmit: bool,
+    delivered: u64,
+    delivered_at: Micros,
+    flight_from: Micros,
+    app_limited: bool,
+}
+
+impl Newly {
+    /// The round-trip time, if the latest packet was sent only once.
+    fn rtt(&self, now: Micros) -> Option<Micros> {
+        let latest = self.latest.as_ref().filter(|latest| latest.first_transmit)?;
+        Some(now.saturating_sub(latest.sent_at).max(1))
+    }
 }
