@@ -112,8 +112,15 @@ impl Receiver {
     }
 
     fn window(&self) -> u32 {
-        self.max_window
-            .saturating_sub(self.buffer.len() + self.early_bytes) as u32
+        let free = self
+            .max_window
+            .saturating_sub(self.buffer.len() + self.early_bytes);
+        // Crumbs would only invite tiny packets.
+        if free < LEAST_WINDOW.min(self.max_window) {
+            0
+        } else {
+            free as u32
+        }
     }
 
     /// The window to put into a packet that is about to be sent.

@@ -418,8 +418,11 @@ async fn receive(core: Arc<SocketCore>, open: Weak<OpenGuard>, udx: Udx) {
         });
         let count = match received {
             Ok(count) => count,
-            // Either nothing is there after all, or an ICMP error about an earlier datagram was.
-            Err(_) => continue,
+            // Either nothing is there after all, or an error about an earlier datagram was.
+            Err(_) => {
+                tokio::task::yield_now().await;
+                continue;
+            }
         };
         let now = udx.core.now();
         for (meta, buffer) in metas.iter().zip(buffers.iter()).take(count) {
