@@ -10,6 +10,8 @@ pub mod hyper;
 pub mod local;
 mod node;
 pub mod rpc;
+#[cfg(test)]
+mod vectors;
 pub mod wire;
 
 mod error;

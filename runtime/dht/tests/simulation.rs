@@ -68,7 +68,13 @@ impl Network {
         };
         let rpc = Rpc::new(config, self.now, self.rng.random());
         let store = Store::new(self.now, self.rng.random());
-        self.nodes.push(Node { rpc, store, done: vec![], replies: vec![], answers: 0 });
+        self.nodes.push(Node {
+            rpc,
+            store,
+            done: vec![],
+            replies: vec![],
+            answers: 0,
+        });
         self.index.insert(address(i), i);
         self.flush(i);
     }
@@ -90,12 +96,16 @@ impl Network {
                 }
                 Event::QueryReply(_, response) => node.replies.push(response),
                 Event::QueryDone(_, closest) => node.done.push(closest),
-                Event::Done(_, response) => node.answers += usize::from(response.is_some_and(|r| r.error == 0)),
+                Event::Done(_, response) => {
+                    node.answers += usize::from(response.is_some_and(|r| r.error == 0))
+                }
                 Event::Bootstrapped => {}
             }
         }
         while let Some(t) = self.nodes[i].rpc.poll_transmit() {
-            let Some(to) = self.index.get(&t.to).copied() else { continue };
+            let Some(to) = self.index.get(&t.to).copied() else {
+                continue;
+            };
             if self.rng.random_bool(self.loss) || self.dead.contains(&to) {
                 continue;
             }
@@ -115,13 +125,17 @@ impl Network {
                 .map(|i| (self.nodes[i].rpc.next_timeout(), i))
                 .min();
             let next = [packet, timer.map(|(at, _)| at)].into_iter().flatten().min();
-            let Some(next) = next.filter(|at| *at <= end) else { break };
+            let Some(next) = next.filter(|at| *at <= end) else {
+                break;
+            };
             self.now = self.now.max(next);
             if packet == Some(next)
                 && let Some(Reverse((_, serial))) = self.wire.pop()
                 && let Some((to, from, bytes)) = self.packets.remove(&serial)
             {
-                self.nodes[to].rpc.handle_datagram(self.now, SocketId::SERVER, from, &bytes);
+                self.nodes[to]
+                    .rpc
+                    .handle_datagram(self.now, SocketId::SERVER, from, &bytes);
                 self.flush(to);
             } else if let Some((_, i)) = timer {
                 self.nodes[i].rpc.handle_timeout(self.now);
@@ -150,9 +164,17 @@ impl Network {
         let (_, closest) = self.query(i, QueryOptions::new(topic, command::LOOKUP));
         self.nodes[i].answers = 0;
         for response in closest {
-            let peer = Peer { public_key: key_pair.public_key, relay_addresses: vec![address(1)] };
+            let peer = Peer {
+                public_key: key_pair.public_key,
+                relay_addresses: vec![address(1)],
+            };
             let (token, id) = (response.token.unwrap(), response.from_id.unwrap());
-            let announce = Announce { peer: Some(peer), refresh: None, signature: None, bump: 0 };
+            let announce = Announce {
+                peer: Some(peer),
+                refresh: None,
+                signature: None,
+                bump: 0,
+            };
             let announce = sign_announce(key_pair, &topic, &token, &id, announce, &NS.announce);
             let out = Outgoing {
                 token: Some(token),
@@ -183,7 +205,10 @@ impl Network {
 fn announce_and_find(loss: f64) {
     let mut network = Network::new(40, loss, 7);
     let known: Vec<usize> = network.nodes.iter().map(|n| n.rpc.node_count()).collect();
-    assert!(known.iter().all(|n| *n >= 10), "everybody knows others: {known:?}");
+    assert!(
+        known.iter().all(|n| *n >= 10),
+        "everybody knows others: {known:?}"
+    );
     // Two ephemeral nodes: they announce and look up, but store nothing.
     for i in 40..42 {
         network.join(i, false);
@@ -192,7 +217,10 @@ fn announce_and_find(loss: f64) {
     let topic = [42; 32];
     let (a, b) = (KeyPair::from_seed([1; 32]), KeyPair::from_seed([2; 32]));
     assert_eq!(network.lookup(41, topic), Vec::<[u8; 32]>::new());
-    assert!(network.announce(40, &a, topic) >= 15, "most of the closest nodes took the announcement");
+    assert!(
+        network.announce(40, &a, topic) >= 15,
+        "most of the closest nodes took the announcement"
+    );
     assert!(network.announce(3, &b, topic) >= 15);
     let mut both = vec![a.public_key, b.public_key];
     both.sort();
@@ -225,7 +253,9 @@ fn garbage_changes_nothing() {
         if let (Some(first), 0..2) = (bytes.first_mut(), n % 3) {
             *first = [0x03, 0x13][n % 3];
         }
-        network.nodes[0].rpc.handle_datagram(network.now, SocketId::SERVER, address(99), &bytes);
+        network.nodes[0]
+            .rpc
+            .handle_datagram(network.now, SocketId::SERVER, address(99), &bytes);
         network.flush(0);
     }
     network.run(Duration::from_secs(1));

@@ -57,16 +57,7 @@ impl Discovery {
     /// Leaves the topic and takes its announcement back. Connections stay.
     pub async fn leave(&self) {
         let (inner, topic) = &self.joined;
-        let mut state = inner.lock();
-        if state
-            .topics
-            .get(&topic.topic)
-            .is_some_and(|current| Arc::ptr_eq(current, topic))
-        {
-            state.topics.remove(&topic.topic);
-            state.queue.leave(&topic.topic);
-        }
-        drop(state);
+        topic.forget(inner);
         topic.leave(inner).await;
     }
 }
@@ -121,6 +112,19 @@ impl Topic {
         drop(state);
         tokio::spawn(run(inner.clone(), joined.clone()));
         (inner.clone(), joined)
+    }
+
+    /// Takes it off the swarm's list, unless it was joined anew.
+    fn forget(self: &Arc<Self>, inner: &Inner) {
+        let mut state = inner.lock();
+        if state
+            .topics
+            .get(&self.topic)
+            .is_some_and(|current| Arc::ptr_eq(current, self))
+        {
+            state.topics.remove(&self.topic);
+            state.queue.leave(&self.topic);
+        }
     }
 
     pub(crate) async fn flushed(&self) {

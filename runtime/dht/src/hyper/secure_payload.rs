@@ -92,7 +92,11 @@ pub struct SecurePayload {
 impl SecurePayload {
     /// For the handshake of that hash; both sides get the same key.
     pub fn new(handshake_hash: &[u8; 64]) -> Self {
-        let shared_secret = hash(&[&super::sign::NS.peer_holepunch, handshake_hash]);
+        Self::with_secret(hash(&[&super::sign::NS.peer_holepunch, handshake_hash]))
+    }
+
+    /// With the key itself.
+    pub fn with_secret(shared_secret: Id) -> Self {
         Self {
             shared_secret,
             local_secret: rand::rng().random(),

@@ -24,6 +24,8 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use connect::{ConnectOptions, PeerConnection};
+#[cfg(test)]
+pub(crate) use handshake::ServerHandshake;
 pub use link::Link;
 pub use peers::{FoundPeers, PeerQuery};
 pub use server::{Server, ServerOptions};
