@@ -1,1 +1,18 @@
 //! What an app embeds: pear links, storage folders, and the updater that follows a drive and swaps the bundle.
+//!
+//! A [`Runtime`] is to a Bosc app what npm `pear-runtime` is to a Pear app: it joins the swarm for the app's upgrade link, notices
+//! new releases, stages them beside the app's data and, when told to, puts one in place of the running bundle in a single
+//! atomic step. [`bundle::Startup`] takes a version that cannot start back out again.
+
+pub mod bundle;
+mod check;
+mod error;
+pub mod host;
+pub mod link;
+mod runtime;
+mod schedule;
+
+pub use error::{ApplyError, RuntimeError};
+pub use link::{Link, LinkError};
+pub use runtime::{Runtime, RuntimeConfig, UpdaterEvent, UpdaterState};
+pub use schedule::{BOOT_GRACE, DEFAULT_DELAY, Schedule};

@@ -1,0 +1,107 @@
+//! The file-system steps of an update.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Exchanges two files or folders on one file system in one atomic step.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?;
+    sync_parents(a, b);
+    Ok(())
+}
+
+/// Exchanges two files or folders on one file system in one atomic step.
+#[cfg(target_vendor = "apple")]
+pub(super) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?;
+    sync_parents(a, b);
+    Ok(())
+}
+
+/// Exchanges two files or folders on one file system in one atomic step.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(super) fn exchange(_a: &Path, _b: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Makes the exchange itself durable. It has happened either way, so failures do not matter.
+#[cfg(unix)]
+fn sync_parents(a: &Path, b: &Path) {
+    for parent in [a.parent(), b.parent()].into_iter().flatten() {
+        let _ = File::open(parent).and_then(|folder| folder.sync_all());
+    }
+}
+
+/// Whether both lie on one file system.
+pub(super) fn same_file_system(a: &Path, b: &Path) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Ok(fs::symlink_metadata(a)?.dev() == fs::symlink_metadata(b)?.dev())
+    }
+    #[cfg(not(unix))]
+    {
+        fs::symlink_metadata(a)?;
+        fs::symlink_metadata(b)?;
+        Ok(true)
+    }
+}
+
+/// Copies a bundle beside another, under a hidden name; returns where.
+pub(super) fn copy_beside(bundle: &Path, other: &Path) -> io::Result<PathBuf> {
+    let name = other.file_name().unwrap_or("app".as_ref()).to_string_lossy();
+    let target = other.with_file_name(format!(".{name}.next"));
+    remove(&target)?;
+    copy(bundle, &target)?;
+    Ok(target)
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry?;
+        let relative = entry.path().strip_prefix(from).map_err(io::Error::other)?;
+        let target = if relative.as_os_str().is_empty() {
+            to.to_owned()
+        } else {
+            to.join(relative)
+        };
+        let kind = entry.file_type();
+        if kind.is_dir() {
+            fs::create_dir_all(&target)?;
+        } else if kind.is_symlink() {
+            #[cfg(unix)]
+            std::os::unix::fs::symlink(fs::read_link(entry.path())?, &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?; // Keeps the mode.
+        }
+    }
+    Ok(())
+}
+
+/// Makes every file of a bundle durable before it goes into place.
+pub(super) fn sync_tree(bundle: &Path) -> io::Result<()> {
+    for entry in walkdir::WalkDir::new(bundle) {
+        let entry = entry?;
+        if !entry.file_type().is_symlink() {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes a file or folder; nothing there is fine.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    let result = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

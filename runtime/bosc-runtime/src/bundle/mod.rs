@@ -1,0 +1,70 @@
+//! The installed bundle: putting a new one in its place, and taking it back if it does not start.
+//!
+//! A bundle is one folder (`PearChat/`, `PearChat.app`) or one file (an AppImage). [`apply`] notes down what it is about to do, exchanges
+//! old and new in one atomic step and keeps the old one. The next start calls [`Startup::begin`]; once its window works it
+//! calls [`Startup::started_well`], which lets the old bundle go. A version that began twice without ever starting well is
+//! swapped back and remembered as bad.
+//!
+//! Linux is what the tests cover; the macOS exchange compiles but has not been tried, and Windows is not supported yet.
+
+mod exchange;
+mod note;
+
+use std::path::{Path, PathBuf};
+
+pub use note::{Decision, Note, Startup};
+
+use crate::error::ApplyError;
+
+/// Puts the bundle at `staged` in the place of the one at `installed`. `dir` is the app's data folder, where the note and
+/// the old bundle are kept. After an error the old bundle is in place.
+pub fn apply(dir: &Path, installed: &Path, staged: &Path, from: &str, to: &str) -> Result<(), ApplyError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ApplyError::Io { path, source }
+    };
+    // The exchange needs both on one file system: if they are not, the new one is copied beside the old one first.
+    let staged = if exchange::same_file_system(staged, installed).map_err(io(installed))? {
+        staged.to_owned()
+    } else {
+        exchange::copy_beside(staged, installed).map_err(io(installed))?
+    };
+    exchange::sync_tree(&staged).map_err(io(&staged))?;
+    let mut note = Note::load(dir);
+    note.begin_update(from, to, &staged);
+    note.save(dir).map_err(io(dir))?;
+    exchange::exchange(&staged, installed).map_err(|source| match source.kind() {
+        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported => ApplyError::NoExchange {
+            path: installed.to_owned(),
+        },
+        _ => ApplyError::Swap {
+            path: installed.to_owned(),
+            source,
+        },
+    })?;
+    // From here on the new version is in place. The old one moves out of the staging folder, which is emptied at the next
+    // start; if this is interrupted, the note still names where it is.
+    let kept = previous(dir, installed);
+    if keep(&staged, &kept).is_ok() {
+        note.moved_previous(&kept);
+        note.save(dir).map_err(io(dir))?;
+    }
+    Ok(())
+}
+
+/// Where the bundle before the present one is kept.
+fn previous(dir: &Path, installed: &Path) -> PathBuf {
+    let name = installed.file_name().unwrap_or("app".as_ref());
+    dir.join("pear-runtime").join("previous").join(name)
+}
+
+fn keep(from: &Path, to: &Path) -> std::io::Result<()> {
+    if let Some(parent) = to.parent() {
+        exchange::remove(parent)?;
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::rename(from, to)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! The note that an update leaves for the next start: `<dir>/pear-runtime/bundle.json`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{exchange, previous};
+
+/// Starts of a new version that may fail before it is taken back.
+const TRIES: u32 = 2;
+
+/// What is known about the last update and about bad versions.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Note {
+    update: Option<Update>,
+    /// Versions that did not start; they are not installed again.
+    bad: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Update {
+    from: String,
+    to: String,
+    /// Where the old bundle is: first the staging place, where the exchange puts it, then where it is kept.
+    old: Vec<PathBuf>,
+    starts: u32,
+}
+
+impl Note {
+    fn path(dir: &Path) -> PathBuf {
+        dir.join("pear-runtime").join("bundle.json")
+    }
+
+    /// Reads the note. A missing or unreadable one is an empty one: the app must start either way.
+    pub fn load(dir: &Path) -> Self {
+        let path = Self::path(dir);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+                tracing::warn!(path = %path.display(), %error, "the note about the last update is damaged and is ignored");
+                Self::default()
+            }),
+            Err(_) => Self::default(),
+        }
+    }
+
+    /// Writes the note, whole or not at all.
+    pub fn save(&self, dir: &Path) -> io::Result<()> {
+        let path = Self::path(dir);
+        let folder = path.parent().unwrap_or(dir);
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        serde_json::to_writer_pretty(&mut file, self)?;
+        file.flush()?;
+        file.as_file().sync_all()?;
+        file.persist(&path).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// Whether `version` was taken back before.
+    pub fn is_bad(&self, version: &str) -> bool {
+        self.bad.iter().any(|bad| bad == version)
+    }
+
+    pub(super) fn begin_update(&mut self, from: &str, to: &str, staged: &Path) {
+        self.update = Some(Update {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            old: vec![staged.to_owned()],
+            starts: 0,
+        });
+    }
+
+    pub(super) fn moved_previous(&mut self, to: &Path) {
+        if let Some(update) = &mut self.update {
+            update.old.push(to.to_owned());
+        }
+    }
+}
+
+/// What a start should do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Go on.
+    Run,
+    /// This version did not start before and was just swapped back: start the program at the bundle's path again.
+    RolledBack {
+        /// The version that did not start.
+        from: String,
+        /// The version now in place.
+        to: String,
+    },
+}
+
+/// One start of an installed app.
+#[derive(Debug)]
+pub struct Startup {
+    dir: PathBuf,
+    installed: PathBuf,
+}
+
+impl Startup {
+    /// Call first thing, with the app's data folder, the installed bundle and the running version. Never fails: what cannot
+    /// be read or written is logged, and the app starts.
+    pub fn begin(dir: &Path, installed: &Path, version: &str) -> (Self, Decision) {
+        let startup = Self {
+            dir: dir.to_owned(),
+            installed: installed.to_owned(),
+        };
+        let mut note = Note::load(dir);
+        let Some(update) = note.update.as_mut() else {
+            return (startup, Decision::Run);
+        };
+        if update.to != version {
+            // The exchange did not happen, or somebody installed another version since.
+            note.update = None;
+            startup.save(&note);
+            return (startup, Decision::Run);
+        }
+        if update.starts < TRIES {
+            update.starts += 1;
+            startup.save(&note);
+            return (startup, Decision::Run);
+        }
+        let (from, to) = (update.to.clone(), update.from.clone());
+        let old = update.old.iter().rev().find(|path| path.exists()).cloned();
+        let Some(old) = old else {
+            tracing::error!(%from, "this version did not start before, and the one before it is gone");
+            return (startup, Decision::Run);
+        };
+        // The note first: if we stop between the two, the next start finds `to` running or tries once more.
+        note.bad.push(from.clone());
+        note.bad.dedup();
+        startup.save(&note);
+        if let Err(error) = exchange::exchange(&old, installed) {
+            tracing::error!(%error, "could not swap back to the version before");
+            return (startup, Decision::Run);
+        }
+        note.update = None;
+        startup.save(&note);
+        if let Err(error) = exchange::remove(&old) {
+            tracing::warn!(%error, "could not delete the version that did not start");
+        }
+        (startup, Decision::RolledBack { from, to })
+    }
+
+    /// The window works: this version stays, the one before it goes.
+    pub fn started_well(self) {
+        let mut note = Note::load(&self.dir);
+        if note.update.take().is_some() {
+            self.save(&note);
+        }
+        if let Some(folder) = previous(&self.dir, &self.installed).parent()
+            && let Err(error) = exchange::remove(folder)
+        {
+            tracing::warn!(%error, "could not delete the bundle before this one");
+        }
+    }
+
+    fn save(&self, note: &Note) {
+        if let Err(error) = note.save(&self.dir) {
+            tracing::error!(%error, "could not write the note about the last update");
+        }
+    }
+}

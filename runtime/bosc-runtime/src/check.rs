@@ -1,0 +1,188 @@
+//! One look at the drive: is there a newer version, and is it staged whole?
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use futures::TryStreamExt;
+use hyperdrive::{Diff, DiffOp, Drive, DriveError, Hyperdrive, LocalDrive, MirrorOptions, mirror};
+use semver::Version;
+
+/// What a check found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// No release yet, or an older one.
+    Nothing,
+    /// The release that runs.
+    Same,
+    /// A newer one.
+    Newer(Release),
+}
+
+/// A release on the drive, at one length.
+#[derive(Debug, Clone)]
+pub(crate) struct Release {
+    pub(crate) version: Version,
+    pub(crate) fork: u64,
+    pub(crate) length: u64,
+}
+
+/// Why a check failed; each is a sentence for the `error` event.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CheckError {
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+    #[error("the release on the drive has an unreadable package.json: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the release on the drive has no usable version ({0})")]
+    Version(String),
+    #[error("update not found: the release has no build for this machine at {0}")]
+    NotFound(String),
+    #[error("the staged update at {path} differs from the drive at {key}; it will be fetched again")]
+    Differs { path: PathBuf, key: String },
+    #[error("cannot use {path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+}
+
+/// Compares versions by npm's rules: build metadata does not count.
+pub(crate) fn is_newer(remote: &Version, current: &Version) -> bool {
+    remote.cmp_precedence(current).is_gt()
+}
+
+/// Reads the version at the drive's present length.
+pub(crate) async fn look(drive: &Hyperdrive, current: &Version) -> Result<Found, CheckError> {
+    let (fork, length) = (drive.fork(), drive.core().length());
+    if length < 2 {
+        return Ok(Found::Nothing);
+    }
+    let Some(package) = drive.checkout(length).get("/package.json").await? else {
+        return Ok(Found::Nothing);
+    };
+    let package: serde_json::Value = serde_json::from_slice(&package)?;
+    let text = package.get("version").and_then(serde_json::Value::as_str);
+    let text = text.ok_or_else(|| CheckError::Version("package.json has no version".to_owned()))?;
+    let version =
+        Version::parse(text).map_err(|error| CheckError::Version(format!("\"{text}\": {error}")))?;
+    Ok(if is_newer(&version, current) {
+        Found::Newer(Release {
+            version,
+            fork,
+            length,
+        })
+    } else if version.cmp_precedence(current).is_eq() {
+        Found::Same
+    } else {
+        Found::Nothing
+    })
+}
+
+/// Where the builds for this machine are on the drive.
+pub(crate) fn prefix(host: &str, name: &str) -> String {
+    format!("/by-arch/{host}/app/{name}")
+}
+
+/// How far staging is.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    pub(crate) diff: Diff,
+    /// Bytes staged so far.
+    pub(crate) bytes: u64,
+    /// Bytes of the whole bundle.
+    pub(crate) total: u64,
+}
+
+/// Mirrors the release into `next/<length>.<fork>` and checks that it is whole; returns the staged bundle.
+pub(crate) async fn stage(
+    drive: &Hyperdrive,
+    release: &Release,
+    prefix: &str,
+    next: &Path,
+    mut progress: impl FnMut(Progress),
+) -> Result<PathBuf, CheckError> {
+    let checkout = drive.checkout(release.length);
+    let wanted = entries(&checkout, prefix).await?;
+    if wanted.is_empty() {
+        return Err(CheckError::NotFound(prefix.to_owned()));
+    }
+    let total = wanted.values().map(|(size, ..)| size).sum();
+    let root = next.join(format!("{}.{}", release.length, release.fork));
+    let io = |source| CheckError::Io {
+        path: root.clone(),
+        source,
+    };
+    std::fs::create_dir_all(&root).map_err(io)?;
+    let local = LocalDrive::new(&root);
+    // Everything is asked for at once, so that many small files cost no round trips.
+    let download = checkout.download(prefix).await?;
+    let options = MirrorOptions {
+        prefix: vec![prefix.to_owned()],
+        ..MirrorOptions::default()
+    };
+    let mut changes = mirror(&checkout, &local, options);
+    let mut bytes = 0;
+    while let Some(diff) = changes.try_next().await? {
+        if diff.op != DiffOp::Remove {
+            bytes += diff.bytes_added;
+        }
+        progress(Progress { diff, bytes, total });
+    }
+    drop(download);
+    let staged = entries(&local, prefix).await?;
+    if let Some(key) = wanted
+        .iter()
+        .find(|(key, entry)| staged.get(*key) != Some(entry))
+        .map(|(key, _)| key)
+    {
+        return Err(CheckError::Differs {
+            path: root,
+            key: key.clone(),
+        });
+    }
+    if let Some(key) = staged.keys().find(|key| !wanted.contains_key(*key)) {
+        return Err(CheckError::Differs {
+            path: root,
+            key: key.clone(),
+        });
+    }
+    local.sync().await?;
+    Ok(root.join(prefix.trim_start_matches('/')))
+}
+
+/// Size, executable flag and link target of everything beneath a prefix, or of the file there.
+async fn entries(
+    drive: &dyn Drive,
+    prefix: &str,
+) -> Result<BTreeMap<String, (u64, bool, Option<String>)>, DriveError> {
+    let mut list = drive.list(prefix).await?;
+    if list.is_empty() {
+        list.extend(drive.entry(prefix).await?);
+    }
+    let mut out = BTreeMap::new();
+    for entry in list {
+        let size = drive.size(&entry).await?;
+        out.insert(entry.key, (size, entry.executable, entry.linkname));
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_as_in_npm() {
+        let newer = |remote: &str, current: &str| {
+            is_newer(
+                &Version::parse(remote).unwrap(),
+                &Version::parse(current).unwrap(),
+            )
+        };
+        assert!(newer("1.0.2", "1.0.1") && newer("1.0.10", "1.0.9") && newer("2.0.0", "1.9.9"));
+        assert!(
+            newer("1.0.0", "1.0.0-rc.1")
+                && newer("1.0.0-rc.10", "1.0.0-rc.9")
+                && newer("1.0.0-rc.1", "1.0.0-1")
+        );
+        assert!(newer("1.0.0-a.b", "1.0.0-a"));
+        assert!(!newer("1.0.1", "1.0.1") && !newer("1.0.0", "1.0.1") && !newer("1.0.1+build", "1.0.1"));
+    }
+}

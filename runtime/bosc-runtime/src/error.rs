@@ -1,0 +1,78 @@
+//! What can go wrong, with what to do next.
+
+use std::path::PathBuf;
+
+use corestore::CorestoreError;
+use hyperdrive::DriveError;
+use hyperswarm::SwarmError;
+
+use crate::link::LinkError;
+
+/// The runtime could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuntimeError {
+    /// The `upgrade` field of package.json.
+    #[error("the `upgrade` field of package.json is not usable: {0}")]
+    Upgrade(#[from] LinkError),
+    /// The app's own version.
+    #[error("the `version` field of package.json, \"{version}\", is not a version: {source}")]
+    Version {
+        /// As written.
+        version: String,
+        /// Why not.
+        source: semver::Error,
+    },
+    /// The store in the app's data folder.
+    #[error(transparent)]
+    Store(#[from] CorestoreError),
+    /// The drive.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+    /// The network.
+    #[error(transparent)]
+    Swarm(#[from] SwarmError),
+    /// A folder of the app's data.
+    #[error("cannot use {path}: {source}")]
+    Io {
+        /// File or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The update was not put in place; the running version is untouched unless said otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// This is not an installed app.
+    #[error("this app runs from a project folder: only an installed app can be updated")]
+    NotInstalled,
+    /// The folder that holds the bundle cannot be written.
+    #[error(
+        "cannot replace {path}: {source}; move the app to a folder that is yours to write, or update it as its owner"
+    )]
+    Swap {
+        /// The installed bundle.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file system cannot exchange two folders in one step.
+    #[error(
+        "cannot replace {path} in one step: its file system does not support it; install the app on a local disk"
+    )]
+    NoExchange {
+        /// The installed bundle.
+        path: PathBuf,
+    },
+    /// Copying beside the bundle, or writing the note for the next start.
+    #[error("cannot prepare the update in {path}: {source}")]
+    Io {
+        /// File or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,443 @@
+//! The runtime: store, swarm and drive of one app, and the task that follows the drive.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use corestore::Corestore;
+use hypercore::CoreEvent;
+use hyperdrive::Hyperdrive;
+use hyperswarm::{JoinOptions, Swarm, SwarmConfig};
+use semver::Version;
+use serde::Serialize;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use crate::bundle::{self, Note};
+use crate::check::{self, CheckError, Found, Release};
+use crate::error::{ApplyError, RuntimeError};
+use crate::link::Link;
+use crate::schedule::Schedule;
+
+/// After a failed check, when to try again if the drive does not grow before.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// What the runtime of an app needs to know.
+#[derive(Debug, Clone)]
+pub struct RuntimeConfig {
+    /// The app's data folder. The runtime uses `pear-runtime/` and `app-storage/` beneath it.
+    pub dir: PathBuf,
+    /// The installed bundle, which updates replace; `None` in development, where there are no updates.
+    pub app: Option<PathBuf>,
+    /// Name of the bundle on the drive: `PearChat`, `PearChat.app`, `PearChat.AppImage`.
+    pub name: String,
+    /// The running version.
+    pub version: String,
+    /// The link to follow. Of a versioned link only the key counts.
+    pub upgrade: String,
+    /// Whether to look for updates. Without, no socket and no store is opened.
+    pub updates: bool,
+    /// Longest random delay before a release is looked at; `None` is one hour, zero is at once.
+    pub delay: Option<Duration>,
+    /// DHT nodes to start from; `None` is the public network.
+    pub bootstrap: Option<Vec<String>>,
+}
+
+/// Something happened to the updater. Serializes as an object with `name` and the fields.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "name", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[non_exhaustive]
+pub enum UpdaterEvent {
+    /// The drive grew; it will be looked at within the nominal delay.
+    UpdateScheduled {
+        /// Milliseconds.
+        delay: u64,
+    },
+    /// A newer version is being staged.
+    Updating {
+        /// It.
+        next_version: String,
+    },
+    /// A file of it was staged.
+    UpdatingDelta {
+        /// `add`, `change` or `remove`.
+        op: String,
+        /// Path on the drive.
+        key: String,
+        /// Bytes of the file.
+        bytes_added: u64,
+        /// Bytes staged so far.
+        bytes: u64,
+        /// Bytes of the whole bundle.
+        total_bytes: u64,
+    },
+    /// A newer version is staged whole and can be applied.
+    Updated {
+        /// It.
+        next_version: String,
+        /// The drive's length.
+        length: u64,
+        /// The drive's fork.
+        fork: u64,
+    },
+    /// A check or a download failed; it is tried again.
+    Error {
+        /// A sentence.
+        message: String,
+    },
+}
+
+/// Where the updater is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdaterState {
+    /// The running version.
+    pub version: String,
+    /// A newer version is being staged.
+    pub updating: bool,
+    /// A newer version is ready.
+    pub updated: bool,
+    /// It was put in place; the next start runs it.
+    pub applied: bool,
+    /// The version that is being staged or ready.
+    pub next_version: Option<String>,
+    /// What failed last, if nothing succeeded since.
+    pub last_error: Option<String>,
+}
+
+struct Ready {
+    release: Release,
+    bundle: PathBuf,
+}
+
+struct Inner {
+    config: RuntimeConfig,
+    version: Version,
+    state: Mutex<UpdaterState>,
+    ready: Mutex<Option<Ready>>,
+    /// One swap at a time.
+    applying: tokio::sync::Mutex<()>,
+    events: broadcast::Sender<UpdaterEvent>,
+    network: Option<(Corestore, Swarm)>,
+    stop: CancellationToken,
+}
+
+/// The runtime of one app. Clones share it. [`close`](Self::close) ends it.
+#[derive(Clone)]
+pub struct Runtime {
+    inner: Arc<Inner>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Runtime {
+    /// Starts. With updates on and an installed app it opens the store in the data folder and joins the swarm.
+    ///
+    /// # Errors
+    /// If the link or the version is unusable, or the store, the drive or the swarm cannot be opened.
+    pub async fn start(config: RuntimeConfig) -> Result<Self, RuntimeError> {
+        let version = Version::parse(&config.version).map_err(|source| RuntimeError::Version {
+            version: config.version.clone(),
+            source,
+        })?;
+        let link: Link = config.upgrade.parse()?;
+        let follow = config.updates && config.app.is_some();
+        let mut following = None;
+        if follow {
+            following = Some(connect(&config, &link).await?);
+        }
+        let state = UpdaterState {
+            version: config.version.clone(),
+            updating: false,
+            updated: false,
+            applied: false,
+            next_version: None,
+            last_error: None,
+        };
+        let inner = Arc::new(Inner {
+            version,
+            state: Mutex::new(state),
+            ready: Mutex::default(),
+            applying: tokio::sync::Mutex::default(),
+            events: broadcast::Sender::new(1024),
+            network: following
+                .as_ref()
+                .map(|(store, swarm, _)| (store.clone(), swarm.clone())),
+            stop: CancellationToken::new(),
+            config,
+        });
+        if let Some((store, swarm, drive)) = following {
+            tokio::spawn(accept(store, swarm, inner.stop.clone()));
+            tokio::spawn(inner.clone().follow(drive));
+        }
+        Ok(Self { inner })
+    }
+
+    /// Events from now on.
+    pub fn events(&self) -> broadcast::Receiver<UpdaterEvent> {
+        self.inner.events.subscribe()
+    }
+
+    /// Where the updater is now, for a window that was not there when it was told.
+    pub fn state(&self) -> UpdaterState {
+        lock(&self.inner.state).clone()
+    }
+
+    /// The folder for the app's own data.
+    pub fn app_storage(&self) -> PathBuf {
+        self.inner.config.dir.join("app-storage")
+    }
+
+    /// Puts the staged version in place of the running bundle; returns after the swap. `false`: there was none to apply, or it
+    /// is in place already.
+    pub async fn apply_update(&self) -> Result<bool, ApplyError> {
+        let _one_at_a_time = self.inner.applying.lock().await;
+        let Some(app) = self.inner.config.app.clone() else {
+            return Err(ApplyError::NotInstalled);
+        };
+        let Some(ready) = lock(&self.inner.ready).take() else {
+            return Ok(false);
+        };
+        let (dir, from) = (self.inner.config.dir.clone(), self.inner.config.version.clone());
+        let (bundle, to) = (ready.bundle.clone(), ready.release.version.to_string());
+        let done = tokio::task::spawn_blocking(move || bundle::apply(&dir, &app, &bundle, &from, &to)).await;
+        match done {
+            Ok(Ok(())) => {
+                lock(&self.inner.state).applied = true;
+                Ok(true)
+            }
+            Ok(Err(error)) => {
+                // It can be tried again.
+                *lock(&self.inner.ready) = Some(ready);
+                Err(error)
+            }
+            Err(panic) => {
+                let path = self.inner.config.dir.clone();
+                Err(ApplyError::Io {
+                    path,
+                    source: std::io::Error::other(panic),
+                })
+            }
+        }
+    }
+
+    /// Stops following, leaves the swarm and closes the store.
+    pub async fn close(&self) {
+        self.inner.stop.cancel();
+        if let Some((store, swarm)) = &self.inner.network {
+            // Taking announcements back may wait for peers that are gone.
+            let _ = tokio::time::timeout(Duration::from_secs(3), swarm.destroy()).await;
+            if let Err(error) = store.close() {
+                tracing::error!(%error, "could not close the store");
+            }
+        }
+    }
+}
+
+async fn connect(
+    config: &RuntimeConfig,
+    link: &Link,
+) -> Result<(Corestore, Swarm, Hyperdrive), RuntimeError> {
+    let folder = config.dir.join("pear-runtime");
+    let next = folder.join("next");
+    // What was staged before was for a process that is gone; its blocks are in the store.
+    match std::fs::remove_dir_all(&next) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(RuntimeError::Io { path: next, source });
+        }
+        _ => {}
+    }
+    let store = Corestore::open(folder.join("corestore"))?;
+    let drive = Hyperdrive::open(&store, link.key).await?;
+    let key_pair = store.create_key_pair("pear-runtime")?;
+    let swarm = Swarm::new(SwarmConfig {
+        key_pair: Some(key_pair),
+        bootstrap: config.bootstrap.clone(),
+        ..SwarmConfig::default()
+    })
+    .await?;
+    swarm.join(
+        drive.discovery_key().0,
+        JoinOptions {
+            server: false,
+            client: true,
+        },
+    );
+    Ok((store, swarm, drive))
+}
+
+async fn accept(store: Corestore, swarm: Swarm, stop: CancellationToken) {
+    let mut connections = swarm.connections();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            connection = connections.recv() => match connection {
+                Some(connection) => drop(store.replicate(connection)),
+                None => return,
+            },
+        }
+    }
+}
+
+impl Inner {
+    fn emit(&self, event: UpdaterEvent) {
+        tracing::debug!(?event, "updater");
+        // Nobody listening is fine.
+        let _ = self.events.send(event);
+    }
+
+    fn next_dir(&self) -> PathBuf {
+        self.config.dir.join("pear-runtime").join("next")
+    }
+
+    fn prefix(&self) -> String {
+        check::prefix(&crate::host::current(), &self.config.name)
+    }
+
+    /// Follows the drive until told to stop.
+    async fn follow(self: Arc<Self>, drive: Hyperdrive) {
+        let mut appends = drive.core().events();
+        let mut schedule = Schedule::new(Instant::now(), self.config.delay, rand::random());
+        schedule.retry_at(Instant::now());
+        let mut prefetched = false;
+        loop {
+            let due = schedule.next_due();
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                event = appends.recv() => match event {
+                    Ok(CoreEvent::Append { .. } | CoreEvent::Truncate { .. }) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                        schedule.handle_append(Instant::now());
+                        self.emit(UpdaterEvent::UpdateScheduled { delay: schedule.delay().as_millis() as u64 });
+                    }
+                    Ok(_) => {}
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+                () = sleep_until(due), if due.is_some() => {
+                    schedule.handle_check();
+                    let checked = drive.core().length();
+                    let result = tokio::select! {
+                        () = self.stop.cancelled() => return,
+                        result = self.check(&drive, &mut prefetched) => result,
+                    };
+                    match result {
+                        Ok(()) if drive.core().length() > checked => schedule.handle_append(Instant::now()),
+                        Ok(()) => {}
+                        Err(error) => {
+                            let message = error.to_string();
+                            {
+                                let mut state = lock(&self.state);
+                                state.updating = false;
+                                state.last_error = Some(message.clone());
+                            }
+                            self.emit(UpdaterEvent::Error { message });
+                            schedule.retry_at(Instant::now() + RETRY);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// One check, and staging if there is something newer.
+    async fn check(&self, drive: &Hyperdrive, prefetched: &mut bool) -> Result<(), CheckError> {
+        drive.update(false).await?;
+        let release = match check::look(drive, &self.version).await? {
+            Found::Nothing => return Ok(()),
+            Found::Same => {
+                if !std::mem::replace(prefetched, true) {
+                    self.prefetch(drive);
+                }
+                return Ok(());
+            }
+            Found::Newer(release) => release,
+        };
+        let next_version = release.version.to_string();
+        if Note::load(&self.config.dir).is_bad(&next_version) {
+            tracing::warn!(version = %next_version, "not installed: it did not start before");
+            return Ok(());
+        }
+        if lock(&self.ready)
+            .as_ref()
+            .is_some_and(|ready| ready.release.length == release.length)
+        {
+            return Ok(());
+        }
+        {
+            let mut state = lock(&self.state);
+            if state.applied {
+                return Ok(());
+            }
+            state.updating = true;
+            state.next_version = Some(next_version.clone());
+        }
+        self.emit(UpdaterEvent::Updating {
+            next_version: next_version.clone(),
+        });
+        let staged = check::stage(drive, &release, &self.prefix(), &self.next_dir(), |progress| {
+            self.emit(UpdaterEvent::UpdatingDelta {
+                op: format!("{:?}", progress.diff.op).to_lowercase(),
+                key: progress.diff.key,
+                bytes_added: progress.diff.bytes_added,
+                bytes: progress.bytes,
+                total_bytes: progress.total,
+            });
+        })
+        .await?;
+        let (length, fork) = (release.length, release.fork);
+        let before = lock(&self.ready).replace(Ready {
+            release,
+            bundle: staged,
+        });
+        if let Some(before) = before {
+            discard(&self.next_dir(), &before.release);
+        }
+        {
+            let mut state = lock(&self.state);
+            state.updating = false;
+            state.updated = true;
+            state.last_error = None;
+        }
+        self.emit(UpdaterEvent::Updated {
+            next_version,
+            length,
+            fork,
+        });
+        Ok(())
+    }
+
+    /// Fetches the running version's blocks in the background, so that the next release costs only what changed.
+    fn prefetch(&self, drive: &Hyperdrive) {
+        let (drive, prefix, stop, events) = (
+            drive.checkout(drive.core().length()),
+            self.prefix(),
+            self.stop.clone(),
+            self.events.clone(),
+        );
+        tokio::spawn(async move {
+            let work = async { drive.download(&prefix).await?.done().await };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                result = work => if let Err(error) = result {
+                    let _ = events.send(UpdaterEvent::Error { message: error.to_string() });
+                },
+            }
+        });
+    }
+}
+
+/// Deletes an update that a newer one replaced before it was applied.
+fn discard(next: &Path, release: &Release) {
+    let folder = next.join(format!("{}.{}", release.length, release.fork));
+    if let Err(error) = std::fs::remove_dir_all(&folder) {
+        tracing::warn!(path = %folder.display(), %error, "could not delete an outdated update");
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
