@@ -52,7 +52,8 @@ pub(crate) struct Inner {
     wake: Notify,
     /// Counts changes of the set of connections.
     pub(crate) changes: watch::Sender<u64>,
-    delivered: mpsc::Sender<Connection>,
+    /// None once the swarm has ended, so that the receiver ends.
+    delivered: Mutex<Option<mpsc::Sender<Connection>>>,
     untaken: Mutex<Option<mpsc::Receiver<Connection>>>,
     pub(crate) stop: CancellationToken,
 }
@@ -94,7 +95,7 @@ impl Swarm {
             state: Mutex::default(),
             wake: Notify::new(),
             changes: watch::Sender::new(0),
-            delivered,
+            delivered: Mutex::new(Some(delivered)),
             untaken: Mutex::new(Some(untaken)),
             stop: CancellationToken::new(),
         });
@@ -185,8 +186,13 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn delivered(&self) -> MutexGuard<'_, Option<mpsc::Sender<Connection>>> {
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn stop(&self) {
         self.stop.cancel();
+        self.delivered().take();
         for link in self.lock().connections.links() {
             link.cut();
         }
@@ -247,7 +253,10 @@ impl Inner {
         });
         self.changed();
         // Nobody listening: dropping the connection closes it.
-        let _ = self.delivered.send(connection).await;
+        let delivered = self.delivered().clone();
+        if let Some(delivered) = delivered {
+            let _ = delivered.send(connection).await;
+        }
     }
 }
 

@@ -1,0 +1,210 @@
+//! Swarms on a local DHT, all in this process and on loopback.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dht::local::LocalNetwork;
+use hyperswarm::{Connection, JoinOptions, KeyPair, Swarm, SwarmConfig};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+const SERVER: JoinOptions = JoinOptions {
+    server: true,
+    client: false,
+};
+const CLIENT: JoinOptions = JoinOptions {
+    server: false,
+    client: true,
+};
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn network() -> LocalNetwork {
+    dht::local::start(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
+        .await
+        .unwrap()
+}
+
+async fn swarm(network: &LocalNetwork, seed: u8) -> (Swarm, mpsc::Receiver<Connection>) {
+    let config = SwarmConfig {
+        key_pair: Some(KeyPair::from_seed([seed; 32])),
+        bootstrap: Some(vec![network.bootstrap().to_string()]),
+        ..SwarmConfig::default()
+    };
+    let swarm = Swarm::new(config).await.unwrap();
+    let connections = swarm.connections();
+    (swarm, connections)
+}
+
+async fn next(connections: &mut mpsc::Receiver<Connection>) -> Connection {
+    timeout(PATIENCE, connections.recv())
+        .await
+        .expect("a connection in time")
+        .expect("an open swarm")
+}
+
+async fn exchange(a: &mut Connection, b: &mut Connection) {
+    a.send(Bytes::from_static(b"from a")).await.unwrap();
+    b.send(Bytes::from_static(b"from b")).await.unwrap();
+    assert_eq!(
+        timeout(PATIENCE, b.recv()).await.unwrap().as_deref(),
+        Some(&b"from a"[..])
+    );
+    assert_eq!(
+        timeout(PATIENCE, a.recv()).await.unwrap().as_deref(),
+        Some(&b"from b"[..])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_finds_a_server_and_they_talk() {
+    let network = network().await;
+    let (server, mut at_server) = swarm(&network, 1).await;
+    let (client, mut at_client) = swarm(&network, 2).await;
+    server.join([7; 32], SERVER).flushed().await;
+    client.join([7; 32], CLIENT).flushed().await;
+    client.flush().await;
+    let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
+    assert_eq!(a.info().remote_public_key, client.public_key());
+    assert_eq!(b.info().remote_public_key, server.public_key());
+    assert_eq!(a.info().handshake_hash, b.info().handshake_hash);
+    assert!(b.info().is_initiator && !a.info().is_initiator);
+    exchange(&mut a, &mut b).await;
+    assert_eq!((server.connection_count(), client.connection_count()), (1, 1));
+    assert!(!client.firewalled() && client.remote_address().is_some());
+    client.destroy().await;
+    assert_eq!(
+        timeout(PATIENCE, a.recv()).await.unwrap(),
+        None,
+        "the server sees the end"
+    );
+    assert!(
+        timeout(PATIENCE, at_client.recv()).await.unwrap().is_none(),
+        "so does the user of the swarm"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_comes_later_is_found() {
+    let network = network().await;
+    let (client, mut at_client) = swarm(&network, 3).await;
+    client.join([8; 32], CLIENT).flushed().await;
+    let (server, mut at_server) = swarm(&network, 4).await;
+    server.join([8; 32], SERVER).flushed().await;
+    let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
+    exchange(&mut a, &mut b).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_that_dial_each_other_end_up_with_one_connection() {
+    let network = network().await;
+    let (one, mut at_one) = swarm(&network, 5).await;
+    let (two, mut at_two) = swarm(&network, 6).await;
+    let both = JoinOptions::default();
+    let (a, b) = (one.join([9; 32], both), two.join([9; 32], both));
+    tokio::join!(a.flushed(), b.flushed());
+    // Either may see a connection that the other dropped as a duplicate: the last is the one that lives.
+    let talk = async {
+        let (mut a, mut b) = (next(&mut at_one).await, next(&mut at_two).await);
+        loop {
+            if a.info().handshake_hash == b.info().handshake_hash {
+                exchange(&mut a, &mut b).await;
+                return (a, b);
+            }
+            tokio::select! {
+                Some(newer) = at_one.recv() => a = newer,
+                Some(newer) = at_two.recv() => b = newer,
+            }
+        }
+    };
+    let (a, b) = timeout(PATIENCE, talk).await.expect("one common connection");
+    assert_ne!(a.info().is_initiator, b.info().is_initiator);
+    assert_eq!((one.connection_count(), two.connection_count()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_left_topic_is_not_found_any_more() {
+    let network = network().await;
+    let (server, _at_server) = swarm(&network, 10).await;
+    let topic = server.join([11; 32], SERVER);
+    topic.flushed().await;
+    let lookup = async |expected: bool| {
+        let (client, _) = swarm(&network, 12).await;
+        client.node().bootstrapped().await;
+        let mut query = client.node().lookup([11; 32], Vec::new());
+        let mut found = false;
+        while let Some(peers) = query.next().await {
+            found |= peers.peers.iter().any(|p| p.public_key == server.public_key());
+        }
+        assert_eq!(found, expected);
+    };
+    lookup(true).await;
+    topic.leave().await;
+    lookup(false).await;
+    server.join([11; 32], SERVER).flushed().await;
+    lookup(true).await;
+    server.destroy().await;
+    lookup(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_swarm_takes_nobody_more() {
+    let network = network().await;
+    let config = SwarmConfig {
+        bootstrap: Some(vec![network.bootstrap().to_string()]),
+        max_peers: 1,
+        ..SwarmConfig::default()
+    };
+    let server = Swarm::new(config).await.unwrap();
+    let mut at_server = server.connections();
+    server.join([13; 32], SERVER).flushed().await;
+    let (first, mut at_first) = swarm(&network, 14).await;
+    first.join([13; 32], CLIENT);
+    let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_first).await);
+    exchange(&mut a, &mut b).await;
+    let (second, mut at_second) = swarm(&network, 15).await;
+    second.join([13; 32], CLIENT).flushed().await;
+    // The server gives no answer, and the place becomes free when the first goes.
+    assert_eq!(server.connection_count(), 1);
+    first.destroy().await;
+    assert_eq!(timeout(PATIENCE, a.recv()).await.unwrap(), None);
+    let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_second).await);
+    exchange(&mut a, &mut b).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_server_is_connected_to_again() {
+    let network = network().await;
+    let (client, mut at_client) = swarm(&network, 16).await;
+    client.join([17; 32], CLIENT);
+    for round in 0..2 {
+        let (server, mut at_server) = swarm(&network, 18).await;
+        server.join([17; 32], SERVER).flushed().await;
+        let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
+        exchange(&mut a, &mut b).await;
+        server.destroy().await;
+        assert_eq!(timeout(PATIENCE, b.recv()).await.unwrap(), None, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_swarm_without_bootstrap_is_alone_but_works() {
+    let config = SwarmConfig {
+        bootstrap: Some(vec![]),
+        ..SwarmConfig::default()
+    };
+    let swarm = Swarm::new(config).await.unwrap();
+    let topic = swarm.join([1; 32], CLIENT);
+    timeout(PATIENCE, topic.flushed()).await.unwrap();
+    timeout(PATIENCE, swarm.flush()).await.unwrap();
+    timeout(PATIENCE, swarm.destroy()).await.unwrap();
+    let bad = SwarmConfig {
+        bootstrap: Some(vec!["nonsense".into()]),
+        ..SwarmConfig::default()
+    };
+    let error = Swarm::new(bad).await.err().unwrap().to_string();
+    assert!(
+        error.contains("nonsense") && error.contains("host:port"),
+        "{error}"
+    );
+}
