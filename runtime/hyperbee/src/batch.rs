@@ -78,7 +78,7 @@ impl Batch {
                         let (key, value) = (pending.key.clone(), pending.value.clone());
                         return Ok(Some(BeeEntry { seq, key, value }));
                     }
-                    let block = self.bee.node(seq, self.start).await?;
+                    let block = self.bee.node(seq, self.newest()).await?;
                     return Ok(Some(crate::bee::entry(seq, &block)));
                 }
                 Place::Missing(_) if self.arena[node].children.is_empty() => return Ok(None),
@@ -236,7 +236,7 @@ impl Batch {
 
     async fn root(&mut self) -> Result<Option<NodeId>, BeeError> {
         if self.root.is_none() && self.start > 1 {
-            let block = self.bee.node(self.start - 1, self.start).await?;
+            let block = self.bee.node(self.newest(), self.newest()).await?;
             self.root = Some(self.arena.load(level(&block, self.start - 1, 0)?));
         }
         Ok(self.root)
@@ -273,7 +273,7 @@ impl Batch {
         match (&key.bytes, self.pending(key.seq)) {
             (Some(bytes), _) => Ok(bytes.clone()),
             (None, Some(pending)) => Ok(pending.key.clone()),
-            (None, None) => Ok(self.bee.node(key.seq, self.start).await?.key.clone()),
+            (None, None) => Ok(self.bee.node(key.seq, self.newest()).await?.key.clone()),
         }
     }
 
@@ -286,7 +286,7 @@ impl Batch {
             return Ok(node);
         }
         let place = self.arena[child].at;
-        let block = self.bee.node(place.seq, self.start).await?;
+        let block = self.bee.node(place.seq, self.newest()).await?;
         let loaded = self.arena.load(level(&block, place.seq, place.offset)?);
         self.arena[child].node = Some(loaded);
         Ok(loaded)
@@ -431,6 +431,11 @@ impl Batch {
             self.arena[node].keys.push(down);
         }
         self.arena[node].children.extend(child);
+    }
+
+    /// The newest block on the core: no stored node may point beyond it.
+    fn newest(&self) -> u64 {
+        self.start.saturating_sub(1)
     }
 
     fn first_seq(&self) -> u64 {

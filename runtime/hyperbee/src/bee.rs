@@ -295,10 +295,14 @@ pub(crate) fn corrupt(seq: u64, what: &'static str) -> BeeError {
     BeeError::Corrupt { seq, what }
 }
 
-/// The tree node at level `offset` of a block.
+/// The tree node at level `offset` of a block. A node has one child more than keys, or none: walks rely on it to end.
 pub(crate) fn level(block: &Node, seq: u64, offset: u64) -> Result<&Level, BeeError> {
-    usize::try_from(offset)
+    let found = usize::try_from(offset)
         .ok()
-        .and_then(|offset| block.index.get(offset))
-        .ok_or(corrupt(seq, "a pointer names a node that is not there"))
+        .and_then(|offset| block.index.get(offset));
+    let level = found.ok_or(corrupt(seq, "a pointer names a node that is not there"))?;
+    match level.children.is_empty() || level.children.len() == level.keys.len() + 1 {
+        true => Ok(level),
+        false => Err(corrupt(seq, "the children of a node do not fit its keys")),
+    }
 }

@@ -166,6 +166,7 @@ struct Walker {
     opened: bool,
     stack: Vec<Frame>,
     current: Option<Stop>,
+    last: Option<Bytes>,
 }
 
 struct Frame {
@@ -183,6 +184,7 @@ impl Walker {
             opened: false,
             stack: Vec::new(),
             current: None,
+            last: None,
         }
     }
 
@@ -242,6 +244,13 @@ impl Walker {
                 Some(seq) => Some(self.bee.node(seq, from).await?.key.clone()),
                 None => end,
             };
+            if let (Place::Key(seq), Some(key)) = (at, &upper) {
+                // Keys must rise: a tree that repeats keys would never end.
+                if self.last.as_ref().is_some_and(|last| last >= key) {
+                    return Err(corrupt(seq, "keys are not in order"));
+                }
+                self.last = Some(key.clone());
+            }
             let lower = match before {
                 Some(seq) => Some(self.bee.node(seq, from).await?.key.clone()),
                 None => None,

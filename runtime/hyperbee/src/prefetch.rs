@@ -7,6 +7,7 @@ use crate::messages::Child;
 use crate::range::Range;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
+use std::collections::HashSet;
 
 /// Blocks asked for at the same time.
 const IN_FLIGHT: usize = 256;
@@ -39,13 +40,14 @@ impl Bee {
             depth: 0,
         }];
         let mut running = FuturesUnordered::new();
+        let mut seen = HashSet::from([root]); // a damaged tree may lead to one node in many ways
         loop {
             while running.len() < IN_FLIGHT {
                 let Some(visit) = queue.pop() else { break };
                 running.push(self.visit(visit, range));
             }
             match running.next().await {
-                Some(found) => queue.extend(found?),
+                Some(found) => queue.extend(found?.into_iter().filter(|visit| seen.insert(visit.at))),
                 None => return Ok(()),
             }
         }
