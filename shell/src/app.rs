@@ -19,6 +19,7 @@ use crate::instance::{self, Claim, Knock};
 use crate::locate::{Located, Surroundings, locate};
 use crate::package::Package;
 use crate::page::{Assets, DriveAssets, ORIGIN, PageServer};
+use crate::startup::{Begun, Boot};
 use crate::updater::{StartUpdater, Updater};
 use crate::window::{self, Mailbox, Outcome, UserEvent, WindowParts};
 use crate::workers::Workers;
@@ -229,7 +230,22 @@ impl App {
                 return Ok(ExitCode::SUCCESS);
             }
         };
-        let boot = startup::Boot::begin(&located, &storage, &package)?;
+        let boot = match Boot::begin(&located, &storage, &package) {
+            Begun::Run(boot) => boot,
+            Begun::RolledBack { from, to } => {
+                eprintln!(
+                    "{}: version {from} did not start; going back to {to}",
+                    package.product_name
+                );
+                drop(instance);
+                return Err(startup::restart(
+                    located.bundle.as_deref(),
+                    &around.exe,
+                    &storage,
+                    None,
+                ));
+            }
+        };
         platform::check_display()?;
 
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -320,12 +336,22 @@ impl App {
             },
         )?;
 
+        let state = updater.state();
         close(runtime, &updater, &workers);
         drop(instance);
         match outcome {
             Outcome::Closed if page_there => Ok(ExitCode::SUCCESS),
             Outcome::Closed => Ok(ExitCode::FAILURE),
-            Outcome::Restart => Err(startup::restart(located.bundle.as_deref(), &around.exe)),
+            Outcome::Restart => {
+                let applied = state["applied"] == true;
+                let updated = state["nextVersion"].as_str().filter(|_| applied);
+                Err(startup::restart(
+                    located.bundle.as_deref(),
+                    &around.exe,
+                    &storage,
+                    updated,
+                ))
+            }
         }
     }
 }

@@ -1,12 +1,21 @@
 //! Where the host meets `bosc-runtime`: storage folders, the rollback marker, the updater, and the restart.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bosc_runtime::bundle::{Decision, Startup};
+use bosc_runtime::{Runtime, RuntimeConfig, UpdaterEvent};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use serde_json::Value;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::args::Args;
 use crate::error::ShellError;
 use crate::locate::Located;
 use crate::package::Package;
-use crate::updater::StartUpdater;
+use crate::updater::{PearEvent, StartUpdater, UpdaterHost};
 
 /// The folder of this instance: `--storage`; in development `<temporary files>/pear/<product name>`; for an installed app
 /// the system's place for application data, as in `hello-pear-electron` and pear-chat:
@@ -38,15 +47,38 @@ fn data_dir(home: &Path, var: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
 }
 
 /// This start of a bundle, for rolling back one that cannot start.
-pub(crate) struct Boot {}
+pub(crate) struct Boot(Option<Startup>);
+
+/// What [`Boot::begin`] found.
+pub(crate) enum Begun {
+    /// Go on.
+    Run(Boot),
+    /// This version did not start well before and has been swapped back: start the program again.
+    RolledBack {
+        /// The version that did not start.
+        from: String,
+        /// The version now in place.
+        to: String,
+    },
+}
 
 impl Boot {
-    pub(crate) fn begin(_located: &Located, _storage: &Path, _package: &Package) -> Result<Self, ShellError> {
-        Ok(Self {})
+    pub(crate) fn begin(located: &Located, storage: &Path, package: &Package) -> Begun {
+        let Some(bundle) = &located.bundle else {
+            return Begun::Run(Self(None));
+        };
+        match Startup::begin(storage, bundle, &package.version) {
+            (startup, Decision::Run) => Begun::Run(Self(Some(startup))),
+            (_, Decision::RolledBack { from, to }) => Begun::RolledBack { from, to },
+        }
     }
 
     /// The page is on the screen and talks with the host: this bundle is good.
-    pub(crate) fn started_well(self) {}
+    pub(crate) fn started_well(self) {
+        if let Some(startup) = self.0 {
+            startup.started_well();
+        }
+    }
 }
 
 /// Whether this start looks for updates: only an installed bundle can be swapped, and `--no-updates` switches them off.
@@ -63,7 +95,7 @@ pub(crate) fn updater(
     args: &Args,
     located: &Located,
     package: &Package,
-    _storage: &Path,
+    storage: &Path,
 ) -> Option<StartUpdater> {
     if !updates_wanted(args, located) {
         return None;
@@ -72,12 +104,105 @@ pub(crate) fn updater(
         tracing::warn!("package.json has no \"upgrade\" link, so this app cannot update itself");
         return None;
     };
-    tracing::warn!(%upgrade, "this build has no updater; the app runs without updates");
-    None
+    let config = RuntimeConfig {
+        dir: storage.to_owned(),
+        app: located.bundle.clone(),
+        name: bundle_name(located.bundle.as_deref(), &package.product_name),
+        version: package.version.clone(),
+        upgrade: upgrade.clone(),
+        updates: true,
+        delay: args.delay(),
+        bootstrap: args.bootstrap_nodes(),
+    };
+    Some(Box::new(move || {
+        Box::pin(async move {
+            match Runtime::start(config).await {
+                Ok(runtime) => Ok(Arc::new(RuntimeHost(runtime)) as Arc<dyn UpdaterHost>),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+    }))
+}
+
+/// The bundle's name on the drive, wherever and under whatever name it is installed here.
+fn bundle_name(bundle: Option<&Path>, product_name: &str) -> String {
+    let extension = match bundle {
+        Some(bundle) if bundle.is_file() => ".AppImage",
+        _ if cfg!(target_os = "macos") => ".app",
+        _ => "",
+    };
+    format!("{product_name}{extension}")
+}
+
+/// `bosc-runtime` as the host's updater.
+struct RuntimeHost(Runtime);
+
+#[async_trait]
+impl UpdaterHost for RuntimeHost {
+    fn events(&self) -> BoxStream<'static, PearEvent> {
+        let events = futures::stream::unfold(self.0.events(), |mut events| async move {
+            loop {
+                match events.recv().await {
+                    Ok(event) => return Some((pear_event(&event), events)),
+                    // A slow page may miss progress; what matters is in the state.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        });
+        events.boxed()
+    }
+
+    fn state(&self) -> Value {
+        serde_json::to_value(self.0.state()).unwrap_or_default()
+    }
+
+    async fn apply(&self) -> Result<bool, String> {
+        self.0.apply_update().await.map_err(|error| error.to_string())
+    }
+
+    async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+fn pear_event(event: &UpdaterEvent) -> PearEvent {
+    let data = serde_json::to_value(event).unwrap_or_default();
+    let name = data
+        .get("name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    PearEvent { name, data }
 }
 
 /// Starts the app again in place of this process, with the same arguments. Returns only if that failed.
-pub(crate) fn restart(bundle: Option<&Path>, exe: &Path) -> ShellError {
+///
+/// `updated` is the version that was just put in place, if one was. If the system refuses to run its program, it is taken
+/// back here, because it will never come to the point where it could take itself back.
+pub(crate) fn restart(
+    bundle: Option<&Path>,
+    exe: &Path,
+    storage: &Path,
+    updated: Option<&str>,
+) -> ShellError {
+    let error = start_again(bundle, exe);
+    let (Some(bundle), Some(updated)) = (bundle, updated) else {
+        return error;
+    };
+    for _ in 0..MAX_STARTS {
+        if let (_, Decision::RolledBack { from, to }) = Startup::begin(storage, bundle, updated) {
+            eprintln!("version {from} cannot be run ({error}); going back to {to}");
+            return start_again(Some(bundle), exe);
+        }
+    }
+    error
+}
+
+/// More starts than a version gets before it is taken back.
+const MAX_STARTS: usize = 8;
+
+fn start_again(bundle: Option<&Path>, exe: &Path) -> ShellError {
     const EXTRACT: &str = "--appimage-extract-and-run";
     let appimage = bundle.filter(|bundle| bundle.is_file());
     let program = appimage.unwrap_or(exe);
@@ -120,6 +245,49 @@ mod tests {
             data_dir(home, |_| Some("relative".into())),
             Path::new("/home/a/.config")
         );
+    }
+
+    #[test]
+    fn events_carry_their_names_and_details() {
+        let event = UpdaterEvent::Updated {
+            next_version: "1.0.1".into(),
+            length: 7,
+            fork: 0,
+        };
+        let PearEvent { name, data } = pear_event(&event);
+        assert_eq!(
+            (name.as_str(), &data["nextVersion"], &data["length"]),
+            ("updated", &"1.0.1".into(), &7.into())
+        );
+        assert_eq!(
+            pear_event(&UpdaterEvent::UpdateScheduled { delay: 5 }).name,
+            "update-scheduled"
+        );
+    }
+
+    #[test]
+    fn the_bundles_name_on_the_drive() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("renamed");
+        std::fs::write(&image, "").unwrap();
+        assert_eq!(bundle_name(Some(dir.path()), "PearChat"), "PearChat");
+        assert_eq!(bundle_name(Some(&image), "PearChat"), "PearChat.AppImage");
+    }
+
+    #[tokio::test]
+    async fn a_placeholder_link_is_an_error_in_words() {
+        let text =
+            br#"{"name":"pear-chat","version":"1.0.0","upgrade":"pear://replace-with-your-provision-link"}"#;
+        let package = Package::parse(text, Path::new("p")).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let located = Located {
+            app: dir.path().into(),
+            bundle: Some(dir.path().into()),
+        };
+        let start = updater(&Args::default(), &located, &package, dir.path()).unwrap();
+        let message = start().await.err().unwrap();
+        assert!(message.contains("upgrade"), "{message}");
+        assert!(!dir.path().join("pear-runtime").exists());
     }
 
     #[test]
