@@ -96,6 +96,13 @@ impl Engine {
         self.closed.is_some() && self.forget_at.is_none_or(|at| at <= now)
     }
 
+    /// Gives up answering repeated packets after the close.
+    pub(crate) fn forget(&mut self) {
+        if self.closed.is_some() {
+            self.forget_at = None;
+        }
+    }
+
     pub(crate) fn set_keep_alive(&mut self, now: Micros, interval: Option<Micros>) {
         self.keep_alive = interval;
         self.arm_keep_alive(now);

@@ -321,8 +321,13 @@ impl Socket {
         self.udx.free_stream_id()
     }
 
-    /// Closes the socket now; streams connected through it will time out. Dropping the last handle is gentler.
+    /// Closes the socket now: streams connected through it are destroyed, and the port is free once all handles are
+    /// dropped. (Dropping alone is gentler, but a stream that just ended keeps the port for some seconds.)
     pub fn close(&self) {
+        let streams: Vec<_> = lock(&self.udx.core.streams).values().cloned().collect();
+        for stream in streams {
+            stream.detach(&self.core);
+        }
         self.core.closed.send_replace(true);
     }
 

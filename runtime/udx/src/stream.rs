@@ -194,6 +194,25 @@ impl StreamCore {
         self.task.notify_one();
     }
 
+    /// Destroys the stream if it sends through `socket`, and lets go of that at once.
+    pub(crate) fn detach(&self, socket: &Arc<SocketCore>) {
+        if !lock(&self.state)
+            .remote
+            .as_ref()
+            .is_some_and(|(own, ..)| Arc::ptr_eq(own.core(), socket))
+        {
+            return;
+        }
+        self.destroy();
+        let remote = {
+            let mut state = lock(&self.state);
+            state.engine.forget();
+            state.remote.take()
+        };
+        drop(remote);
+        self.task.notify_one();
+    }
+
     /// Keeps the timers, and sends what had to wait.
     async fn run(self: Arc<Self>) {
         loop {

@@ -199,6 +199,33 @@ async fn sockets_close_when_nobody_uses_them() {
 }
 
 #[tokio::test]
+async fn closing_a_socket_destroys_its_streams_and_frees_the_port() {
+    let (a, b) = (socket().await, socket().await);
+    let addr = a.local_addr();
+    let (sa, mut sb) = (a.create_stream(1), b.create_stream(2));
+    sa.connect(2, b.local_addr()).unwrap();
+    sb.connect(1, addr).unwrap();
+    a.close();
+    assert_eq!(sa.closed().await, CloseReason::Destroyed);
+    assert_eq!(
+        sb.read_u8().await.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionReset
+    );
+    assert_eq!(
+        a.send_to(b"x", addr).await.unwrap_err().kind(),
+        std::io::ErrorKind::NotConnected
+    );
+    drop((a, sa));
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+        if std::net::UdpSocket::bind(addr).is_ok() {
+            return;
+        }
+    }
+    panic!("the port is still taken");
+}
+
+#[tokio::test]
 async fn works_over_ipv6_and_between_families() {
     let Ok(b) = Socket::bind("[::]:0".parse().unwrap()).await else {
         return;
