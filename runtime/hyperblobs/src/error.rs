@@ -41,7 +41,7 @@ pub enum BlobError {
         /// Length found.
         found: u64,
     },
-    /// The task that appends blocks was stopped.
-    #[error("the blob was not written: the program is shutting down")]
+    /// The program is shutting down.
+    #[error("the program is shutting down")]
     Stopped,
 }

@@ -6,6 +6,7 @@ use crate::id::BlobId;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use hypercore::{Core, Download};
+use tokio::sync::broadcast::error::RecvError;
 
 /// Bytes read ahead of the consumer, about.
 const AHEAD_BYTES: u64 = 4 << 20;
@@ -41,7 +42,10 @@ pub(crate) async fn plain(core: Core, id: &BlobId, start: u64, length: u64) -> R
     }
     let (first, skip) = match start {
         0 => (id.block_offset, 0),
-        _ => core.seek(id.byte_offset.saturating_add(start)).await?,
+        _ => {
+            reach(&core, end_block).await?;
+            core.seek(id.byte_offset.saturating_add(start)).await?
+        }
     };
     if id.byte_offset > end_byte || first < id.block_offset || first >= end_block {
         return Err(damaged("its blocks are shorter than it says"));
@@ -52,17 +56,33 @@ pub(crate) async fn plain(core: Core, id: &BlobId, start: u64, length: u64) -> R
         false => end_block.min(first.saturating_add((skip + length) / average + 2)),
     };
     let downloads = crate::Blobs::new(core.clone()).download(vec![(first, last)]);
-    let blocks = stream::iter(first..end_block).map(move |index| {
+    let get = move |index| {
         let core = core.clone();
         async move { core.get(index).await.map_err(BlobError::from) }
-    });
+    };
+    // Blocks beyond the guess are read one by one, should the guess have been too short.
+    let likely = stream::iter(first..last)
+        .map(get.clone())
+        .buffered(ahead(average));
+    let blocks = likely.chain(stream::iter(last..end_block).map(get).buffered(1));
     let state = Cut {
         skip,
         left: length,
         block: id.block_offset,
         _downloads: downloads,
     };
-    Ok(cut(blocks.buffered(ahead(average)).boxed(), state))
+    Ok(cut(blocks.boxed(), state))
+}
+
+/// Waits until the core is known to be that long: only then can a byte be looked up in it.
+async fn reach(core: &Core, length: u64) -> Result<(), BlobError> {
+    let mut events = core.events();
+    while core.length() < length {
+        if let Err(RecvError::Closed) = events.recv().await {
+            return Err(BlobError::Stopped);
+        }
+    }
+    Ok(())
 }
 
 /// What of the blocks' bytes is to be handed out.
