@@ -202,9 +202,11 @@ async fn sockets_close_when_nobody_uses_them() {
 async fn closing_a_socket_destroys_its_streams_and_frees_the_port() {
     let (a, b) = (socket().await, socket().await);
     let addr = a.local_addr();
-    let (sa, mut sb) = (a.create_stream(1), b.create_stream(2));
+    let (mut sa, mut sb) = (a.create_stream(1), b.create_stream(2));
     sa.connect(2, b.local_addr()).unwrap();
     sb.connect(1, addr).unwrap();
+    sa.write_u8(1).await.unwrap();
+    assert_eq!(sb.read_u8().await.unwrap(), 1);
     a.close();
     assert_eq!(sa.closed().await, CloseReason::Destroyed);
     assert_eq!(
