@@ -1,2 +1,55 @@
-//! bosc, the release tool: touch, version, make, build, stage, provision, seed.
-fn main() {}
+//! `bosc`, the release tool: version → make → build → stage → provision, and `seed` to serve the result to peers.
+//!
+//! Results go to stdout, words for people to stderr; `--json` makes stdout one JSON object a line. Exit status: 0 ok, 1 failed,
+//! 2 wrong usage.
+
+mod args;
+mod commands;
+mod drives;
+mod network;
+mod output;
+mod package;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use output::Output;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("BOSC_LOG").unwrap_or_else(|_| "error".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let output = Output::new(args.command.name(), args.global.json);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return output.fail(&anyhow::anyhow!("cannot start: {error}")),
+    };
+    let result = runtime.block_on(run(&args, &output));
+    // Whatever still waits for the network must not hold up the end.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output.fail(&error),
+    }
+}
+
+async fn run(args: &Args, output: &Output) -> anyhow::Result<()> {
+    let global = &args.global;
+    match &args.command {
+        Command::Touch => commands::touch::run(global, output).await,
+        Command::Version(version) => commands::version::run(version, output),
+        Command::Make(make) => commands::make::run(make, output).await,
+        Command::Build(build) => commands::build::run(build, output).await,
+        Command::Stage(stage) => commands::stage::run(stage, global, output).await,
+        Command::Provision(provision) => commands::provision::run(provision, global, output).await,
+        Command::Seed(seed) => commands::seed::run(seed, global, output).await,
+        Command::Info(info) => commands::info::run(info, global, output).await,
+        Command::Dump(dump) => commands::dump::run(dump, global, output).await,
+        Command::Dht(dht) => commands::dht::run(dht, output).await,
+    }
+}

@@ -74,7 +74,7 @@ impl Bitfield {
             let bits = page.get(word).copied().unwrap_or(0) >> (bit % 64);
             let run = u64::from((!bits).trailing_zeros()).min(64 - bit % 64);
             bit += run;
-            if run == 0 || bit % 64 != 0 {
+            if run == 0 || !bit.is_multiple_of(64) {
                 return bit;
             }
         }

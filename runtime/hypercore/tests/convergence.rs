@@ -330,7 +330,8 @@ fn mutations(data: &Data) -> Vec<Data> {
             block.index += 1
         }
     });
-    let lists: [fn(&mut Data) -> Option<&mut Vec<hypercore::merkle::Node>>; 3] = [
+    type NodesOf = fn(&mut Data) -> Option<&mut Vec<hypercore::merkle::Node>>;
+    let lists: [NodesOf; 3] = [
         |d| d.block.as_mut().map(|block| &mut block.nodes),
         |d| d.upgrade.as_mut().map(|upgrade| &mut upgrade.nodes),
         |d| d.upgrade.as_mut().map(|upgrade| &mut upgrade.additional_nodes),

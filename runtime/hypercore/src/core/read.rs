@@ -241,7 +241,8 @@ impl Core {
                 let behind = peers.values().any(|peer| {
                     !peer.synced || (peer.remote_fork, peer.remote_length) > (before.0, before.1)
                 });
-                !behind && !(wait && peers.is_empty() && self.shared.peers_being_found())
+                let searching = wait && peers.is_empty() && self.shared.peers_being_found();
+                !behind && !searching
             };
             if settled {
                 return Ok(false);

@@ -1,0 +1,246 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Make, release and serve apps that update themselves peer to peer.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bosc",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Global {
+    /// Folder of the store that holds drives and their secret keys [default: the system's data folder, bosc/]
+    #[arg(long, global = true, value_name = "DIR", env = "BOSC_STORAGE")]
+    pub(crate) storage: Option<PathBuf>,
+    /// DHT nodes to join through, as host:port, separated by commas [default: the public network]
+    #[arg(long, global = true, value_name = "HOST:PORT", env = "BOSC_BOOTSTRAP", value_delimiter = ',', value_parser = host_port)]
+    pub(crate) bootstrap: Vec<String>,
+    /// Print one JSON object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+fn host_port(text: &str) -> Result<String, String> {
+    let port = text
+        .rsplit_once(':')
+        .and_then(|(host, port)| (!host.is_empty()).then_some(port));
+    match port.map(str::parse::<u16>) {
+        Some(Ok(_)) => Ok(text.to_owned()),
+        _ => Err("expected host:port, such as 127.0.0.1:49737".to_owned()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a new link; its secret key stays in this machine's store
+    Touch,
+    /// Set or raise the version in package.json
+    Version(Version),
+    /// Make the installable bundle of an app
+    Make(Make),
+    /// Gather bundles into a deployment folder
+    Build(Build),
+    /// Put a deployment folder onto a link of yours
+    Stage(Stage),
+    /// Put one version of a staged link onto the link that apps follow
+    Provision(Provision),
+    /// Serve a link to peers
+    Seed(Seed),
+    /// Show what a link holds
+    Info(Info),
+    /// Write what a link holds into a folder
+    Dump(Dump),
+    /// Run a DHT of your own, for an offline machine or a closed network
+    Dht(Dht),
+}
+
+impl Command {
+    /// The name in JSON output.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Touch => "touch",
+            Self::Version(_) => "version",
+            Self::Make(_) => "make",
+            Self::Build(_) => "build",
+            Self::Stage(_) => "stage",
+            Self::Provision(_) => "provision",
+            Self::Seed(_) => "seed",
+            Self::Info(_) => "info",
+            Self::Dump(_) => "dump",
+            Self::Dht(_) => "dht",
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Version {
+    /// A version, or major, minor, patch, premajor, preminor, prepatch, prerelease; prints the present one if left out
+    #[arg(value_name = "NEW-VERSION")]
+    pub(crate) bump: Option<String>,
+    /// Name of the prerelease line, such as rc
+    #[arg(long, value_name = "ID")]
+    pub(crate) preid: Option<String>,
+    /// The package.json to change
+    #[arg(long, value_name = "FILE", default_value = "package.json")]
+    pub(crate) package: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Make {
+    /// The app's folder, which holds package.json
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// The app's program, already built [default: built with cargo from the app's folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bin: Option<PathBuf>,
+    /// Cargo profile to build with
+    #[arg(long, default_value = "release", conflicts_with = "bin")]
+    pub(crate) profile: String,
+    /// Where to put the bundle [default: <dir>/out]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Build {
+    /// The app's package.json
+    #[arg(long, value_name = "FILE", default_value = "package.json")]
+    pub(crate) package: PathBuf,
+    /// The deployment folder to write [default: ./<name>-<version>]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) target: Option<PathBuf>,
+    /// Bundle for macOS on Apple silicon
+    #[arg(long, value_name = "PATH")]
+    pub(crate) darwin_arm64_app: Option<PathBuf>,
+    /// Bundle for macOS on Intel
+    #[arg(long, value_name = "PATH")]
+    pub(crate) darwin_x64_app: Option<PathBuf>,
+    /// Bundle for Linux on ARM
+    #[arg(long, value_name = "PATH")]
+    pub(crate) linux_arm64_app: Option<PathBuf>,
+    /// Bundle for Linux on x86-64
+    #[arg(long, value_name = "PATH")]
+    pub(crate) linux_x64_app: Option<PathBuf>,
+    /// Bundle for Windows on ARM
+    #[arg(long, value_name = "PATH")]
+    pub(crate) win32_arm64_app: Option<PathBuf>,
+    /// Bundle for Windows on x86-64
+    #[arg(long, value_name = "PATH")]
+    pub(crate) win32_x64_app: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Stage {
+    /// A link of yours, as `bosc touch` made it
+    pub(crate) link: String,
+    /// The deployment folder
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Show what would change, and change nothing
+    #[arg(long, short = 'd')]
+    pub(crate) dry_run: bool,
+    /// Paths and globs to leave out, separated by commas; a leading ! takes one back in
+    #[arg(long, value_delimiter = ',', value_name = "PATHS")]
+    pub(crate) ignore: Vec<String>,
+    /// The only paths to take, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "PATHS")]
+    pub(crate) only: Vec<String>,
+    /// Delete from the drive what is ignored
+    #[arg(long)]
+    pub(crate) purge: bool,
+    /// Cut the drive to this length first; it moves to a new fork
+    #[arg(long, value_name = "LENGTH")]
+    pub(crate) truncate: Option<u64>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Provision {
+    /// The versioned link that `bosc stage` printed
+    pub(crate) source: String,
+    /// A link of yours, the one that apps follow
+    pub(crate) target: String,
+    /// The versioned link that is in production; 0.0.<target key> for the first time
+    pub(crate) production: String,
+    /// Show what would change, and change nothing
+    #[arg(long, short = 'd')]
+    pub(crate) dry_run: bool,
+    /// Seconds to wait, after showing what changes, before it is written
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    pub(crate) cooldown: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Seed {
+    /// The link to serve
+    pub(crate) link: String,
+    /// End once these peers hold everything (their public keys)
+    #[arg(long, value_name = "KEY")]
+    pub(crate) until_sync: Vec<String>,
+    /// Milliseconds between two reports
+    #[arg(long, value_name = "MS")]
+    pub(crate) stats_interval: Option<u64>,
+    /// Plain lines instead of a line that is redrawn
+    #[arg(long)]
+    pub(crate) no_tty: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Info {
+    /// The link
+    pub(crate) link: String,
+    /// Show the signers of the link
+    #[arg(long)]
+    pub(crate) manifest: bool,
+    /// Seconds to look for peers if the link is not stored here
+    #[arg(long, default_value_t = 15, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Dump {
+    /// The link, with a version or path if wanted
+    pub(crate) link: String,
+    /// The folder to write; - lists instead
+    pub(crate) dir: String,
+    /// Show what would change, and change nothing
+    #[arg(long, short = 'd')]
+    pub(crate) dry_run: bool,
+    /// The drive at this length
+    #[arg(long, value_name = "LENGTH")]
+    pub(crate) checkout: Option<u64>,
+    /// The only paths to take, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "PATHS")]
+    pub(crate) only: Vec<String>,
+    /// Write into a folder that is not empty; files that the link does not have are deleted
+    #[arg(long, short = 'f')]
+    pub(crate) force: bool,
+    /// Keep files that the link does not have
+    #[arg(long)]
+    pub(crate) no_prune: bool,
+    /// Seconds to look for peers if the link is not stored here
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Dht {
+    /// IPv4 address to bind
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: std::net::IpAddr,
+    /// UDP port of the bootstrap node; 0 takes a free one
+    #[arg(long, default_value_t = 49737)]
+    pub(crate) port: u16,
+}

@@ -1,0 +1,108 @@
+//! `bosc dump`: what a link holds, into a folder.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use bosc_runtime::Link;
+use futures::TryStreamExt;
+use hyperdrive::{Hyperdrive, LocalDrive, MirrorOptions, mirror};
+use serde_json::{Value, json};
+
+use crate::args::{self, Global};
+use crate::drives::{open, open_store};
+use crate::network::Network;
+use crate::output::Output;
+
+pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> anyhow::Result<()> {
+    let link: Link = args.link.parse()?;
+    let list = args.dir == "-";
+    if !list
+        && !args.force
+        && !args.dry_run
+        && std::fs::read_dir(&args.dir).is_ok_and(|mut dir| dir.next().is_some())
+    {
+        bail!("{} is not empty: to overwrite, add --force", args.dir);
+    }
+    let store = open_store(global)?;
+    let drive = open(&store, link.key).await?;
+    let length = args.checkout.or(link.length);
+    output.tag("dumping", json!({ "link": link.to_string(), "dir": args.dir }));
+    let mut network = None;
+    if !drive.writable() {
+        let joined = Network::start(global, &store, None).await?;
+        joined.find(&drive);
+        joined
+            .wait_for(&drive, length.unwrap_or(1), Duration::from_secs(args.timeout))
+            .await?;
+        network = Some(joined);
+    }
+    let present = drive.core().length();
+    let length = length.unwrap_or(present);
+    if length > present {
+        bail!("{link} has {present} blocks, not {length}: name a version that exists");
+    }
+    let checkout = drive.checkout(length);
+    let prefix = link.path.split(['?', '#']).next().filter(|path| path.len() > 1);
+    let count = if list {
+        print_list(&checkout, prefix, output).await?
+    } else {
+        write(args, &checkout, prefix, output).await?
+    };
+    if count == 0 && prefix.is_some() {
+        bail!("not found: {link} holds nothing at that path");
+    }
+    if let Some(network) = network {
+        network.close().await;
+    }
+    store.close()?;
+    output.done(json!({}));
+    Ok(())
+}
+
+async fn print_list(drive: &Hyperdrive, prefix: Option<&str>, output: &Output) -> anyhow::Result<u64> {
+    let prefix = prefix.unwrap_or("/");
+    let mut entries = drive.list(prefix).await?;
+    if entries.is_empty() {
+        entries.extend(drive.entry(prefix).await?);
+    }
+    for entry in &entries {
+        output.tag("file", json!({ "key": entry.key }));
+        output.result(&entry.key);
+    }
+    Ok(entries.len() as u64)
+}
+
+async fn write(
+    args: &args::Dump,
+    drive: &Hyperdrive,
+    prefix: Option<&str>,
+    output: &Output,
+) -> anyhow::Result<u64> {
+    if args.dry_run {
+        output.tag("dry", Value::Null);
+    }
+    let options = MirrorOptions {
+        dry_run: args.dry_run,
+        prune: !args.no_prune,
+        only: args.only.clone(),
+        prefix: prefix.map(str::to_owned).into_iter().collect(),
+        ..MirrorOptions::default()
+    };
+    // All of it is asked for at once: many small files must not cost a round trip each.
+    let _download = if args.dry_run {
+        None
+    } else {
+        Some(drive.download(prefix.unwrap_or("/")).await?)
+    };
+    let local = LocalDrive::new(&args.dir);
+    let mut changes = mirror(drive, &local, options);
+    while let Some(diff) = changes.try_next().await? {
+        output.diff(&diff);
+    }
+    let totals = changes.totals();
+    output.tag(
+        "stats",
+        json!({ "files": totals.files, "add": totals.add, "remove": totals.remove, "change": totals.change }),
+    );
+    Ok(totals.files)
+}

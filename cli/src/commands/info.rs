@@ -1,0 +1,115 @@
+//! `bosc info`: what a link holds.
+
+use std::time::Duration;
+
+use bosc_runtime::Link;
+use hyperdrive::Hyperdrive;
+use serde_json::{Value, json};
+
+use crate::args::{self, Global};
+use crate::drives::{open, open_store, verlink};
+use crate::network::Network;
+use crate::output::Output;
+
+pub(crate) async fn run(args: &args::Info, global: &Global, output: &Output) -> anyhow::Result<()> {
+    let link: Link = args.link.parse()?;
+    let store = open_store(global)?;
+    let drive = open(&store, link.key).await?;
+    output.tag("retrieving", json!({ "z32": drive.key().to_string() }));
+    let mut network = None;
+    if !drive.writable() {
+        let joined = Network::start(global, &store, None).await?;
+        joined.find(&drive);
+        let wait = joined.wait_for(
+            &drive,
+            link.length.unwrap_or(1),
+            Duration::from_secs(args.timeout),
+        );
+        if let Err(error) = wait.await
+            && drive.core().length() == 0
+        {
+            output.tag("empty", Value::Null);
+            output.result("[ Empty ]");
+            return Err(error);
+        }
+        network = Some(joined);
+    }
+    show(&drive, args.manifest, output).await?;
+    if let Some(network) = network {
+        network.close().await;
+    }
+    store.close()?;
+    output.done(json!({}));
+    Ok(())
+}
+
+async fn show(drive: &Hyperdrive, manifest: bool, output: &Output) -> anyhow::Result<()> {
+    let core = drive.core();
+    if core.length() == 0 {
+        output.tag("empty", Value::Null);
+        output.result("[ Empty ]");
+        return Ok(());
+    }
+    let blobs = drive.blobs().await?;
+    let package = drive.get("/package.json").await?;
+    let package: Value = package
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or(Value::Null);
+    let text = |field: &str| package.get(field).and_then(Value::as_str).map(str::to_owned);
+    let (link, version) = (Link::plain(drive.key()).to_string(), verlink(drive).to_string());
+    output.tag(
+        "keys",
+        json!({ "project": drive.key().to_string(), "content": blobs.key().to_string(), "discovery": drive.discovery_key().to_string() }),
+    );
+    output.tag(
+        "info",
+        json!({ "link": link, "verlink": version, "name": text("name"), "version": text("version"),
+            "productName": text("productName"), "upgrade": text("upgrade"), "writable": drive.writable(),
+            "length": core.length(), "byteLength": core.byte_length(),
+            "blobs": { "length": blobs.length(), "fork": blobs.fork(), "byteLength": blobs.byte_length() }, "fork": core.fork() }),
+    );
+    let mut lines = vec![("link", link), ("version link", version)];
+    for (label, field) in [
+        ("name", "name"),
+        ("product", "productName"),
+        ("version", "version"),
+        ("upgrade", "upgrade"),
+    ] {
+        lines.extend(text(field).map(|value| (label, value)));
+    }
+    lines.push(("length", format!("{} (fork {})", core.length(), core.fork())));
+    lines.push((
+        "contents",
+        format!(
+            "{} blocks, {}",
+            blobs.length(),
+            indicatif::HumanBytes(blobs.byte_length())
+        ),
+    ));
+    lines.push((
+        "writable here",
+        if drive.writable() { "yes" } else { "no" }.to_owned(),
+    ));
+    if let Some(found) = core
+        .manifest()
+        .filter(|found| manifest || found.signers.len() > 1)
+    {
+        let signers: Vec<String> = found
+            .signers
+            .iter()
+            .map(|s| hypercore::Key(s.public_key).to_string())
+            .collect();
+        output.tag(
+            "multisig",
+            json!({ "quorum": found.quorum, "publicKeys": signers }),
+        );
+        lines.push((
+            "signers",
+            format!("{} of {}: {}", found.quorum, signers.len(), signers.join(", ")),
+        ));
+    }
+    for (label, value) in lines {
+        output.result(&format!("{label:<14} {value}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! One file per command.
+
+pub(crate) mod build;
+pub(crate) mod dht;
+pub(crate) mod dump;
+pub(crate) mod info;
+pub(crate) mod make;
+pub(crate) mod provision;
+pub(crate) mod seed;
+pub(crate) mod stage;
+pub(crate) mod touch;
+pub(crate) mod version;

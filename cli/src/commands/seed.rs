@@ -1,0 +1,210 @@
+//! `bosc seed`: fetches a link whole, keeps up with it, and serves it to peers until stopped.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bosc_runtime::Link;
+use hypercore::{Core, CoreEvent, DownloadRange, Key};
+use hyperdrive::Hyperdrive;
+use indicatif::{HumanBytes, ProgressBar};
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, mpsc};
+
+use crate::args::{self, Global};
+use crate::drives::{open, open_store};
+use crate::network::{Network, PeerChange};
+use crate::output::Output;
+
+/// Bytes and blocks that went one way.
+#[derive(Default)]
+struct Traffic {
+    bytes: u64,
+    blocks: u64,
+    before: u64,
+}
+
+impl Traffic {
+    fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.blocks += 1;
+    }
+
+    fn report(&mut self, elapsed: Duration) -> Value {
+        let speed = (self.bytes - self.before) as f64 / elapsed.as_secs_f64().max(0.001);
+        self.before = self.bytes;
+        json!({ "totalBytes": self.bytes, "totalBlocks": self.blocks, "speed": speed.round() })
+    }
+}
+
+pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> anyhow::Result<()> {
+    let link: Link = args.link.parse()?;
+    let until: BTreeSet<[u8; 32]> = args
+        .until_sync
+        .iter()
+        .map(|key| peer_key(key))
+        .collect::<anyhow::Result<_>>()?;
+    let store = open_store(global)?;
+    let drive = open(&store, link.key).await?;
+    let plain = Link::plain(drive.key());
+    output.tag(
+        "seeding",
+        json!({ "key": drive.key().to_string(), "link": plain.to_string() }),
+    );
+    output.say(&format!("... seeding {plain}"));
+
+    let (sender, mut peers) = mpsc::unbounded_channel();
+    let network = Network::start(global, &store, Some(sender)).await?;
+    let announced = network.serve(&drive);
+    let _entries = drive.core().download(DownloadRange::default());
+    let mut entry_events = drive.core().events();
+    let contents = contents(&drive);
+    tokio::pin!(contents);
+    let mut blobs: Option<(Core, broadcast::Receiver<CoreEvent>, hypercore::Download)> = None;
+
+    let interval = args
+        .stats_interval
+        .unwrap_or(if args.no_tty { 3000 } else { 500 });
+    let mut tick = tokio::time::interval(Duration::from_millis(interval.max(50)));
+    let mut last = Instant::now();
+    let (mut up, mut down) = (Traffic::default(), Traffic::default());
+    let bar = if output.interactive() && !args.no_tty {
+        ProgressBar::new_spinner()
+    } else {
+        ProgressBar::hidden()
+    };
+    let flushed = announced.flushed();
+    tokio::pin!(flushed);
+    let mut is_announced = false;
+    let stop = stop_signal();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            () = &mut flushed, if !is_announced => {
+                is_announced = true;
+                output.tag("announced", Value::Null);
+                bar.suspend(|| output.say("^_^ announced"));
+            }
+            found = &mut contents, if blobs.is_none() => {
+                let core = found?;
+                let events = core.events();
+                let download = core.download(DownloadRange::default());
+                output.tag("key", json!(core.key().to_string()));
+                blobs = Some((core, events, download));
+            }
+            Some(change) = peers.recv() => {
+                let (tag, face, key) = match change {
+                    PeerChange::Joined(key) => ("peer-add", "o-o peer join", key),
+                    PeerChange::Left(key) => ("peer-remove", "-_- peer drop", key),
+                };
+                output.tag(tag, json!(Key(key).to_string()));
+                bar.suspend(|| output.say(&format!("{face} {}", Key(key))));
+            }
+            event = entry_events.recv() => count(event, &mut up, &mut down),
+            event = next_event(&mut blobs) => count(event, &mut up, &mut down),
+            _ = tick.tick() => {
+                let elapsed = last.elapsed();
+                last = Instant::now();
+                let stats = stats(&network, &drive, blobs.as_ref().map(|(core, ..)| core), up.report(elapsed), down.report(elapsed));
+                bar.set_message(format!(
+                    "{} peers, length {}, {} up, {} down",
+                    network.swarm.connection_count(), drive.core().length(), HumanBytes(up.bytes), HumanBytes(down.bytes)
+                ));
+                bar.tick();
+                output.tag("stats", stats);
+                if !until.is_empty() && until.iter().all(|peer| is_synced(peer, &drive, blobs.as_ref().map(|(core, ..)| core))) {
+                    for peer in &until {
+                        output.tag("peer-sync", json!(Key(*peer).to_string()));
+                        bar.suspend(|| output.say(&format!("^_^ peer sync {}", Key(*peer))));
+                    }
+                    break;
+                }
+            }
+        }
+    }
+    bar.finish_and_clear();
+    network.close().await;
+    store.close()?;
+    output.done(json!({}));
+    Ok(())
+}
+
+fn peer_key(text: &str) -> anyhow::Result<[u8; 32]> {
+    Ok(text
+        .parse::<Key>()
+        .context("--until-sync <key> must supply a valid z32 key")?
+        .0)
+}
+
+async fn contents(drive: &Hyperdrive) -> anyhow::Result<Core> {
+    Ok(drive.blobs().await?)
+}
+
+async fn next_event(
+    blobs: &mut Option<(Core, broadcast::Receiver<CoreEvent>, hypercore::Download)>,
+) -> Result<CoreEvent, broadcast::error::RecvError> {
+    match blobs {
+        Some((_, events, _)) => events.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn count(event: Result<CoreEvent, broadcast::error::RecvError>, up: &mut Traffic, down: &mut Traffic) {
+    match event {
+        Ok(CoreEvent::Upload { bytes, .. }) => up.add(bytes),
+        Ok(CoreEvent::Download { bytes, .. }) => down.add(bytes),
+        _ => {}
+    }
+}
+
+fn stats(network: &Network, drive: &Hyperdrive, blobs: Option<&Core>, up: Value, down: Value) -> Value {
+    let nat = if network.swarm.firewalled() {
+        "Random"
+    } else {
+        "Consistent"
+    };
+    json!({
+        "firewalled": network.swarm.firewalled(),
+        "peers": drive.core().peers().len(),
+        "driveKey": drive.key().to_string(),
+        "driveLength": drive.core().length(),
+        "discoveryKey": drive.discovery_key().to_string(),
+        "contentKey": blobs.map_or_else(|| "pending".to_owned(), |core| core.key().to_string()),
+        "whoami": Key(network.swarm.public_key()).to_string(),
+        "upload": up,
+        "download": down,
+        "natType": nat,
+        "connections": network.swarm.connection_count(),
+        "driveSynced": drive.core().contiguous_length() == drive.core().length(),
+        "blobsSynced": blobs.is_some_and(|core| core.contiguous_length() == core.length()),
+    })
+}
+
+/// Whether a peer holds both cores without a gap.
+fn is_synced(peer: &[u8; 32], drive: &Hyperdrive, blobs: Option<&Core>) -> bool {
+    let holds = |core: &Core| {
+        core.peers()
+            .iter()
+            .any(|info| info.remote_public_key == *peer && info.remote_contiguous_length >= core.length())
+    };
+    drive.core().length() > 0
+        && holds(drive.core())
+        && blobs.is_none_or(|core| core.length() == 0 || holds(core))
+}
+
+/// Ctrl-C, or what a service manager sends.
+async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

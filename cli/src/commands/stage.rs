@@ -1,0 +1,135 @@
+//! `bosc stage`: a deployment folder goes onto a link of ours.
+
+use anyhow::bail;
+use bosc_runtime::Link;
+use futures::TryStreamExt;
+use hyperdrive::{
+    Diff, DiffOp, Hyperdrive, LocalDrive, LocalOptions, MirrorOptions, PathFilter, Totals, mirror,
+};
+use serde_json::{Value, json};
+
+use crate::args::{self, Global};
+use crate::drives::{open_own, open_store_to_write, verlink};
+use crate::output::Output;
+use crate::package::Package;
+
+pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) -> anyhow::Result<()> {
+    let link: Link = args.link.parse()?;
+    if !args.dir.is_dir() {
+        bail!(
+            "{} is not a folder: name the deployment folder that `bosc build` wrote",
+            args.dir.display()
+        );
+    }
+    let package = Package::read(&args.dir.join("package.json"))?;
+    let (name, version) = (package.name()?.to_owned(), package.version()?);
+    package.upgrade()?;
+    let (store, _lock) = open_store_to_write(global)?;
+    let drive = open_own(&store, &link).await?;
+    let before = verlink(&drive);
+    output.tag(
+        "staging",
+        json!({ "name": name, "key": drive.key().to_string(), "link": Link::plain(drive.key()).to_string(),
+            "verlink": before.to_string(), "current": drive.core().length(), "dir": args.dir.display().to_string() }),
+    );
+    if args.dry_run {
+        output.tag("dry", Value::Null);
+        output.say("dry run: nothing is written");
+    } else if let Some(length) = args.truncate {
+        drive.truncate(length, None).await?;
+    }
+    let mut ignore = package.strings("/pear/stage/ignore");
+    ignore.extend(args.ignore.iter().cloned());
+    let mut only = package.strings("/pear/stage/only");
+    only.extend(args.only.iter().cloned());
+    let options = MirrorOptions {
+        dry_run: args.dry_run,
+        ignore: ignore.clone(),
+        only,
+        batch: true,
+        dedup: true,
+        ..MirrorOptions::default()
+    };
+    let local = LocalDrive::with_options(
+        &args.dir,
+        LocalOptions {
+            follow_external_links: true,
+        },
+    );
+    let mut totals = {
+        let mut changes = mirror(&local, &drive, options);
+        while let Some(diff) = changes.try_next().await? {
+            output.diff(&diff);
+        }
+        changes.totals()
+    };
+    if args.purge || package.value.pointer("/pear/stage/purge") == Some(&Value::Bool(true)) {
+        purge(&drive, &ignore, args.dry_run, &mut totals, output).await?;
+    }
+    let length = drive.core().length();
+    output.tag("summary", summary(&drive, &totals).await?);
+    if args.dry_run {
+        output.tag("skipping", json!({ "reason": "dry-run", "success": true }));
+    } else {
+        let link = Link::plain(drive.key());
+        let staged = verlink(&drive);
+        output.tag("complete", json!({ "dryRun": false }));
+        output.tag(
+            "addendum",
+            json!({ "version": length, "key": drive.key().to_string(), "link": link.to_string(), "verlink": staged.to_string() }),
+        );
+        output.result(&format!("^Latest: {version}"));
+        output.result(&staged.to_string());
+        output.result(&format!("[ {link} ]"));
+        output.say(&format!(
+            "next: bosc provision {staged} <provision-link> pear://0.0.<provision-key>"
+        ));
+    }
+    store.close()?;
+    output.done(json!({}));
+    Ok(())
+}
+
+/// Deletes from the drive what is ignored.
+async fn purge(
+    drive: &Hyperdrive,
+    ignore: &[String],
+    dry_run: bool,
+    totals: &mut Totals,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let filter = PathFilter::new(ignore, &[]);
+    let mut batch = drive.batch().await?;
+    for entry in drive.list("/").await? {
+        if filter.ignores(&entry.key) {
+            let bytes_removed = entry.blob.map_or(0, |blob| blob.byte_length);
+            output.diff(&Diff {
+                op: DiffOp::Remove,
+                key: entry.key.clone(),
+                bytes_added: 0,
+                bytes_removed,
+            });
+            totals.remove += 1;
+            totals.bytes_removed += bytes_removed;
+            batch.del(&entry.key).await?;
+        }
+    }
+    if !dry_run {
+        batch.flush().await?;
+    }
+    Ok(())
+}
+
+async fn summary(drive: &Hyperdrive, totals: &Totals) -> anyhow::Result<Value> {
+    let core = drive.core();
+    let blobs = if core.length() == 0 {
+        Value::Null
+    } else {
+        let blobs = drive.blobs().await?;
+        json!({ "length": blobs.length(), "fork": blobs.fork(), "byteLength": blobs.byte_length() })
+    };
+    Ok(json!({
+        "files": totals.files, "add": totals.add, "remove": totals.remove, "change": totals.change,
+        "length": core.length(), "byteLength": core.byte_length(), "blobs": blobs,
+    }))
+}

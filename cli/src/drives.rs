@@ -1,0 +1,122 @@
+//! The store, and the drives that commands open in it.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use bosc_runtime::Link;
+use corestore::{Corestore, WriterLock};
+use hypercore::{DownloadRange, Key};
+use hyperdrive::Hyperdrive;
+use serde_json::{Value, json};
+
+use crate::args::Global;
+
+/// The folder of the store: `--storage`, else the system's place for a program's data.
+fn folder(global: &Global) -> PathBuf {
+    if let Some(folder) = &global.storage {
+        return folder.clone();
+    }
+    let home = std::env::home_dir().unwrap_or_default();
+    if cfg!(target_os = "macos") {
+        home.join("Library/Application Support/bosc")
+    } else if cfg!(windows) {
+        home.join("AppData/Local/bosc")
+    } else {
+        std::env::var_os("XDG_DATA_HOME")
+            .map_or_else(|| home.join(".local/share"), PathBuf::from)
+            .join("bosc")
+    }
+}
+
+/// Opens the store.
+pub(crate) fn open_store(global: &Global) -> anyhow::Result<Corestore> {
+    let folder = folder(global);
+    let store = Corestore::open(&folder)?;
+    #[cfg(unix)]
+    {
+        // It holds secret keys.
+        use std::os::unix::fs::PermissionsExt;
+        let _ = std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700));
+    }
+    Ok(store)
+}
+
+/// Opens the store as its one writer.
+pub(crate) fn open_store_to_write(global: &Global) -> anyhow::Result<(Corestore, WriterLock)> {
+    let store = open_store(global)?;
+    let lock = store.lock_writer()?;
+    Ok((store, lock))
+}
+
+/// Opens a drive that must be ours.
+pub(crate) async fn open_own(store: &Corestore, link: &Link) -> anyhow::Result<Hyperdrive> {
+    if store.key_pair_of(&link.key)?.is_none() {
+        bail!(
+            "{} is not yours to write: its secret key is not in this store. Use the --storage it was made with, or make a link with `bosc touch`",
+            Link::plain(link.key)
+        );
+    }
+    Ok(Hyperdrive::open(store, link.key).await?)
+}
+
+/// Opens a drive by key.
+pub(crate) async fn open(store: &Corestore, key: Key) -> anyhow::Result<Hyperdrive> {
+    Hyperdrive::open(store, key)
+        .await
+        .with_context(|| format!("cannot open {}", Link::plain(key)))
+}
+
+/// The link with the drive's present version.
+pub(crate) fn verlink(drive: &Hyperdrive) -> Link {
+    Link::versioned(drive.fork(), drive.core().length(), drive.key())
+}
+
+/// A core in `provision`'s result.
+fn core_info(core: &hypercore::Core, length: u64) -> anyhow::Result<Value> {
+    let hash = Key(core.tree_hash(length)?).to_string();
+    Ok(json!({ "id": core.key().to_string(), "length": length, "hash": hash }))
+}
+
+/// A drive in `provision`'s result: both cores and the links to it at `length`.
+pub(crate) async fn drive_info(drive: &Hyperdrive, length: u64) -> anyhow::Result<Value> {
+    let core = core_info(drive.core(), length)?;
+    let blobs = if length == 0 {
+        json!({})
+    } else {
+        let blobs = drive.blobs().await?;
+        core_info(&blobs, blobs.length())?
+    };
+    let verlink = Link::versioned(drive.fork(), length, drive.key());
+    let hashlink = Link {
+        hash: Some(drive.core().tree_hash(length)?),
+        ..verlink.clone()
+    };
+    Ok(json!({
+        "core": core, "blobs": blobs, "link": Link::plain(drive.key()).to_string(),
+        "verlink": verlink.to_string(), "hashlink": hashlink.to_string(),
+    }))
+}
+
+/// Fetches everything up to the present length: entries, then contents.
+pub(crate) async fn fetch_all(drive: &Hyperdrive, length: u64) -> anyhow::Result<()> {
+    drive
+        .core()
+        .download(DownloadRange {
+            start: 0,
+            end: Some(length),
+        })
+        .done()
+        .await?;
+    if length > 1 {
+        let blobs_length = drive.blobs_length(length).await?;
+        let blobs = drive.blobs().await?;
+        blobs
+            .download(DownloadRange {
+                start: 0,
+                end: Some(blobs_length),
+            })
+            .done()
+            .await?;
+    }
+    Ok(())
+}

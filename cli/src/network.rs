@@ -1,0 +1,124 @@
+//! The swarm of a command that needs peers.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use bosc_runtime::Link;
+use corestore::Corestore;
+use hyperdrive::Hyperdrive;
+use hyperswarm::{Discovery, JoinOptions, Swarm, SwarmConfig};
+use tokio::sync::mpsc;
+
+use crate::args::Global;
+
+/// A swarm whose connections replicate the store.
+pub(crate) struct Network {
+    pub(crate) swarm: Swarm,
+    bootstrap: Vec<String>,
+}
+
+/// A peer came or went.
+#[derive(Debug, Clone)]
+pub(crate) enum PeerChange {
+    Joined([u8; 32]),
+    Left([u8; 32]),
+}
+
+impl Network {
+    /// Joins. `changes` hears of peers.
+    pub(crate) async fn start(
+        global: &Global,
+        store: &Corestore,
+        changes: Option<mpsc::UnboundedSender<PeerChange>>,
+    ) -> anyhow::Result<Self> {
+        let bootstrap = (!global.bootstrap.is_empty()).then(|| global.bootstrap.clone());
+        let key_pair = Some(store.create_key_pair("bosc swarm")?);
+        let swarm = Swarm::new(SwarmConfig {
+            key_pair,
+            bootstrap,
+            ..SwarmConfig::default()
+        })
+        .await?;
+        let mut connections = swarm.connections();
+        let store = store.clone();
+        tokio::spawn(async move {
+            while let Some(connection) = connections.recv().await {
+                let key = connection.info().remote_public_key;
+                let replication = store.replicate(connection);
+                if let Some(changes) = changes.clone() {
+                    let _ = changes.send(PeerChange::Joined(key));
+                    tokio::spawn(async move {
+                        replication.closed().await;
+                        let _ = changes.send(PeerChange::Left(key));
+                    });
+                }
+            }
+        });
+        Ok(Self {
+            swarm,
+            bootstrap: global.bootstrap.clone(),
+        })
+    }
+
+    /// Looks for peers of a drive.
+    pub(crate) fn find(&self, drive: &Hyperdrive) -> Discovery {
+        self.swarm.join(
+            drive.discovery_key().0,
+            JoinOptions {
+                server: false,
+                client: true,
+            },
+        )
+    }
+
+    /// Announces a drive and looks for its peers.
+    pub(crate) fn serve(&self, drive: &Hyperdrive) -> Discovery {
+        self.swarm.join(
+            drive.discovery_key().0,
+            JoinOptions {
+                server: true,
+                client: true,
+            },
+        )
+    }
+
+    /// Waits until a peer told of a drive with at least `length` blocks.
+    ///
+    /// # Errors
+    /// A sentence that says what to look at, if nobody has it within `timeout`.
+    pub(crate) async fn wait_for(
+        &self,
+        drive: &Hyperdrive,
+        length: u64,
+        timeout: Duration,
+    ) -> anyhow::Result<()> {
+        let mut events = drive.core().events();
+        let wait = async {
+            while drive.core().length() < length.max(1) {
+                let _ = events.recv().await;
+            }
+        };
+        if tokio::time::timeout(timeout, wait).await.is_ok() {
+            return Ok(());
+        }
+        let link = Link::plain(drive.key());
+        let found = drive.core().length();
+        if found > 0 {
+            bail!(
+                "{link} has {found} blocks, not the {length} that the link names: is the seeder up to date?"
+            );
+        }
+        if !self.bootstrap.is_empty() && self.swarm.node().node_count() == 0 {
+            let nodes = self.bootstrap.join(", ");
+            bail!("no DHT node answers at {nodes}: check --bootstrap, or start one with `bosc dht`");
+        }
+        bail!(
+            "nobody seeds {link}: run `bosc seed {link}` on the machine that has it, and look that both use the same --bootstrap"
+        )
+    }
+
+    /// Leaves the network.
+    pub(crate) async fn close(self) {
+        let _ = tokio::time::timeout(Duration::from_secs(3), self.swarm.destroy()).await;
+    }
+}

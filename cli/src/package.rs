@@ -1,0 +1,237 @@
+//! `package.json` as the release commands read it.
+
+use std::path::{Path, PathBuf};
+
+use bosc_runtime::Link;
+use semver::Version;
+use serde_json::Value;
+
+/// Something in package.json keeps a command from working.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PackageError {
+    #[error("{0} not found: run this in the app's folder, or name its package.json")]
+    Missing(PathBuf),
+    #[error("{path} is not usable: {reason}")]
+    Invalid { path: PathBuf, reason: String },
+    #[error("{path} has no `{field}`: {hint}")]
+    Field {
+        path: PathBuf,
+        field: &'static str,
+        hint: &'static str,
+    },
+    #[error(
+        "the `upgrade` field of {path} is not a link ({source}): run `bosc touch` and put the link it prints there"
+    )]
+    Upgrade {
+        path: PathBuf,
+        source: bosc_runtime::LinkError,
+    },
+}
+
+impl PackageError {
+    /// Upstream's code.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "ERR_INVALID_PROJECT_DIR",
+            _ => "ERR_INVALID_MANIFEST",
+        }
+    }
+}
+
+/// What we need of a package.json.
+#[derive(Debug)]
+pub(crate) struct Package {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Its text, byte for byte.
+    pub(crate) text: String,
+    /// All of it.
+    pub(crate) value: Value,
+}
+
+impl Package {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path) -> Result<Self, PackageError> {
+        let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => PackageError::Missing(path.to_owned()),
+            _ => PackageError::Invalid {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            },
+        })?;
+        Self::parse(path, text)
+    }
+
+    fn parse(path: &Path, text: String) -> Result<Self, PackageError> {
+        let invalid = |reason: String| PackageError::Invalid {
+            path: path.to_owned(),
+            reason,
+        };
+        let value: Value = serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        if !value.is_object() {
+            return Err(invalid("it is not a JSON object".to_owned()));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            text,
+            value,
+        })
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.value
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    }
+
+    /// `name`.
+    pub(crate) fn name(&self) -> Result<&str, PackageError> {
+        let hint = "give the app a name, such as \"my-app\"";
+        self.field("name").ok_or(PackageError::Field {
+            path: self.path.clone(),
+            field: "name",
+            hint,
+        })
+    }
+
+    /// `productName`, or `name`: what the bundle is called.
+    pub(crate) fn product_name(&self) -> Result<&str, PackageError> {
+        let name = self.field("productName").map_or_else(|| self.name(), Ok)?;
+        if name.contains(['/', '\\', '\0']) || name.starts_with('.') {
+            let reason = format!("\"{name}\" cannot be the name of a bundle: no slashes, no leading dot");
+            return Err(PackageError::Invalid {
+                path: self.path.clone(),
+                reason,
+            });
+        }
+        Ok(name)
+    }
+
+    /// `version`.
+    pub(crate) fn version(&self) -> Result<Version, PackageError> {
+        let hint = "run `bosc version 1.0.0` to set one";
+        let text = self.field("version").ok_or(PackageError::Field {
+            path: self.path.clone(),
+            field: "version",
+            hint,
+        })?;
+        Version::parse(text).map_err(|error| PackageError::Invalid {
+            path: self.path.clone(),
+            reason: format!("its version \"{text}\" is not one ({error}); run `bosc version 1.0.0`"),
+        })
+    }
+
+    /// `upgrade`: the link that installed apps follow.
+    pub(crate) fn upgrade(&self) -> Result<Link, PackageError> {
+        let hint = "installed apps would never update; run `bosc touch` and put the link it prints there";
+        let text = self.field("upgrade").ok_or(PackageError::Field {
+            path: self.path.clone(),
+            field: "upgrade",
+            hint,
+        })?;
+        text.parse().map_err(|source| PackageError::Upgrade {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// Strings of the array at a JSON pointer.
+    pub(crate) fn strings(&self, pointer: &str) -> Vec<String> {
+        let list = self.value.pointer(pointer).and_then(Value::as_array);
+        list.into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The text with another version, everything else byte for byte as it was.
+    pub(crate) fn with_version(&self, version: &Version) -> Result<String, PackageError> {
+        let quoted = Value::String(version.to_string()).to_string();
+        if let Some(range) = top_level_value(&self.text, "version") {
+            let (before, after) = (self.text.get(..range.0), self.text.get(range.1..));
+            if let (Some(before), Some(after)) = (before, after) {
+                return Ok([before, &quoted, after].concat());
+            }
+        }
+        let reason = "it has no version to change".to_owned();
+        Err(PackageError::Invalid {
+            path: self.path.clone(),
+            reason,
+        })
+    }
+}
+
+/// Where the string value of a key of the outermost object starts and ends, quotes included. The text is valid JSON.
+fn top_level_value(text: &str, key: &str) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let (mut depth, mut i) = (0usize, 0usize);
+    let mut last_key: Option<&str> = None;
+    let mut after_colon = false;
+    while let Some(byte) = bytes.get(i) {
+        match byte {
+            b'"' => {
+                let end = string_end(bytes, i)?;
+                if depth == 1 && after_colon && last_key == Some(key) {
+                    return Some((i, end));
+                }
+                if depth == 1 && !after_colon {
+                    last_key = text.get(i + 1..end - 1);
+                }
+                i = end;
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b':' if depth == 1 => after_colon = true,
+            b',' if depth == 1 => after_colon = false,
+            _ => {}
+        }
+        i += 1;
+    }
+    None
+}
+
+/// One past the closing quote of the string that starts at `start`.
+fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut i = start + 1;
+    loop {
+        match bytes.get(i)? {
+            b'\\' => i += 2,
+            b'"' => return Some(i + 1),
+            _ => i += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(text: &str) -> Package {
+        Package::parse(Path::new("package.json"), text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn only_the_version_changes() {
+        let text = "{\n\t\"a\": {\"version\": \"9\"}, \"x\\\"version\": \"8\",\r\n  \"version\" : \"1.0.0\",\n \"b\": [ \"version\" ] }\n";
+        let changed = package(text).with_version(&Version::new(1, 0, 1)).unwrap();
+        assert_eq!(changed, text.replace("\"1.0.0\"", "\"1.0.1\""));
+        assert!(
+            package("{\"a\":{\"version\":\"1.0.0\"}}")
+                .with_version(&Version::new(1, 0, 1))
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let bare = package("{}");
+        assert!(bare.version().unwrap_err().to_string().contains("no `version`"));
+        assert!(bare.upgrade().unwrap_err().to_string().contains("bosc touch"));
+        assert!(package("{\"upgrade\":\"pear://later\"}").upgrade().is_err());
+        assert!(package("{\"name\":\"../x\"}").product_name().is_err());
+        assert!(Package::parse(Path::new("p"), "[]".into()).is_err());
+    }
+}
