@@ -1,6 +1,7 @@
 //! One joined topic: announces and looks up, soon again while nobody is there (npm hyperswarm lib/peer-discovery.js).
 
 use std::net::SocketAddrV4;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,22 +15,26 @@ use crate::swarm::Inner;
 
 /// Looking up again while no peer of the topic is connected: the first pause, its growth, and its limit.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_GROWTH: f64 = 1.5;
+const PAUSE_GROWTH: f64 = 1.2;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Announcing and looking up again in any case; nodes forget announcements after 13 to 27 minutes.
 const REFRESH: Duration = Duration::from_secs(10 * 60);
 /// Up to a fifth more or less, so that peers do not act all at once.
 const JITTER: f64 = 0.2;
 
-/// A joined topic.
+/// A joined topic. Clones are one handle.
 #[derive(Clone)]
 pub struct Discovery {
     joined: (Arc<Inner>, Arc<Topic>),
+    left: Arc<AtomicBool>,
 }
 
 impl Discovery {
     pub(crate) fn new(joined: (Arc<Inner>, Arc<Topic>)) -> Self {
-        Self { joined }
+        Self {
+            joined,
+            left: Arc::default(),
+        }
     }
 
     /// The joined topic.
@@ -54,17 +59,19 @@ impl Discovery {
         }
     }
 
-    /// Leaves the topic and takes its announcement back. Connections stay.
+    /// Leaves the topic, and takes its announcement back unless it was joined elsewhere, too. Connections stay.
     pub async fn leave(&self) {
         let (inner, topic) = &self.joined;
-        topic.forget(inner);
-        topic.leave(inner).await;
+        if !self.left.swap(true, Ordering::AcqRel) && topic.forget(inner) {
+            topic.leave(inner).await;
+        }
     }
 }
 
 pub(crate) struct Topic {
     topic: [u8; 32],
     roles: Mutex<JoinOptions>,
+    handles: AtomicUsize,
     /// Rounds done.
     rounds: watch::Sender<u64>,
     again: Notify,
@@ -85,6 +92,7 @@ impl Topic {
     pub(crate) fn join(inner: &Arc<Inner>, topic: [u8; 32], options: JoinOptions) -> (Arc<Inner>, Arc<Self>) {
         let mut state = inner.lock();
         if let Some(known) = state.topics.get(&topic) {
+            known.handles.fetch_add(1, Ordering::AcqRel);
             let mut roles = known.roles.lock().unwrap_or_else(PoisonError::into_inner);
             let both = JoinOptions {
                 server: roles.server || options.server,
@@ -102,6 +110,7 @@ impl Topic {
         let joined = Arc::new(Self {
             topic,
             roles: Mutex::new(options),
+            handles: AtomicUsize::new(1),
             rounds: watch::Sender::new(0),
             again: Notify::new(),
             stop: inner.stop.child_token(),
@@ -114,9 +123,12 @@ impl Topic {
         (inner.clone(), joined)
     }
 
-    /// Takes it off the swarm's list, unless it was joined anew.
-    fn forget(self: &Arc<Self>, inner: &Inner) {
+    /// One handle less. Takes it off the swarm's list if that was the last.
+    fn forget(self: &Arc<Self>, inner: &Inner) -> bool {
         let mut state = inner.lock();
+        if self.handles.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return false;
+        }
         if state
             .topics
             .get(&self.topic)
@@ -125,6 +137,7 @@ impl Topic {
             state.topics.remove(&self.topic);
             state.queue.leave(&self.topic);
         }
+        true
     }
 
     pub(crate) async fn flushed(&self) {

@@ -115,7 +115,8 @@ impl Swarm {
         self.inner.key_pair.public_key
     }
 
-    /// Joins `topic` (again, with the roles of both calls added up). The handle leaves it when told to, not when dropped.
+    /// Joins `topic`. Joined several times, it has the roles of all calls, and is left when all handles left it;
+    /// dropping a handle does not leave.
     pub fn join(&self, topic: [u8; 32], options: JoinOptions) -> Discovery {
         Discovery::new(Topic::join(&self.inner, topic, options))
     }
@@ -255,7 +256,10 @@ impl Inner {
         // Nobody listening: dropping the connection closes it.
         let delivered = self.delivered().clone();
         if let Some(delivered) = delivered {
-            let _ = delivered.send(connection).await;
+            tokio::select! {
+                _ = delivered.send(connection) => {}
+                () = self.stop.cancelled() => {}
+            }
         }
     }
 }

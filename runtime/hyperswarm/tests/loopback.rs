@@ -17,7 +17,7 @@ const CLIENT: JoinOptions = JoinOptions {
     server: false,
     client: true,
 };
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn network() -> LocalNetwork {
     dht::local::start(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
@@ -207,4 +207,68 @@ async fn a_swarm_without_bootstrap_is_alone_but_works() {
         error.contains("nonsense") && error.contains("host:port"),
         "{error}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_joined_twice_stays_until_both_handles_left() {
+    let network = network().await;
+    let (server, _at_server) = swarm(&network, 20).await;
+    let (first, second) = (server.join([21; 32], SERVER), server.join([21; 32], SERVER));
+    second.flushed().await;
+    let (client, _) = swarm(&network, 22).await;
+    client.node().bootstrapped().await;
+    let found = async || {
+        let mut query = client.node().lookup([21; 32], Vec::new());
+        let mut found = false;
+        while let Some(peers) = query.next().await {
+            found |= peers.peers.iter().any(|p| p.public_key == server.public_key());
+        }
+        found
+    };
+    first.leave().await;
+    first.leave().await;
+    assert!(found().await, "leaving twice by one handle counts once");
+    second.leave().await;
+    assert!(!found().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes ten seconds of real time-outs; run with --ignored"]
+async fn peers_survive_that_the_dht_comes_later_and_is_replaced() {
+    let port = std::net::UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let start = async |seed: u8, options: JoinOptions| {
+        let config = SwarmConfig {
+            key_pair: Some(KeyPair::from_seed([seed; 32])),
+            bootstrap: Some(vec![format!("127.0.0.1:{port}")]),
+            ..SwarmConfig::default()
+        };
+        let swarm = Swarm::new(config).await.unwrap();
+        swarm.join([30; 32], options);
+        let connections = swarm.connections();
+        (swarm, connections)
+    };
+    let (_server, mut at_server) = start(31, SERVER).await;
+    let (client, mut at_client) = start(32, CLIENT).await;
+    let network = dht::local::start(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+        .await
+        .unwrap();
+    let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
+    exchange(&mut a, &mut b).await;
+    client.destroy().await;
+    drop(network);
+    let network = loop {
+        // The old sockets close in the background.
+        match dht::local::start(IpAddr::V4(Ipv4Addr::LOCALHOST), port).await {
+            Ok(network) => break network,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    let (_client, mut at_client) = start(33, CLIENT).await;
+    let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
+    exchange(&mut a, &mut b).await;
+    drop(network);
 }

@@ -85,7 +85,12 @@ impl Announcer {
             let mut nodes = Vec::new();
             loop {
                 let found = self.round(&mut nodes).await;
-                self.rounds.send_modify(|n| *n += 1);
+                // A failed round is news only if it is the first.
+                self.rounds.send_if_modified(|n| {
+                    let news = found > 0 || *n == 0;
+                    *n += u64::from(news);
+                    news
+                });
                 if found == 0 {
                     tokio::time::sleep(RETRY).await;
                     nodes.clear();
@@ -154,7 +159,7 @@ impl Announcer {
         for _ in 0..PINGS_PER_ROUND {
             tokio::time::sleep(PING_INTERVAL).await;
             let relays = self.relays().relays;
-            let pings = relays.iter().map(|r| self.inner.ping(r.relay_address, None, 3));
+            let pings = relays.iter().map(|r| self.inner.ping(r.relay_address, None, 2));
             let alive = join_all(pings).await.into_iter().filter(|alive| *alive).count();
             if alive < relays.len() {
                 return;

@@ -28,6 +28,7 @@ use crate::rpc::{Answer, Incoming, SocketId};
 
 /// Sessions kept at once; more handshakes are dropped. Each costs a stream id and some kilobytes.
 const MAX_SESSIONS: usize = 1024;
+const MAX_SESSIONS_PER_HOST: usize = 64;
 /// How long a session answers the same handshake after it began.
 const SESSION_TIME: Duration = Duration::from_secs(20);
 /// Requests waiting for the server task.
@@ -126,7 +127,8 @@ impl Drop for Server {
 
 struct Known {
     id: u64,
-    reply: Option<Vec<u8>>,
+    client: SocketAddrV4,
+    reply: Vec<u8>,
     reply_socket: Option<SocketId>,
     punches: Option<mpsc::Sender<(Incoming, Holepunch)>>,
     until: Instant,
@@ -184,17 +186,25 @@ impl ServerTask {
         }
         let key = hash(&[&hs.noise]);
         if !self.sessions.contains_key(&key) {
-            if self.sessions.len() >= MAX_SESSIONS {
+            let client = hs.peer_address.unwrap_or(incoming.from);
+            let from_there = self
+                .sessions
+                .values()
+                .filter(|k| k.client.ip() == client.ip())
+                .count();
+            if self.sessions.len() >= MAX_SESSIONS || from_there >= MAX_SESSIONS_PER_HOST {
                 return;
             }
-            let known = self.begin(&incoming, &hs);
+            let Some(known) = self.begin(&incoming, &hs) else {
+                return;
+            };
             self.by_id.insert(known.id, key);
             self.sessions.insert(key, known);
         }
         let Some(known) = self.sessions.get(&key) else {
             return;
         };
-        let Some(noise) = known.reply.clone() else { return };
+        let noise = known.reply.clone();
         let socket = known.reply_socket;
         let passed_back = |noise| Handshake {
             mode: Mode::FromServer,
@@ -232,25 +242,16 @@ impl ServerTask {
         });
     }
 
-    /// Takes a new handshake. A session without reply remembers that there is none.
-    fn begin(&mut self, incoming: &Incoming, hs: &Handshake) -> Known {
+    /// Takes a new handshake. None if it is not valid or not welcome: then there is no answer at all.
+    fn begin(&mut self, incoming: &Incoming, hs: &Handshake) -> Option<Known> {
         let id = self.next_id;
         self.next_id += 1;
         let until = Instant::now() + SESSION_TIME;
-        let silent = Known {
-            id,
-            reply: None,
-            reply_socket: None,
-            punches: None,
-            until,
-        };
-        let Ok(client) = ServerHandshake::receive(&self.key_pair, &hs.noise) else {
-            return silent;
-        };
+        let client = ServerHandshake::receive(&self.key_pair, &hs.noise).ok()?;
         if client.remote_public_key == self.key_pair.public_key
             || (self.options.firewall)(&client.remote_public_key)
         {
-            return silent;
+            return None;
         }
         let direct = hs.peer_address.is_none();
         let client_address = hs.peer_address.unwrap_or(incoming.from);
@@ -299,9 +300,7 @@ impl ServerTask {
             relay_addresses: (!relays.addresses.is_empty()).then_some(relays.addresses),
             ..NoisePayload::default()
         };
-        let Ok((reply, handshake)) = client.finish(&reply) else {
-            return silent;
-        };
+        let (reply, handshake) = client.finish(&reply).ok()?;
         let reply_socket = puncher.as_ref().map(ServerPuncher::socket);
         let (tx, punches) = mpsc::channel(16);
         if let (Some(remote_id), error_code::NONE) = (remote_id, error) {
@@ -321,13 +320,14 @@ impl ServerTask {
             };
             tokio::spawn(session::run(session, self.stop.clone()));
         }
-        Known {
+        Some(Known {
             id,
-            reply: Some(reply),
+            client: client_address,
+            reply,
             reply_socket,
             punches: Some(tx),
             until,
-        }
+        })
     }
 
     fn holepunch(&mut self, incoming: Incoming) {

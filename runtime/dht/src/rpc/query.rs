@@ -42,7 +42,7 @@ impl QueryOptions {
             nodes: Vec::new(),
             only_nodes: false,
             concurrency: 10,
-            retries: 3,
+            retries: 2,
         }
     }
 }
@@ -159,8 +159,9 @@ impl Query {
     /// Whether nothing more is to be done. If so and it never asked the routing table, and most cached nodes
     /// failed, [`Query::wants_table`] says so.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.pending.is_empty()
-            && (self.in_flight == 0 || (self.slow == self.in_flight && self.closest.len() >= K))
+        // In a network with fewer than K nodes, a few dead ones must not hold everything up either.
+        let enough = self.closest.len() >= K || (self.successes >= 4 && self.successes >= 2 * self.in_flight);
+        self.pending.is_empty() && (self.in_flight == 0 || (self.slow == self.in_flight && enough))
     }
 
     /// Whether the cached nodes it started from failed and the routing table should be asked.
