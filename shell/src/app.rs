@@ -193,6 +193,10 @@ impl App {
                 return ExitCode::FAILURE;
             }
         };
+        let found = || Ok(drop(Package::read(&locate(args.dev.as_deref(), &around)?.app)?));
+        if let Some(code) = startup::answer_preflight(found) {
+            return code;
+        }
         match self.start(args, &around) {
             Ok(code) => code,
             Err(error) => {
