@@ -165,8 +165,8 @@ impl Topic {
         }
     }
 
-    /// Looks up, and announces if it is to.
-    async fn round(&self, inner: &Arc<Inner>) {
+    /// Looks up, and announces if it is to. `announcing` then says when to announce anew.
+    async fn round(&self, inner: &Arc<Inner>, announcing: &mut Option<watch::Receiver<u64>>) {
         let roles = self.roles();
         let nodes = {
             let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,6 +202,8 @@ impl Topic {
         }
         let Some(server) = server else { return };
         server.announced().await;
+        // What the server does from here on is news.
+        announcing.get_or_insert_with(|| server.rounds()).mark_unchanged();
         let relays = server.relay_addresses();
         let clear = {
             let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
@@ -222,13 +224,14 @@ async fn run(inner: Arc<Inner>, topic: Arc<Topic>) {
     let _working = topic.working.lock().await;
     let mut pause = FIRST_PAUSE;
     let mut last_full = Instant::now();
+    let mut announcing: Option<watch::Receiver<u64>> = None;
     tokio::select! {
         () = inner.node.bootstrapped() => {}
         () = topic.stop.cancelled() => return,
     }
     loop {
         tokio::select! {
-            () = topic.round(&inner) => {}
+            () = topic.round(&inner, &mut announcing) => {}
             () = topic.stop.cancelled() => return,
         }
         topic.rounds.send_modify(|n| *n += 1);
@@ -246,14 +249,9 @@ async fn run(inner: Arc<Inner>, topic: Arc<Topic>) {
             };
             let mut changes = inner.changes.subscribe();
             changes.mark_unchanged();
-            let mut announcing = match roles.server {
-                true => Some(inner.server().await.rounds()),
-                false => None,
-            };
             let reannounced = async {
                 match &mut announcing {
                     Some(rounds) => {
-                        rounds.mark_unchanged();
                         let _ = rounds.changed().await;
                     }
                     None => std::future::pending().await,
