@@ -23,7 +23,7 @@ use crate::startup::{Begun, Boot};
 use crate::updater::{StartUpdater, Updater};
 use crate::window::{self, Mailbox, Outcome, UserEvent, WindowParts};
 use crate::workers::Workers;
-use crate::{platform, startup};
+use crate::{platform, restart, startup};
 
 /// How long closing the updater and the workers may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
@@ -193,8 +193,8 @@ impl App {
                 return ExitCode::FAILURE;
             }
         };
-        let found = || Ok(drop(Package::read(&locate(args.dev.as_deref(), &around)?.app)?));
-        if let Some(code) = startup::answer_preflight(found) {
+        let found = || Ok(Package::read(&locate(args.dev.as_deref(), &around)?.app)?);
+        if let Some(code) = restart::answer_preflight(found) {
             return code;
         }
         match self.start(args, &around) {
@@ -242,7 +242,7 @@ impl App {
                     package.product_name
                 );
                 drop(instance);
-                return Err(startup::restart(
+                return Err(restart::restart(
                     located.bundle.as_deref(),
                     &around.exe,
                     &storage,
@@ -349,7 +349,7 @@ impl App {
             Outcome::Restart => {
                 let applied = state["applied"] == true;
                 let updated = state["nextVersion"].as_str().filter(|_| applied);
-                Err(startup::restart(
+                Err(restart::restart(
                     located.bundle.as_deref(),
                     &around.exe,
                     &storage,

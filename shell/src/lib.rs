@@ -30,6 +30,7 @@ pub mod locate;
 pub mod package;
 pub mod page;
 pub mod platform;
+mod restart;
 mod startup;
 pub mod updater;
 mod window;
