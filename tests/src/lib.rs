@@ -1,1 +1,3 @@
 //! Whole-product tests: the update walkthrough in a real window, JavaScript interop, the network lab.
+
+pub mod process;
