@@ -52,15 +52,41 @@ impl Bitfield {
     pub fn set_range(&mut self, start: u64, end: u64, value: bool) {
         let mut bit = start;
         while bit < end {
-            // Skip pages that hold nothing to clear.
-            let page = bit / PAGE_BITS;
-            if !value && !self.pages.contains_key(&page) {
-                bit = (page + 1) * PAGE_BITS;
+            let number = bit / PAGE_BITS;
+            if !value {
+                // Skip pages that hold nothing to clear.
+                match self.pages.range(number..).next() {
+                    Some((next, _)) if *next > number => {
+                        bit = next.saturating_mul(PAGE_BITS);
+                        continue;
+                    }
+                    Some(_) => {}
+                    None => return,
+                }
+            }
+            if bit.is_multiple_of(PAGE_BITS) && end - bit >= PAGE_BITS {
+                if value {
+                    self.pages.insert(number, Box::new([u64::MAX; WORDS]));
+                } else {
+                    self.pages.remove(&number);
+                }
+                self.dirty.insert(number);
+                bit += PAGE_BITS;
                 continue;
             }
             self.set(bit, value);
             bit += 1;
         }
+    }
+
+    /// Forgets which pages changed, for bitfields that are not stored.
+    pub fn forget_dirty(&mut self) {
+        self.dirty.clear();
+    }
+
+    /// How many pages are held in memory.
+    pub fn pages(&self) -> usize {
+        self.pages.len()
     }
 
     /// The first bit at or after `start` that is not set.
@@ -196,6 +222,29 @@ mod tests {
         assert_eq!(bits.count(0, 1 << 20), 39_997);
         bits.set(100, false);
         assert_eq!(bits.first_unset(3), 100);
+    }
+
+    #[test]
+    fn whole_pages_are_set_and_cleared_at_once() {
+        let mut bits = Bitfield::default();
+        let end = 4 * PAGE_BITS + 7;
+        bits.set_range(5, end, true);
+        assert_eq!(bits.count(0, u64::from(u32::MAX)), end - 5);
+        bits.take_dirty();
+        bits.set_range(PAGE_BITS - 1, 3 * PAGE_BITS + 1, false);
+        assert_eq!(bits.first_unset(5), PAGE_BITS - 1);
+        assert_eq!(bits.first_set(PAGE_BITS - 1, end), Some(3 * PAGE_BITS + 1));
+        assert_eq!(bits.pages(), 3);
+        // What was cleared is stored as cleared.
+        let stored = bits.take_dirty();
+        assert!(
+            stored
+                .iter()
+                .any(|(page, bytes)| *page == 1 && bytes.iter().all(|byte| *byte == 0))
+        );
+        assert_eq!(stored.len(), 4);
+        bits.set_range(0, u64::MAX, false);
+        assert_eq!(bits.first_set(0, end), None);
     }
 
     proptest! {

@@ -19,6 +19,12 @@ const WINDOW: usize = 64;
 const MAX_WINDOW: usize = 512;
 /// A request that is not answered for this long is asked of another peer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Answers come in order, so on a slow line a request may wait while others are answered, but no longer than this.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Pages kept of what a peer says it holds: 16 MiB, 134 million blocks. What it tells beyond that is not remembered.
+const MAX_REMOTE_PAGES: usize = 4096;
+/// Blocks that one range message may add out of order.
+const MAX_RANGE: u64 = 1 << 22;
 /// Requests of the peer that wait for their turn; more is a flood.
 const MAX_UPLOADS: usize = 16_384;
 /// Answers that did not fit, in a row, before the peer counts as broken.
@@ -86,6 +92,12 @@ pub struct Peer {
     wanted: BTreeSet<u64>,
     /// Blocks it could not deliver.
     refused: HashSet<u64>,
+    /// Those of them that only timed out; they may be asked for again, of this peer too, once others had their chance.
+    late: Vec<u64>,
+    /// When the latest of them timed out.
+    late_since: Option<Instant>,
+    /// When an answer came last.
+    heard: Option<Instant>,
     inflight: HashMap<u64, Inflight>,
     next_request: u64,
     window: usize,
@@ -122,6 +134,9 @@ impl Peer {
             remote_wants: Vec::new(),
             wanted: BTreeSet::new(),
             refused: HashSet::new(),
+            late: Vec::new(),
+            late_since: None,
+            heard: None,
             inflight: HashMap::new(),
             next_request: 1,
             window: WINDOW,
@@ -192,7 +207,10 @@ impl Peer {
                 if start % 32 != 0 || start > MAX_LENGTH || words.len() > 1 << 20 {
                     return Err(PeerError::Malformed("bitfield"));
                 }
-                self.remote_blocks.insert_words(start, &words);
+                if self.remote_blocks.pages() < MAX_REMOTE_PAGES {
+                    self.remote_blocks.insert_words(start, &words);
+                    self.remote_blocks.forget_dirty();
+                }
                 self.remote_contiguous = self.remote_contiguous.min(start);
                 self.refused.clear();
                 self.publish();
@@ -224,9 +242,10 @@ impl Peer {
             self.remote_contiguous = self.remote_contiguous.min(range.start);
         } else if range.start <= self.remote_contiguous {
             self.remote_contiguous = self.remote_contiguous.max(end);
-        } else if range.length <= 1 << 22 {
+        } else if range.length <= MAX_RANGE && self.remote_blocks.pages() < MAX_REMOTE_PAGES {
             self.remote_blocks.set_range(range.start, end, true);
         }
+        self.remote_blocks.forget_dirty();
         if !range.drop {
             self.refused.clear();
         }
@@ -270,6 +289,7 @@ impl Peer {
             ));
         }
         let block_missing = asked.block.is_some() && data.block.is_none();
+        self.heard = Some(now);
         let result = self.core.verify(data);
         self.release(asked, now);
         match result {
@@ -428,7 +448,7 @@ impl Peer {
                     let asked = self
                         .remote_wants
                         .iter()
-                        .any(|(start, length)| (*start..start + length).contains(&index));
+                        .any(|(start, length)| index.checked_sub(*start).is_some_and(|at| at < *length));
                     if asked && !self.remote_has(index) && self.core.has(index) {
                         single.push(index);
                     }
@@ -473,10 +493,24 @@ impl Peer {
 
     /// Gives up requests that are not answered.
     fn expire(&mut self, now: Instant) {
+        if self
+            .late_since
+            .is_some_and(|since| now.saturating_duration_since(since) > TIMEOUT)
+        {
+            self.late_since = None;
+            for block in self.late.drain(..) {
+                self.refused.remove(&block);
+            }
+        }
+        let heard = self.heard;
         let late: Vec<u64> = self
             .inflight
             .iter()
-            .filter(|(_, asked)| now.saturating_duration_since(asked.sent) > TIMEOUT)
+            .filter(|(_, asked)| {
+                let sign = heard.map_or(asked.sent, |heard| heard.max(asked.sent));
+                now.saturating_duration_since(sign) > TIMEOUT
+                    || now.saturating_duration_since(asked.sent) > MAX_WAIT
+            })
             .map(|(id, _)| *id)
             .collect();
         if late.is_empty() {
@@ -486,6 +520,8 @@ impl Peer {
         for id in late {
             if let Some(asked) = self.inflight.remove(&id) {
                 self.refused.extend(asked.block);
+                self.late.extend(asked.block);
+                self.late_since = Some(now);
                 self.release(asked, now);
                 self.outgoing.push_back((kind::CANCEL, messages::encode_id(id)));
             }
@@ -626,7 +662,11 @@ impl Peer {
     /// Spells the contiguous length out in the bitfield that blocks are picked by.
     fn remote_blocks_up_to_date(&mut self) {
         let start = self.remote_blocks.first_unset(0);
-        let end = self.remote_contiguous.min(self.remote.length);
+        // Up to what is verified, not what the peer claims: no more of it can be asked for.
+        let end = self
+            .remote_contiguous
+            .min(self.remote.length)
+            .min(self.core.length());
         if start < end {
             self.remote_blocks.set_range(start, end, true);
         }
