@@ -1,3 +1,6 @@
 //! Whole-product tests: the update walkthrough in a real window, JavaScript interop, the network lab.
 
+pub mod display;
 pub mod process;
+pub mod walkthrough;
+pub mod webdriver;

@@ -1,0 +1,48 @@
+//! The walkthrough for people: `demo <bosc> <pear-chat> <template-app> <target/demo>`, started by `cargo xtask demo`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bosc_tests::display::Display;
+use bosc_tests::walkthrough::{Setup, run_walkthrough};
+
+fn main() -> ExitCode {
+    let paths: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [bosc, chat, template, demo] = paths.as_slice() else {
+        eprintln!("usage: demo <bosc> <pear-chat> <template-app> <folder>; use `cargo xtask demo`");
+        return ExitCode::from(2);
+    };
+    match show(bosc, chat, template, demo) {
+        Ok(()) => {
+            println!("\nEvery state was reached. Screenshots: {}", demo.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!(
+                "\nThe walkthrough stopped: {error:#}\nLogs: {}",
+                demo.join("home/logs").display()
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn show(bosc: &PathBuf, chat: &PathBuf, template: &PathBuf, demo: &PathBuf) -> anyhow::Result<()> {
+    let home = demo.join("home");
+    if home.exists() {
+        std::fs::remove_dir_all(&home)?;
+    }
+    let display = Display::present_or_virtual(&home.join("logs"))?;
+    println!("The over-the-air walkthrough, on this machine alone.");
+    if display.is_virtual() {
+        println!("(No display here: the windows open under Xvfb; see the screenshots.)");
+    }
+    let setup = Setup {
+        home,
+        bosc: bosc.clone(),
+        chat: chat.clone(),
+        template: template.clone(),
+        shots: demo.clone(),
+    };
+    run_walkthrough(setup, &display, &mut |line| println!("{line}"))
+}

@@ -1,0 +1,446 @@
+//! The over-the-air walkthrough: the installed chat is open, a new version is released, the app takes it over and restarts.
+//!
+//! `cargo xtask demo` narrates it, `tests/walkthrough.rs` asserts it; both run this code, on real programs alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::display::Display;
+use crate::process::{Process, run};
+use crate::webdriver::{WebDriver, free_port, wait_until};
+
+/// The three messages.
+pub const MESSAGES: [&str; 3] = [
+    "Hello from version 1.0.1",
+    "This app came from a peer-to-peer drive",
+    "Will you still know me after the update?",
+];
+
+/// Programs and folders of a run.
+pub struct Setup {
+    /// Where everything goes: stores, project, screenshots, logs.
+    pub home: PathBuf,
+    /// The `bosc` program.
+    pub bosc: PathBuf,
+    /// The chat's program.
+    pub chat: PathBuf,
+    /// The template's folder.
+    pub template: PathBuf,
+    /// Where screenshots go.
+    pub shots: PathBuf,
+}
+
+/// The release side: a store, a DHT, and the project of the chat.
+pub struct Workshop {
+    setup: Setup,
+    /// Address of the DHT.
+    pub bootstrap: String,
+    /// The stage link.
+    pub stage: String,
+    /// The provision link, which the app follows.
+    pub provision: String,
+    _dht: Process,
+    seed: Option<Process>,
+}
+
+impl Workshop {
+    /// Starts a local DHT, mints the links and copies the template.
+    pub fn open(setup: Setup, say: &mut dyn FnMut(&str)) -> Result<Self> {
+        fs::create_dir_all(&setup.home)?;
+        let logs = setup.home.join("logs");
+        let mut command = Command::new(&setup.bosc);
+        command.args(["dht", "--port", "0"]);
+        let mut dht = Process::start("dht", &mut command, &logs)?;
+        let bootstrap = dht.wait_for("its address", Duration::from_secs(20), |line| {
+            line.parse::<std::net::SocketAddr>()
+                .ok()
+                .map(|address| address.to_string())
+        })?;
+        say(&format!(
+            "bosc dht                      a DHT of our own at {bootstrap}"
+        ));
+        let mut workshop = Self {
+            setup,
+            bootstrap,
+            stage: String::new(),
+            provision: String::new(),
+            _dht: dht,
+            seed: None,
+        };
+        workshop.stage = workshop.bosc(&["touch"])?.trim().to_owned();
+        workshop.provision = workshop.bosc(&["touch"])?.trim().to_owned();
+        say(&format!(
+            "bosc touch                    stage link      {}",
+            workshop.stage
+        ));
+        say(&format!(
+            "bosc touch                    provision link  {}",
+            workshop.provision
+        ));
+        let project = workshop.project();
+        copy_folder(&workshop.setup.template, &project)?;
+        let package = project.join("package.json");
+        let text = fs::read_to_string(&package)?;
+        let placeholder = "pear://replace-with-your-provision-link";
+        ensure!(
+            text.contains(placeholder),
+            "the template's package.json has no upgrade placeholder"
+        );
+        fs::write(&package, text.replace(placeholder, &workshop.provision))?;
+        Ok(workshop)
+    }
+
+    /// The chat's project folder.
+    pub fn project(&self) -> PathBuf {
+        self.setup.home.join("pear-chat")
+    }
+
+    /// Where logs are kept.
+    pub fn logs(&self) -> PathBuf {
+        self.setup.home.join("logs")
+    }
+
+    /// Runs `bosc` in the workshop; its stdout.
+    pub fn bosc(&self, args: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.setup.bosc);
+        command
+            .args(args)
+            .current_dir(&self.setup.home)
+            .env("BOSC_STORAGE", self.setup.home.join("store"))
+            .env("BOSC_BOOTSTRAP", &self.bootstrap);
+        run(&mut command)
+    }
+
+    /// version, make, build, stage --dry-run, stage, provision; returns the version.
+    pub fn release(&self, bump: &str, say: &mut dyn FnMut(&str)) -> Result<String> {
+        let version = self
+            .bosc(&["version", bump, "--package", "pear-chat/package.json"])?
+            .trim()
+            .to_owned();
+        say(&format!("bosc version {bump:<16} {version}"));
+        let number = version.trim_start_matches('v').to_owned();
+        let chat = self.setup.chat.display().to_string();
+        self.bosc(&["make", "pear-chat", "--bin", &chat])?;
+        say("bosc make                     out/PearChat-linux-x64/PearChat");
+        let host = bosc_runtime::host::current();
+        let bundle = format!("./pear-chat/out/PearChat-{host}/PearChat");
+        let target = format!("pear-chat-{number}");
+        let app = format!("--{host}-app");
+        self.bosc(&[
+            "build",
+            "--package=./pear-chat/package.json",
+            &app,
+            &bundle,
+            "--target",
+            &target,
+        ])?;
+        say(&format!("bosc build                    {target}/"));
+        let folder = format!("./{target}");
+        let dry = self.bosc(&["stage", "--dry-run", &self.stage, &folder])?;
+        say(&format!(
+            "bosc stage --dry-run          {} files would change",
+            dry.lines().count()
+        ));
+        let staged = self.bosc(&["stage", &self.stage, &folder])?;
+        let verlink = staged
+            .lines()
+            .find(|line| line.starts_with("pear://"))
+            .context("stage printed no link")?;
+        say(&format!("bosc stage                    {verlink}"));
+        let key = self.provision.trim_start_matches("pear://");
+        self.bosc(&[
+            "provision",
+            verlink,
+            &self.provision,
+            &format!("pear://0.0.{key}"),
+        ])?;
+        say("bosc provision                onto the link that the app follows");
+        Ok(number)
+    }
+
+    /// Starts `bosc seed` of the provision link and waits until it is announced.
+    pub fn seed(&mut self) -> Result<()> {
+        let mut command = Command::new(&self.setup.bosc);
+        command
+            .args(["seed", &self.provision, "--no-tty"])
+            .env("BOSC_STORAGE", self.setup.home.join("store"))
+            .env("BOSC_BOOTSTRAP", &self.bootstrap);
+        let mut seed = Process::start("seed", &mut command, &self.logs())?;
+        seed.wait_for("that it is announced", Duration::from_secs(60), |line| {
+            line.contains("announced").then_some(())
+        })?;
+        self.seed = Some(seed);
+        Ok(())
+    }
+
+    /// Installs the bundle made last into a folder of its own, as a person would unpack it.
+    pub fn install(&self) -> Result<Installed> {
+        let host = bosc_runtime::host::current();
+        let made = self.project().join(format!("out/PearChat-{host}/PearChat"));
+        let bundle = self.setup.home.join("apps/PearChat");
+        copy_folder(&made, &bundle)?;
+        Ok(Installed {
+            bundle,
+            storage: self.setup.home.join("app-data"),
+            bootstrap: self.bootstrap.clone(),
+            logs: self.logs(),
+            inspector: format!("127.0.0.1:{}", free_port()?),
+        })
+    }
+
+    /// Where a screenshot goes.
+    pub fn shot(&self, name: &str) -> PathBuf {
+        self.setup.shots.join(name)
+    }
+}
+
+/// The app as installed.
+pub struct Installed {
+    /// `PearChat/`.
+    pub bundle: PathBuf,
+    /// Its data folder.
+    pub storage: PathBuf,
+    bootstrap: String,
+    logs: PathBuf,
+    /// Where its web view listens for automation.
+    inspector: String,
+}
+
+impl Installed {
+    /// The program.
+    pub fn program(&self) -> PathBuf {
+        self.bundle.join("PearChat")
+    }
+
+    /// The arguments of a start, with `more`.
+    pub fn args(&self, more: &[&str]) -> Vec<String> {
+        let mut args = vec!["--storage".to_owned(), self.storage.display().to_string()];
+        args.extend([
+            "--bootstrap".to_owned(),
+            self.bootstrap.clone(),
+            "--delay".to_owned(),
+            "0".to_owned(),
+        ]);
+        args.extend(more.iter().map(|arg| (*arg).to_owned()));
+        args
+    }
+
+    /// The environment of a start that may be automated.
+    pub fn env(&self, display: &Display) -> Vec<(String, String)> {
+        let mut env = display.env();
+        env.push(("BOSC_AUTOMATION".to_owned(), "1".to_owned()));
+        // Set for the whole life of the process and kept when it restarts itself: it is how a driver finds it again.
+        env.push(("WEBKIT_INSPECTOR_SERVER".to_owned(), self.inspector.clone()));
+        env
+    }
+
+    /// Starts the app on its own and attaches a driver to its window.
+    pub fn open(&self, name: &str, display: &Display, more: &[&str]) -> Result<(Process, WebDriver)> {
+        let mut command = Command::new(self.program());
+        command.args(self.args(more)).envs(self.env(display));
+        let mut process = Process::start(name, &mut command, &self.logs)?;
+        let driver = self.attach(name, &mut process)?;
+        Ok((process, driver))
+    }
+
+    /// Attaches a driver to the window of the running app, whose page then stands ready.
+    pub fn attach(&self, name: &str, process: &mut Process) -> Result<WebDriver> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            ensure!(
+                process.is_running(),
+                "the app ended before its window could be reached; see {}",
+                self.logs.display()
+            );
+            let listening = std::net::TcpStream::connect(&self.inspector).is_ok();
+            if listening
+                && let Ok(driver) = WebDriver::attach(&format!("{name}-driver"), &self.inspector, &self.logs)
+            {
+                let ready = "return !!(window.bridge && document.querySelector('#version')?.textContent)";
+                let page = wait_until("the page is ready", Duration::from_secs(30), || {
+                    Ok(driver.run(ready).is_ok_and(|ready| ready == true).then_some(()))
+                });
+                if page.is_ok() {
+                    return Ok(driver);
+                }
+                driver.abandon();
+            }
+            if Instant::now() > deadline {
+                bail!("no driver could reach the app's window at {}", self.inspector);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// Sends a message and waits until the page shows it.
+pub fn send_message(driver: &WebDriver, text: &str) -> Result<()> {
+    let field = driver.find("#message")?;
+    field.click()?;
+    field.type_text(text)?;
+    driver.find("#send")?.click()?;
+    let script = format!(
+        "return document.querySelector('#messages').textContent.includes({})",
+        serde_json::json!(text)
+    );
+    wait_until(
+        &format!("the message \"{text}\" is shown"),
+        Duration::from_secs(10),
+        || Ok((driver.run(&script)? == true).then_some(())),
+    )
+}
+
+/// Fails unless the page shows all of `messages`, in order.
+pub fn expect_messages(driver: &WebDriver, messages: &[&str]) -> Result<()> {
+    let mut shown = String::new();
+    let in_order = |shown: &str| {
+        let mut rest = shown;
+        messages.iter().all(|message| match rest.split_once(message) {
+            Some((_, after)) => {
+                rest = after;
+                true
+            }
+            None => false,
+        })
+    };
+    let waited = wait_until("messages", Duration::from_secs(10), || {
+        shown = driver.text("#messages")?;
+        Ok(in_order(&shown).then_some(()))
+    });
+    waited.with_context(|| format!("the transcript is not what was written: {shown:?}"))
+}
+
+/// Records every text that the version label takes from now on, so that none is missed between two looks.
+pub fn watch_label(driver: &WebDriver) -> Result<()> {
+    driver
+        .run(
+            "const label = document.querySelector('#version'); window.seenLabels = [label.textContent];
+             new MutationObserver(() => window.seenLabels.push(label.textContent))
+               .observe(label, { childList: true, characterData: true, subtree: true });",
+        )
+        .map(|_| ())
+}
+
+/// The whole walkthrough. Each state is asserted and kept as a screenshot.
+pub fn run_walkthrough(setup: Setup, display: &Display, say: &mut dyn FnMut(&str)) -> Result<()> {
+    say("\n1. A network and two links");
+    let mut workshop = Workshop::open(setup, say)?;
+    say("\n2. Version 1.0.1: make, build, stage, provision, seed, install");
+    workshop.release("1.0.1", say)?;
+    workshop.seed()?;
+    say("bosc seed                     serving the provision link");
+    let app = workshop.install()?;
+    say(&format!("installed                     {}", app.bundle.display()));
+
+    say("\n3. The installed app is opened");
+    let (mut process, driver) = app.open("app", display, &[])?;
+    driver
+        .wait_text("#version", "v1.0.1", Duration::from_secs(30))
+        .context("state not reached: the header shows v1.0.1")?;
+    driver.wait_text("h1", "Pear chat", Duration::from_secs(5))?;
+    driver.screenshot(&workshop.shot("01-installed.png"))?;
+    for message in MESSAGES {
+        send_message(&driver, message).context("state not reached: three messages are sent")?;
+    }
+    expect_messages(&driver, &MESSAGES)?;
+    driver.screenshot(&workshop.shot("02-chat.png"))?;
+    say("the header says               v1.0.1; three messages are sent; the app stays open");
+    watch_label(&driver)?;
+
+    say("\n4. Version 1.0.2: the header is edited and released while the app is open");
+    let page = workshop.project().join("renderer/index.html");
+    let html = fs::read_to_string(&page)?;
+    let (before, after) = (">Pear chat</h1>", ">Pear chat — v2</h1>");
+    ensure!(
+        html.contains(before),
+        "the template's header is not the documented one"
+    );
+    fs::write(&page, html.replace(before, after))?;
+    say("renderer/index.html           \"Pear chat\" -> \"Pear chat — v2\"");
+    let version = workshop.release("patch", say)?;
+    ensure!(version == "1.0.2", "the patch version is {version}");
+    let released = Instant::now();
+
+    say("\n5. The app notices by itself");
+    driver
+        .wait_text("#version", "updating…", Duration::from_secs(60))
+        .context("state not reached: the label flips to updating…")
+        .or_else(|error| {
+            // It may have come and gone between two looks: the page kept the record.
+            let seen = driver.run("return window.seenLabels")?.to_string();
+            if seen.contains("updating…") {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        })?;
+    driver.screenshot(&workshop.shot("03-updating.png"))?;
+    say(&format!(
+        "v1.0.1 -> updating…           {:.1} s after the release",
+        released.elapsed().as_secs_f64()
+    ));
+    let shown =
+        "const b = document.querySelector('#update'); return !b.hidden && b.textContent === 'Update ready!'";
+    wait_until("the yellow button", Duration::from_secs(60), || {
+        Ok((driver.run(shown)? == true).then_some(()))
+    })
+    .context("state not reached: the yellow \"Update ready!\" button")?;
+    say(&format!(
+        "\"Update ready!\"               {:.1} s after the release",
+        released.elapsed().as_secs_f64()
+    ));
+    driver.screenshot(&workshop.shot("04-update-ready.png"))?;
+    let clicked = Instant::now();
+    driver.find("#update")?.click()?;
+    driver.abandon();
+    let package = app.bundle.join("resources/app/package.json");
+    wait_until("the bundle on disk is 1.0.2", Duration::from_secs(30), || {
+        Ok(fs::read_to_string(&package)
+            .is_ok_and(|text| text.contains("\"1.0.2\""))
+            .then_some(()))
+    })
+    .context("state not reached: applyUpdate() swaps the bundle")?;
+
+    say("\n6. It restarts into the new version");
+    let driver = app
+        .attach("app-again", &mut process)
+        .context("state not reached: the app restarts")?;
+    driver
+        .wait_text("#version", "v1.0.2", Duration::from_secs(30))
+        .context("state not reached: the label says v1.0.2")?;
+    driver
+        .wait_text("h1", "Pear chat — v2", Duration::from_secs(5))
+        .context("state not reached: the header says \"Pear chat — v2\"")?;
+    expect_messages(&driver, &MESSAGES).context("state not reached: the three messages are there")?;
+    say(&format!(
+        "click to working window       {:.1} s",
+        clicked.elapsed().as_secs_f64()
+    ));
+    driver.screenshot(&workshop.shot("05-v2.png"))?;
+    say("the header says               \"Pear chat — v2\", v1.0.2, and the three messages are there");
+    driver.abandon();
+    process.stop();
+    Ok(())
+}
+
+/// Copies a folder with its modes, without what builds leave behind.
+pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            if !["target", "out"].iter().any(|name| entry.file_name() == *name) {
+                copy_folder(&source, &target)?;
+            }
+        } else {
+            fs::copy(&source, &target)?;
+        }
+    }
+    Ok(())
+}
