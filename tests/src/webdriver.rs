@@ -47,7 +47,16 @@ impl WebDriver {
 
     /// Starts a driver for a program that runs already and listens for automation at `target`.
     pub fn attach(name: &str, target: &str, logs: &Path) -> Result<Self> {
-        Self::start(name, &[format!("--target={target}")], &[], &json!({}), logs)
+        Self::start(
+            name,
+            &[
+                format!("--target={target}"),
+                "--replace-on-new-session".to_owned(),
+            ],
+            &[],
+            &json!({}),
+            logs,
+        )
     }
 
     fn start(
@@ -141,6 +150,8 @@ impl WebDriver {
 
     /// Writes a PNG of the window.
     pub fn screenshot(&self, path: &Path) -> Result<()> {
+        // The view answers at its next paint: make sure that there is one.
+        self.run("document.body.animate([{ opacity: 1 }, { opacity: 0.99 }], { duration: 300, iterations: 10 })")?;
         let shot = self.get("/screenshot")?;
         let encoded = shot.as_str().context("the driver sent no picture")?;
         if let Some(folder) = path.parent() {

@@ -6,8 +6,13 @@ use std::process::ExitCode;
 use bosc_tests::display::Display;
 use bosc_tests::walkthrough::{Setup, run_walkthrough};
 
+/// Children run in other folders.
+fn absolute(path: std::ffi::OsString) -> PathBuf {
+    std::path::absolute(&path).unwrap_or_else(|_| path.into())
+}
+
 fn main() -> ExitCode {
-    let paths: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let paths: Vec<PathBuf> = std::env::args_os().skip(1).map(absolute).collect();
     let [bosc, chat, template, demo] = paths.as_slice() else {
         eprintln!("usage: demo <bosc> <pear-chat> <template-app> <folder>; use `cargo xtask demo`");
         return ExitCode::from(2);
