@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dht::{ConnectOptions, DhtError, Node, NodeConfig, PeerConnection, Server, ServerOptions};
 use rand::RngExt;
 use secret_stream::{Connection, KeyPair};
 use tokio::sync::{Notify, OnceCell, mpsc, watch};
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{JoinOptions, SwarmConfig, SwarmError};
@@ -17,8 +17,12 @@ use crate::connections::{Connections, Verdict, decide};
 use crate::discovery::{Discovery, Topic};
 use crate::peers::PeerQueue;
 
-/// Attempts to connect at once.
-const MAX_PARALLEL: usize = 6;
+/// Attempts to connect at once, not counting slow ones: those are mostly peers that were killed, whose announcements
+/// live on for a while, and must not keep us from the living.
+const MAX_PARALLEL: usize = 8;
+const SLOW: Duration = Duration::from_secs(1);
+/// Attempts at once, slow ones included.
+const MAX_ATTEMPTS: usize = 128;
 /// Connections that wait to be taken from [`Swarm::connections`].
 const QUEUE: usize = 64;
 
@@ -63,7 +67,9 @@ pub(crate) struct State {
     pub(crate) queue: PeerQueue,
     pub(crate) connections: Connections,
     pub(crate) topics: HashMap<Key, Arc<Topic>>,
+    /// Attempts that are not slow yet.
     connecting: usize,
+    attempts: usize,
 }
 
 impl Swarm {
@@ -225,7 +231,7 @@ impl Inner {
 
     fn refuses(&self, key: &Key) -> bool {
         let state = self.lock();
-        state.connections.len() >= self.max_peers && state.connections.get(key).is_none()
+        state.connections.open_keys().count() >= self.max_peers && state.connections.get(key).is_none()
     }
 
     /// Whether a peer found on `topic` is connected.
@@ -278,7 +284,7 @@ async fn accept(inner: Arc<Inner>, mut incoming: mpsc::Receiver<PeerConnection>)
         let id = {
             let mut state = inner.lock();
             let existing = state.connections.get(&key);
-            let full = existing.is_none() && state.connections.len() >= inner.max_peers;
+            let full = existing.is_none() && state.connections.open_keys().count() >= inner.max_peers;
             match decide(&inner.key_pair.public_key, &key, false, existing) {
                 Verdict::Drop => None,
                 _ if full => None,
@@ -304,7 +310,9 @@ async fn dial(inner: Arc<Inner>) {
     loop {
         let next = loop {
             let mut state = inner.lock();
-            let room = state.connecting < MAX_PARALLEL && state.connections.len() < inner.max_peers;
+            let room = state.connecting < MAX_PARALLEL
+                && state.attempts < MAX_ATTEMPTS
+                && state.connections.open_keys().count() + state.connecting < inner.max_peers;
             let now = Instant::now();
             let taken = if room {
                 state.queue.take(now, || rand::rng().random())
@@ -320,6 +328,7 @@ async fn dial(inner: Arc<Inner>) {
                 continue;
             }
             state.connecting += 1;
+            state.attempts += 1;
             let (id, _) = state.connections.insert(key, None);
             drop(state);
             tokio::spawn(attempt(inner.clone(), key, relays, id));
@@ -337,13 +346,27 @@ async fn attempt(inner: Arc<Inner>, key: Key, relay_addresses: Vec<std::net::Soc
         key_pair: Some(inner.key_pair.clone()),
         relay_addresses,
     };
-    let result = tokio::select! {
-        result = inner.node.connect(key, options) => result,
+    let connecting = inner.node.connect(key, options);
+    tokio::pin!(connecting);
+    let quick = tokio::select! {
+        result = &mut connecting => Some(result),
+        () = sleep(SLOW) => None,
         () = inner.stop.cancelled() => return,
+    };
+    inner.lock().connecting -= 1;
+    let result = match quick {
+        Some(result) => result,
+        None => {
+            inner.changed();
+            tokio::select! {
+                result = connecting => result,
+                () = inner.stop.cancelled() => return,
+            }
+        }
     };
     let opened = {
         let mut state = inner.lock();
-        state.connecting -= 1;
+        state.attempts -= 1;
         match result {
             Ok(PeerConnection { connection, link }) => {
                 if state.connections.open(&key, id, link.clone()) {

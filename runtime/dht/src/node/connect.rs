@@ -281,6 +281,7 @@ async fn handshake_through(
     let out = Outgoing {
         target: Some(target),
         value: Some(message.encode()),
+        retries: 2,
         ..Outgoing::new(relay, command::PEER_HANDSHAKE)
     };
     let response = inner.request(out).await.ok()?;
