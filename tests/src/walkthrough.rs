@@ -117,6 +117,16 @@ impl Workshop {
 
     /// version, make, build, stage --dry-run, stage, provision; returns the version.
     pub fn release(&self, bump: &str, say: &mut dyn FnMut(&str)) -> Result<String> {
+        self.release_with(bump, say, |_| Ok(()))
+    }
+
+    /// As [`release`](Self::release), with the bundle changed by `spoil` after it was made.
+    pub fn release_with(
+        &self,
+        bump: &str,
+        say: &mut dyn FnMut(&str),
+        spoil: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<String> {
         let version = self
             .bosc(&["version", bump, "--package", "pear-chat/package.json"])?
             .trim()
@@ -128,6 +138,7 @@ impl Workshop {
         say("bosc make                     out/PearChat-linux-x64/PearChat");
         let host = bosc_runtime::host::current();
         let bundle = format!("./pear-chat/out/PearChat-{host}/PearChat");
+        spoil(&self.setup.home.join(&bundle))?;
         let target = format!("pear-chat-{number}");
         let app = format!("--{host}-app");
         self.bosc(&[

@@ -151,7 +151,9 @@ impl WebDriver {
     /// Writes a PNG of the window.
     pub fn screenshot(&self, path: &Path) -> Result<()> {
         // The view answers at its next paint: make sure that there is one.
-        self.run("document.body.animate([{ opacity: 1 }, { opacity: 0.99 }], { duration: 300, iterations: 10 })")?;
+        self.run(
+            "document.body.animate([{ opacity: 1 }, { opacity: 0.99 }], { duration: 300, iterations: 10 })",
+        )?;
         let shot = self.get("/screenshot")?;
         let encoded = shot.as_str().context("the driver sent no picture")?;
         if let Some(folder) = path.parent() {

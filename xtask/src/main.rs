@@ -1,2 +1,44 @@
-//! cargo xtask: demo, test, ci, bench.
-fn main() {}
+//! `cargo xtask`: the habits of this repository. `demo` shows the walkthrough, `test` runs every test, `ci` checks everything a
+//! change must pass, `bench` measures, `setup` installs what the machine lacks (the others do it by themselves).
+
+mod demo;
+mod setup;
+mod steps;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Bosc's habits.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", arg_required_else_help = true)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Show the whole over-the-air walkthrough on this machine, offline, with real programs
+    Demo,
+    /// Run every test; ends with a line of counts
+    Test,
+    /// Install what the machine lacks
+    Setup,
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().task {
+        Task::Demo => demo::run_task(),
+        Task::Test => test::run_task(),
+        Task::Setup => setup::run_task(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

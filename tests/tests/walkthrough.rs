@@ -1,0 +1,224 @@
+//! The installed app in a real window: the over-the-air walkthrough, and what must hold around it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use bosc_tests::display::Display;
+use bosc_tests::process::Process;
+use bosc_tests::walkthrough::{
+    Installed, MESSAGES, Setup, Workshop, expect_messages, run_walkthrough, send_message,
+};
+use bosc_tests::webdriver::wait_until;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// A program that `cargo xtask test` built beside this test.
+fn program(name: &str) -> PathBuf {
+    let path = std::env::current_exe()
+        .unwrap()
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .join(name);
+    assert!(
+        path.is_file(),
+        "{} is not built: run the tests with `cargo xtask test`",
+        path.display()
+    );
+    path
+}
+
+fn setup(name: &str) -> Setup {
+    let home = root().join("target/test-logs").join(name);
+    if home.exists() {
+        fs::remove_dir_all(&home).unwrap();
+    }
+    Setup {
+        shots: home.join("shots"),
+        home,
+        bosc: program("bosc"),
+        chat: program("pear-chat"),
+        template: root().join("template-app"),
+    }
+}
+
+fn quiet(_: &str) {}
+
+#[test]
+fn the_installed_app_updates_itself_and_keeps_its_transcript() {
+    let setup = setup("walkthrough");
+    let display = Display::own(&setup.home).unwrap();
+    run_walkthrough(setup, &display, &mut quiet).unwrap();
+}
+
+/// Releases and installs 1.0.1.
+fn installed(name: &str) -> (Workshop, Installed, Display) {
+    let setup = setup(name);
+    let display = Display::own(&setup.home).unwrap();
+    let mut workshop = Workshop::open(setup, &mut quiet).unwrap();
+    workshop.release("1.0.1", &mut quiet).unwrap();
+    workshop.seed().unwrap();
+    let app = workshop.install().unwrap();
+    (workshop, app, display)
+}
+
+/// The UDP sockets that a process holds.
+fn udp_sockets(process: &Process) -> usize {
+    let inodes: Vec<String> = ["udp", "udp6"]
+        .iter()
+        .filter_map(|table| fs::read_to_string(format!("/proc/{}/net/{table}", process.id())).ok())
+        .flat_map(|table| {
+            table
+                .lines()
+                .skip(1)
+                .filter_map(|line| line.split_whitespace().nth(9).map(str::to_owned))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    fs::read_dir(format!("/proc/{}/fd", process.id()))
+        .unwrap()
+        .filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+        .filter(|target| {
+            inodes
+                .iter()
+                .any(|inode| target.to_string_lossy() == format!("socket:[{inode}]"))
+        })
+        .count()
+}
+
+#[test]
+fn no_updates_opens_no_socket_and_updates_does() {
+    let (_workshop, app, display) = installed("no-updates");
+    let (mut process, driver) = app.open("app", &display, &["--no-updates"]).unwrap();
+    driver
+        .wait_text("#version", "v1.0.1", Duration::from_secs(20))
+        .unwrap();
+    let state = driver
+        .run("return window.bridge.updaterState().then(s => s.enabled)")
+        .unwrap();
+    assert_eq!(state, false);
+    assert_eq!(udp_sockets(&process), 0, "--no-updates opened a socket");
+    assert!(!app.storage.join("pear-runtime/corestore").exists());
+    driver.abandon();
+    process.stop();
+
+    // The same look at an app with updates finds sockets, so the look itself works.
+    let (mut process, driver) = app.open("app-updating", &display, &[]).unwrap();
+    wait_until("the app joins the swarm", Duration::from_secs(20), || {
+        Ok((udp_sockets(&process) > 0).then_some(()))
+    })
+    .unwrap();
+    driver.abandon();
+    process.stop();
+}
+
+#[test]
+fn a_message_that_was_shown_survives_a_kill() {
+    let (_workshop, app, display) = installed("kill");
+    let (mut process, driver) = app.open("app", &display, &["--no-updates"]).unwrap();
+    for message in MESSAGES {
+        send_message(&driver, message).unwrap();
+    }
+    process.kill();
+    driver.abandon();
+    let (mut process, driver) = app.open("app-again", &display, &["--no-updates"]).unwrap();
+    expect_messages(&driver, &MESSAGES).unwrap();
+    driver.abandon();
+    process.stop();
+}
+
+/// Opens the app, releases a spoilt 1.0.2 and clicks "Update ready!".
+fn update_into(
+    workshop: &Workshop,
+    app: &Installed,
+    display: &Display,
+    spoil: impl FnOnce(&Path),
+) -> Process {
+    let (process, driver) = app.open("app", display, &[]).unwrap();
+    driver
+        .wait_text("#version", "v1.0.1", Duration::from_secs(20))
+        .unwrap();
+    let spoil = |bundle: &Path| {
+        spoil(bundle);
+        Ok(())
+    };
+    workshop.release_with("patch", &mut quiet, spoil).unwrap();
+    let shown = "return !document.querySelector('#update').hidden";
+    wait_until("the update is offered", Duration::from_secs(60), || {
+        Ok((driver.run(shown)? == true).then_some(()))
+    })
+    .unwrap();
+    driver.find("#update").unwrap().click().unwrap();
+    driver.abandon();
+    process
+}
+
+fn installed_version(app: &Installed) -> String {
+    let text = fs::read_to_string(app.bundle.join("resources/app/package.json")).unwrap_or_default();
+    let package: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    package["version"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_program_that_cannot_run_is_taken_back_at_once() {
+    let (workshop, app, display) = installed("broken-program");
+    let mut process = update_into(&workshop, &app, &display, |bundle| {
+        fs::write(bundle.join("PearChat"), "#!/bin/sh\nexit 3\n").unwrap();
+    });
+    let note = app.storage.join("pear-runtime/bundle.json");
+    wait_until("1.0.2 is marked bad", Duration::from_secs(30), || {
+        Ok(fs::read_to_string(&note)
+            .is_ok_and(|text| text.contains("\"1.0.2\"") && text.contains("\"bad\""))
+            .then_some(()))
+    })
+    .unwrap();
+    let driver = app.attach("app-taken-back", &mut process).unwrap();
+    driver
+        .wait_text("#version", "v1.0.1", Duration::from_secs(20))
+        .unwrap();
+    assert_eq!(installed_version(&app), "1.0.1");
+    driver.abandon();
+    process.stop();
+}
+
+#[test]
+fn a_version_that_cannot_show_its_page_is_rolled_back() {
+    let (workshop, app, display) = installed("broken-page");
+    let mut process = update_into(&workshop, &app, &display, |bundle| {
+        fs::remove_file(bundle.join("resources/app/renderer/index.html")).unwrap();
+    });
+    wait_until("1.0.2 is in place", Duration::from_secs(30), || {
+        Ok((installed_version(&app) == "1.0.2").then_some(()))
+    })
+    .unwrap();
+    process.kill();
+    // A person tries to start it; each time the page does not come up and the person gives up.
+    for attempt in 0..4 {
+        if installed_version(&app) == "1.0.1" {
+            break;
+        }
+        let mut command = Command::new(app.program());
+        command.args(app.args(&[])).envs(app.env(&display));
+        let mut process =
+            Process::start(&format!("attempt-{attempt}"), &mut command, &workshop.logs()).unwrap();
+        let _ = wait_until("rolled back", Duration::from_secs(5), || {
+            Ok((installed_version(&app) == "1.0.1").then_some(()))
+        });
+        process.kill();
+    }
+    assert_eq!(
+        installed_version(&app),
+        "1.0.1",
+        "the version that cannot start stayed"
+    );
+    let (mut process, driver) = app.open("app-rolled-back", &display, &[]).unwrap();
+    driver
+        .wait_text("#version", "v1.0.1", Duration::from_secs(20))
+        .unwrap();
+    driver.abandon();
+    process.stop();
+}
