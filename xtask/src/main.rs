@@ -1,6 +1,7 @@
 //! `cargo xtask`: the habits of this repository. `demo` shows the walkthrough, `test` runs every test, `ci` checks everything a
 //! change must pass, `bench` measures, `setup` installs what the machine lacks (the others do it by themselves).
 
+mod ci;
 mod demo;
 mod setup;
 mod steps;
@@ -24,6 +25,8 @@ enum Task {
     Demo,
     /// Run every test; ends with a line of counts
     Test,
+    /// Check everything a change must pass: tidiness, licences, lints, documentation, tests
+    Ci,
     /// Install what the machine lacks
     Setup,
 }
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Demo => demo::run_task(),
         Task::Test => test::run_task(),
+        Task::Ci => ci::run_task(),
         Task::Setup => setup::run_task(),
     };
     match result {
