@@ -1,36 +1,17 @@
 //! The installed app in a real window: the over-the-air walkthrough, and what must hold around it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use bosc_tests::display::Display;
+use bosc_tests::peers::{program, root};
 use bosc_tests::process::Process;
 use bosc_tests::walkthrough::{
     Installed, MESSAGES, Setup, Workshop, expect_messages, run_walkthrough, send_message,
 };
 use bosc_tests::webdriver::wait_until;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// A program that `cargo xtask test` built beside this test.
-fn program(name: &str) -> PathBuf {
-    let path = std::env::current_exe()
-        .unwrap()
-        .ancestors()
-        .nth(2)
-        .unwrap()
-        .join(name);
-    assert!(
-        path.is_file(),
-        "{} is not built: run the tests with `cargo xtask test`",
-        path.display()
-    );
-    path
-}
 
 fn setup(name: &str) -> Setup {
     let home = root().join("target/test-logs").join(name);
@@ -40,8 +21,8 @@ fn setup(name: &str) -> Setup {
     Setup {
         shots: home.join("shots"),
         home,
-        bosc: program("bosc"),
-        chat: program("pear-chat"),
+        bosc: program("bosc").unwrap(),
+        chat: program("pear-chat").unwrap(),
         template: root().join("template-app"),
     }
 }

@@ -80,6 +80,12 @@ impl LocalDrive {
         blocking(move || local_write::sync(&root)).await
     }
 
+    /// Deletes what a process that was killed while it wrote here left behind. A mirror into the folder begins with it.
+    pub async fn sweep(&self) -> Result<(), DriveError> {
+        let root = self.root.clone();
+        blocking(move || local_write::sweep(&root)).await
+    }
+
     /// What is at a path. Folders on the way that are links must stay inside, unless external links are followed.
     fn find(&self, key: &str) -> Result<Option<Found>, DriveError> {
         let full = join(&self.root, key);

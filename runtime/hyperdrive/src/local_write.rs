@@ -109,6 +109,45 @@ fn create(
     Ok((Temporary { path, placed: false }, file, full))
 }
 
+/// Deletes what processes that were killed in the middle of writing left behind, at any depth.
+pub(crate) fn sweep(folder: &Path) -> Result<(), DriveError> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(DriveError::io(folder)(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(DriveError::io(folder))?;
+        let path = entry.path();
+        if entry.file_type().map_err(DriveError::io(&path))?.is_dir() {
+            sweep(&path)?;
+        } else if entry.file_name().to_str().is_some_and(is_abandoned) {
+            std::fs::remove_file(&path).map_err(DriveError::io(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is that of a file which a process that is gone was writing.
+fn is_abandoned(name: &str) -> bool {
+    let Some((process, _)) = name.strip_prefix(TEMPORARY).and_then(|rest| rest.split_once('-')) else {
+        return false;
+    };
+    process.parse().is_ok_and(|id: i32| !is_running(id))
+}
+
+#[cfg(unix)]
+fn is_running(id: i32) -> bool {
+    use rustix::process::{Pid, test_kill_process};
+    Pid::from_raw(id).is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+/// Without a way to ask, every process counts as running and nothing is deleted.
+#[cfg(not(unix))]
+fn is_running(_id: i32) -> bool {
+    true
+}
+
 /// Deletes a file or link, and the folders that it leaves empty.
 pub(crate) fn del(root: &Path, folders: &Mutex<()>, key: &str) -> Result<(), DriveError> {
     let _removing = folders.lock().unwrap_or_else(PoisonError::into_inner);

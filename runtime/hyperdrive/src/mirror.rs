@@ -196,6 +196,9 @@ impl Run<'_> {
         if let Some(drive) = drive.filter(|drive| !self.options.dry_run && !drive.writable()) {
             return Err(DriveError::NotWritable { key: drive.key() });
         }
+        if let Some(local) = self.dst.as_local().filter(|_| !self.options.dry_run) {
+            local.sweep().await?;
+        }
         let (src, dst) = (self.gather(self.src).await?, self.gather(self.dst).await?);
         target::check(&src, self.dst.as_local().is_some())?;
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).files = src.len() as u64;

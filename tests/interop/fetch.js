@@ -1,0 +1,31 @@
+// Mirrors a drive into a folder: fetch.js <bootstrap> <key> <store> <folder>
+// Prints `length <n>` and `done`.
+const Corestore = require('corestore')
+const Hyperdrive = require('hyperdrive')
+const Hyperswarm = require('hyperswarm')
+const Localdrive = require('localdrive')
+const { decode } = require('hypercore-id-encoding')
+
+const [, , bootstrap, key, storage, folder] = process.argv
+
+async function main () {
+  const store = new Corestore(storage)
+  const drive = new Hyperdrive(store, decode(key))
+  await drive.ready()
+  const swarm = new Hyperswarm({ bootstrap: [bootstrap] })
+  swarm.on('connection', (connection) => {
+    connection.on('error', () => {})
+    store.replicate(connection)
+  })
+  swarm.join(drive.discoveryKey, { server: false, client: true })
+  // A fresh drive claims version 1 before anything was replicated: the core's length tells.
+  while (drive.core.length < 2) {
+    await new Promise((resolve) => drive.core.once('append', resolve))
+  }
+  console.log('length ' + drive.core.length)
+  for await (const change of drive.checkout(drive.core.length).mirror(new Localdrive(folder))) void change
+  console.log('done')
+  process.exit(0)
+}
+
+main()

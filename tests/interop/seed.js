@@ -1,0 +1,25 @@
+// Stages a folder into a new Hyperdrive and seeds it: seed.js <bootstrap> <folder> <store> [dedup]
+// Prints `<key hex> <length>` once it is announced, then serves until it is ended.
+const Corestore = require('corestore')
+const Hyperdrive = require('hyperdrive')
+const Hyperswarm = require('hyperswarm')
+const Localdrive = require('localdrive')
+
+const [, , bootstrap, folder, storage, mode] = process.argv
+
+async function main () {
+  const store = new Corestore(storage)
+  const drive = new Hyperdrive(store)
+  await drive.ready()
+  const options = mode === 'dedup' ? { dedup: true, batch: true } : {}
+  for await (const change of new Localdrive(folder).mirror(drive, options)) void change
+  const swarm = new Hyperswarm({ bootstrap: [bootstrap] })
+  swarm.on('connection', (connection) => {
+    connection.on('error', () => {})
+    store.replicate(connection)
+  })
+  await swarm.join(drive.discoveryKey, { server: true, client: false }).flushed()
+  console.log(drive.key.toString('hex') + ' ' + drive.core.length)
+}
+
+main()
