@@ -1,0 +1,396 @@
+//! The release commands on one machine without a network: what they do, and what they say when they cannot.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use predicates::prelude::*;
+use predicates::str::contains;
+use tempfile::TempDir;
+
+const ELSEWHERE: &str = "pear://5db4ysm3yq3e47ehpafznb5zmahe7tpd37ujzze6x5nbznhxp33y";
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// `bosc` in this place, with a network that leads nowhere.
+    fn bosc(&self, args: &[&str]) -> Assert {
+        Command::cargo_bin("bosc")
+            .unwrap()
+            .args(args)
+            .current_dir(self.0.path())
+            .env("BOSC_STORAGE", self.path("store"))
+            .env("BOSC_BOOTSTRAP", "127.0.0.1:1")
+            .assert()
+    }
+
+    fn stdout(&self, args: &[&str]) -> String {
+        String::from_utf8(self.bosc(args).success().get_output().stdout.clone()).unwrap()
+    }
+
+    fn touch(&self) -> String {
+        self.stdout(&["touch"]).trim().to_owned()
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn package(&self, folder: &str, version: &str, upgrade: &str) {
+        let text = format!(
+            "{{\n  \"name\": \"cool-app\",\n  \"productName\": \"Cool\",\n  \"version\": \"{version}\",\n  \"upgrade\": \"{upgrade}\"\n}}\n"
+        );
+        self.write(&format!("{folder}/package.json"), &text);
+    }
+
+    /// A project that `make` takes.
+    fn project(&self, upgrade: &str) {
+        self.package("app", "1.0.0", upgrade);
+        self.write("app/renderer/index.html", "<h1>hi</h1>");
+        self.write("program", "#!/bin/sh\n");
+    }
+
+    fn length(&self, link: &str) -> u64 {
+        let out = self.stdout(&["info", "--json", link]);
+        let info = out
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        info.filter(|line| line["tag"] == "info")
+            .map(|line| line["data"]["length"].as_u64().unwrap())
+            .next()
+            .unwrap_or(0)
+    }
+}
+
+/// Exit status 1, nothing on stdout, and one line on stderr that holds every word.
+fn refuses(assert: Assert, words: &[&str]) {
+    let mut assert = assert
+        .code(1)
+        .stdout("")
+        .stderr(predicate::function(|text: &str| {
+            text.trim_end().lines().count() == 1
+        }));
+    for word in words {
+        assert = assert.stderr(contains(*word));
+    }
+}
+
+fn same(one: &Path, other: &Path) {
+    let mut left: Vec<_> = walk(one);
+    let mut right: Vec<_> = walk(other);
+    left.sort();
+    right.sort();
+    assert_eq!(left, right);
+    assert!(!left.is_empty());
+}
+
+fn walk(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    fn visit(root: &Path, folder: &Path, into: &mut Vec<(PathBuf, Vec<u8>)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(root, &path, into);
+            } else {
+                into.push((
+                    path.strip_prefix(root).unwrap().to_owned(),
+                    fs::read(&path).unwrap(),
+                ));
+            }
+        }
+    }
+    let mut all = Vec::new();
+    visit(folder, folder, &mut all);
+    all
+}
+
+#[test]
+fn a_release_from_touch_to_dump() {
+    let place = Place::new();
+    let (stage, provision) = (place.touch(), place.touch());
+    place.project(&provision);
+    assert_eq!(
+        place.stdout(&["version", "patch", "--package", "app/package.json"]),
+        "v1.0.1\n"
+    );
+    place.bosc(&["make", "app", "--bin", "program"]).success();
+    let host = if cfg!(target_arch = "aarch64") {
+        "linux-arm64"
+    } else {
+        "linux-x64"
+    };
+    let app = format!("--{host}-app");
+    let bundle = format!("app/out/Cool-{host}/Cool");
+    place
+        .bosc(&[
+            "build",
+            "--package=app/package.json",
+            &app,
+            &bundle,
+            "--target",
+            "cool-1.0.1",
+        ])
+        .success();
+
+    let dry = place.stdout(&["stage", "--dry-run", &stage, "cool-1.0.1"]);
+    assert!(dry.contains("+ /package.json"));
+    assert_eq!(place.length(&stage), 0, "a dry run wrote");
+    let staged = place.stdout(&["stage", &stage, "cool-1.0.1"]);
+    let verlink = staged
+        .lines()
+        .find(|line| line.starts_with("pear://0."))
+        .unwrap()
+        .to_owned();
+    assert!(staged.contains("^Latest: 1.0.1") && staged.contains(&format!("[ {stage} ]")));
+    let length = place.length(&stage);
+    place.bosc(&["stage", &stage, "cool-1.0.1"]).success();
+    assert_eq!(
+        place.length(&stage),
+        length,
+        "staging the same again grew the drive"
+    );
+
+    let production = provision.replace("pear://", "pear://0.0.");
+    place
+        .bosc(&["provision", "--dry-run", &verlink, &provision, &production])
+        .success();
+    assert_eq!(place.length(&provision), 0, "a dry run wrote");
+    place
+        .bosc(&["provision", &verlink, &provision, &production])
+        .success();
+    place.bosc(&["dump", &provision, "out"]).success();
+    same(&place.path("cool-1.0.1"), &place.path("out"));
+
+    // A second target that starts as a copy of production: its history must match, block by block.
+    let next = place.touch();
+    let present = format!(
+        "pear://0.{}.{}",
+        place.length(&provision),
+        provision.trim_start_matches("pear://")
+    );
+    let out = place.stdout(&["provision", "--json", &verlink, &next, &present]);
+    let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        last["data"]["target"]["core"]["hash"],
+        last["data"]["production"]["core"]["hash"]
+    );
+    assert_eq!(
+        last["data"]["target"]["blobs"]["hash"],
+        last["data"]["production"]["blobs"]["hash"]
+    );
+
+    // A target with a history of its own is refused.
+    let strange = place.touch();
+    place.write("cool-1.0.1/extra", "something else first");
+    let other = place.stdout(&["stage", &stage, "cool-1.0.1"]);
+    let other = other
+        .lines()
+        .find(|line| line.starts_with("pear://0."))
+        .unwrap()
+        .to_owned();
+    place
+        .bosc(&[
+            "provision",
+            &other,
+            &strange,
+            &strange.replace("pear://", "pear://0.0."),
+        ])
+        .success();
+    refuses(
+        place.bosc(&["provision", &verlink, &strange, &present]),
+        &["another history", "bosc touch"],
+    );
+}
+
+#[test]
+fn links_that_do_not_serve() {
+    let place = Place::new();
+    place.package("dep", "1.0.0", ELSEWHERE);
+    refuses(
+        place.bosc(&["stage", "pear://nonsense", "dep"]),
+        &["Invalid Hypercore key", "52"],
+    );
+    refuses(
+        place.bosc(&["stage", "nonsense", "dep"]),
+        &["not a pear link", "bosc touch"],
+    );
+    refuses(
+        place.bosc(&["seed", "http://example.com"]),
+        &["Protocol is not supported"],
+    );
+    refuses(
+        place.bosc(&["stage", ELSEWHERE, "dep"]),
+        &["not yours to write", "bosc touch"],
+    );
+    let own = place.touch();
+    refuses(
+        place.bosc(&["provision", &own, &own, &own]),
+        &["<source-verlink> must be versioned"],
+    );
+    let versioned = own.replace("pear://", "pear://0.5.");
+    let target = place.touch();
+    let production = target.replace("pear://", "pear://0.0.");
+    refuses(
+        place.bosc(&["provision", &versioned, &target, &production]),
+        &["is not there", "bosc stage"],
+    );
+    assert_eq!(place.length(&target), 0);
+}
+
+#[test]
+fn packages_that_do_not_serve() {
+    let place = Place::new();
+    let own = place.touch();
+    fs::create_dir(place.path("dep")).unwrap();
+    let stage = |words: &[&str]| refuses(place.bosc(&["stage", &own, "dep"]), words);
+    stage(&["package.json not found"]);
+    place.write("dep/package.json", "{ not json");
+    stage(&["package.json", "not usable"]);
+    place.write("dep/package.json", "{\"name\":\"cool\"}");
+    stage(&["no `version`", "bosc version"]);
+    place.write("dep/package.json", "{\"name\":\"cool\",\"version\":\"1.0.0\"}");
+    stage(&["no `upgrade`", "bosc touch"]);
+    place.package("dep", "1.0.0", "pear://replace-with-your-provision-link");
+    stage(&["upgrade", "not a link", "bosc touch"]);
+    place.package("dep", "one", ELSEWHERE);
+    stage(&["\"one\"", "bosc version"]);
+    refuses(
+        place.bosc(&["stage", &own, "nowhere"]),
+        &["nowhere is not a folder", "bosc build"],
+    );
+    assert_eq!(place.length(&own), 0, "something was written");
+}
+
+#[test]
+fn prereleases_are_not_provisioned() {
+    let place = Place::new();
+    let (stage, target) = (place.touch(), place.touch());
+    place.package("dep", "1.0.0-rc.1", &target);
+    let staged = place.stdout(&["stage", &stage, "dep"]);
+    let verlink = staged.lines().find(|line| line.starts_with("pear://0.")).unwrap();
+    let production = target.replace("pear://", "pear://0.0.");
+    refuses(
+        place.bosc(&["provision", verlink, &target, &production]),
+        &["non-production SemVer", "bosc version"],
+    );
+    assert_eq!(place.length(&target), 0);
+}
+
+#[test]
+fn bundles_that_are_not_there() {
+    let place = Place::new();
+    place.project(ELSEWHERE);
+    refuses(
+        place.bosc(&["make", "app", "--bin", "missing"]),
+        &["missing is not there", "--bin"],
+    );
+    fs::remove_file(place.path("app/renderer/index.html")).unwrap();
+    refuses(
+        place.bosc(&["make", "app", "--bin", "program"]),
+        &["index.html is missing"],
+    );
+    assert!(!place.path("app/out").exists(), "half a bundle was left");
+    let build = |app: &str| {
+        place.bosc(&[
+            "build",
+            "--package=app/package.json",
+            "--linux-x64-app",
+            app,
+            "--target",
+            "dep",
+        ])
+    };
+    refuses(
+        build("app/out/Cool-linux-x64/Cool"),
+        &["does not exist", "bosc make"],
+    );
+    fs::create_dir_all(place.path("Other")).unwrap();
+    refuses(build("Other"), &["expected Cool but got Other for linux-x64"]);
+    refuses(
+        place.bosc(&["build", "--package=app/package.json"]),
+        &["at least one app build must be specified"],
+    );
+    assert!(!place.path("dep").exists(), "half a deployment was left");
+}
+
+#[test]
+fn a_store_in_use_is_said_so() {
+    let place = Place::new();
+    let own = place.touch();
+    place.package("dep", "1.0.0", ELSEWHERE);
+    let store = corestore::Corestore::open(place.path("store")).unwrap();
+    let lock = store.lock_writer().unwrap();
+    refuses(place.bosc(&["stage", &own, "dep"]), &["in use by another writer"]);
+    drop(lock);
+    place.bosc(&["stage", &own, "dep"]).success();
+}
+
+#[test]
+fn a_network_that_does_not_answer() {
+    let place = Place::new();
+    refuses(
+        place.bosc(&["dump", ELSEWHERE, "out", "--timeout", "1"]),
+        &["no DHT node answers at 127.0.0.1:1", "bosc dht"],
+    );
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn folders_are_not_overwritten_unasked() {
+    let place = Place::new();
+    let own = place.touch();
+    place.package("dep", "1.0.0", ELSEWHERE);
+    place.bosc(&["stage", &own, "dep"]).success();
+    place.write("out/mine.txt", "precious");
+    refuses(
+        place.bosc(&["dump", &own, "out"]),
+        &["out is not empty", "--force"],
+    );
+    assert_eq!(
+        fs::read_to_string(place.path("out/mine.txt")).unwrap(),
+        "precious"
+    );
+}
+
+#[test]
+fn wrong_usage_is_status_two_and_json_errors_are_one_line() {
+    let place = Place::new();
+    place
+        .bosc(&["stage"])
+        .code(2)
+        .stdout("")
+        .stderr(contains("Usage"));
+    place.bosc(&["nonsense"]).code(2);
+    place
+        .bosc(&["touch", "--bootstrap", "no-port"])
+        .code(2)
+        .stderr(contains("host:port"));
+    let out = place
+        .bosc(&["stage", "--json", "pear://nonsense"])
+        .code(1)
+        .stderr("")
+        .get_output()
+        .stdout
+        .clone();
+    let lines: Vec<serde_json::Value> = String::from_utf8(out)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(
+        (&lines[0]["cmd"], &lines[0]["tag"]),
+        (&"stage".into(), &"error".into())
+    );
+    assert_eq!(lines[0]["data"]["code"], "ERR_INVALID_LINK");
+}
