@@ -1,12 +1,12 @@
-// Mirrors a drive into a folder: fetch.js <bootstrap> <key> <store> <folder>
-// Prints `length <n>` and `done`.
+// Mirrors a drive into a folder: fetch.js <bootstrap> <key> <store> <folder> [newer]
+// With `newer` it waits for a version above the one in the store. Prints `length <n>` and `done`.
 const Corestore = require('corestore')
 const Hyperdrive = require('hyperdrive')
 const Hyperswarm = require('hyperswarm')
 const Localdrive = require('localdrive')
 const { decode } = require('hypercore-id-encoding')
 
-const [, , bootstrap, key, storage, folder] = process.argv
+const [, , bootstrap, key, storage, folder, newer] = process.argv
 
 async function main () {
   const store = new Corestore(storage)
@@ -19,7 +19,8 @@ async function main () {
   })
   swarm.join(drive.discoveryKey, { server: false, client: true })
   // A fresh drive claims version 1 before anything was replicated: the core's length tells.
-  while (drive.core.length < 2) {
+  const known = newer ? drive.core.length : 1
+  while (drive.core.length <= known) {
     await new Promise((resolve) => drive.core.once('append', resolve))
   }
   console.log('length ' + drive.core.length)

@@ -1,5 +1,5 @@
 // Stages a folder into a new Hyperdrive and seeds it: seed.js <bootstrap> <folder> <store> [dedup]
-// Prints `<key hex> <length>` once it is announced, then serves until it is ended.
+// Prints `staged <milliseconds>`, and `<key hex> <length>` once it is announced, then serves until it is ended.
 const Corestore = require('corestore')
 const Hyperdrive = require('hyperdrive')
 const Hyperswarm = require('hyperswarm')
@@ -12,7 +12,9 @@ async function main () {
   const drive = new Hyperdrive(store)
   await drive.ready()
   const options = mode === 'dedup' ? { dedup: true, batch: true } : {}
+  const start = Date.now()
   for await (const change of new Localdrive(folder).mirror(drive, options)) void change
+  console.log('staged ' + (Date.now() - start))
   const swarm = new Hyperswarm({ bootstrap: [bootstrap] })
   swarm.on('connection', (connection) => {
     connection.on('error', () => {})

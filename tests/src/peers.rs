@@ -22,8 +22,9 @@ pub fn root() -> PathBuf {
 
 /// A program that `cargo xtask test` built beside the running test.
 pub fn program(name: &str) -> Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let path = test.ancestors().nth(2).context("no target folder")?.join(name);
+    let this = std::env::current_exe()?;
+    let folder = this.ancestors().skip(1).find(|folder| !folder.ends_with("deps"));
+    let path = folder.context("no target folder")?.join(name);
     ensure!(
         path.is_file(),
         "{} is not built: run the tests with `cargo xtask test`",

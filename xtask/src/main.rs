@@ -1,6 +1,7 @@
 //! `cargo xtask`: the habits of this repository. `demo` shows the walkthrough, `test` runs every test, `ci` checks everything a
 //! change must pass, `bench` measures, `setup` installs what the machine lacks (the others do it by themselves).
 
+mod bench;
 mod ci;
 mod demo;
 mod setup;
@@ -27,6 +28,8 @@ enum Task {
     Test,
     /// Check everything a change must pass: tidiness, licences, lints, documentation, tests
     Ci,
+    /// Measure beside the JavaScript stack, on the same work in the same run
+    Bench,
     /// Install what the machine lacks
     Setup,
 }
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run_task(),
         Task::Test => test::run_task(),
         Task::Ci => ci::run_task(),
+        Task::Bench => bench::run_task(),
         Task::Setup => setup::run_task(),
     };
     match result {

@@ -75,7 +75,7 @@ pub(crate) fn run_task() -> Result<()> {
 }
 
 /// Installs the JavaScript packages that interop tests talk to.
-fn javascript_peers() -> Result<()> {
+pub(crate) fn javascript_peers() -> Result<()> {
     let folder = root().join("tests/interop");
     if !folder.join("package-lock.json").is_file() {
         bail!("{} has no package-lock.json", folder.display());
