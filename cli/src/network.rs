@@ -122,3 +122,19 @@ impl Network {
         let _ = tokio::time::timeout(Duration::from_secs(3), self.swarm.destroy()).await;
     }
 }
+
+/// Ctrl-C, or what a service manager sends.
+pub(crate) async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

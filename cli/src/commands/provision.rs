@@ -52,6 +52,13 @@ pub(crate) async fn run(args: &args::Provision, global: &Global, output: &Output
         }
         network = Some(joined);
     }
+    let present = production.core().length();
+    if production_length == 0 && present > 0 && production.key() != target.key() {
+        bail!(
+            "{production_link} says that nothing is in production, but that drive has {present} blocks: name its version, {}",
+            crate::drives::verlink(&production)
+        );
+    }
     if source.fork() != source_fork || source.core().length() < source_length {
         let (fork, length) = (source.fork(), source.core().length());
         bail!(

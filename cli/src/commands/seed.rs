@@ -76,7 +76,7 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
     let flushed = announced.flushed();
     tokio::pin!(flushed);
     let mut is_announced = false;
-    let stop = stop_signal();
+    let stop = crate::network::stop_signal();
     tokio::pin!(stop);
     loop {
         tokio::select! {
@@ -191,20 +191,4 @@ fn is_synced(peer: &[u8; 32], drive: &Hyperdrive, blobs: Option<&Core>) -> bool 
     drive.core().length() > 0
         && holds(drive.core())
         && blobs.is_none_or(|core| core.length() == 0 || holds(core))
-}
-
-/// Ctrl-C, or what a service manager sends.
-async fn stop_signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }

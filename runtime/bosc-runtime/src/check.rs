@@ -39,6 +39,8 @@ pub(crate) enum CheckError {
     NotFound(String),
     #[error("the staged update at {path} differs from the drive at {key}; it will be fetched again")]
     Differs { path: PathBuf, key: String },
+    #[error("the release was rewritten while it was fetched; it will be looked at again")]
+    Rewritten,
     #[error("cannot use {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
 }
@@ -142,6 +144,10 @@ pub(crate) async fn stage(
             path: root,
             key: key.clone(),
         });
+    }
+    // A writer that truncates while we read makes another history of the same blocks.
+    if drive.fork() != release.fork {
+        return Err(CheckError::Rewritten);
     }
     local.sync().await?;
     Ok(root.join(prefix.trim_start_matches('/')))

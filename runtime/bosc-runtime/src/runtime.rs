@@ -242,6 +242,9 @@ async fn connect(
 ) -> Result<(Corestore, Swarm, Hyperdrive), RuntimeError> {
     let folder = config.dir.join("pear-runtime");
     let next = folder.join("next");
+    if let Some(app) = &config.app {
+        bundle::secure_previous(&config.dir, app, &config.version);
+    }
     // What was staged before was for a process that is gone; its blocks are in the store.
     match std::fs::remove_dir_all(&next) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -360,7 +363,7 @@ impl Inner {
         }
         if lock(&self.ready)
             .as_ref()
-            .is_some_and(|ready| ready.release.length == release.length)
+            .is_some_and(|ready| (ready.release.fork, ready.release.length) == (release.fork, release.length))
         {
             return Ok(());
         }

@@ -30,8 +30,9 @@ pub fn apply(dir: &Path, installed: &Path, staged: &Path, from: &str, to: &str) 
         exchange::copy_beside(staged, installed).map_err(io(installed))?
     };
     exchange::sync_tree(&staged).map_err(io(&staged))?;
+    let kept = previous(dir, installed);
     let mut note = Note::load(dir);
-    note.begin_update(from, to, &staged);
+    note.begin_update(from, to, &staged, &kept);
     note.save(dir).map_err(io(dir))?;
     exchange::exchange(&staged, installed).map_err(|source| match source.kind() {
         std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported => ApplyError::NoExchange {
@@ -42,13 +43,9 @@ pub fn apply(dir: &Path, installed: &Path, staged: &Path, from: &str, to: &str) 
             source,
         },
     })?;
-    // From here on the new version is in place. The old one moves out of the staging folder, which is emptied at the next
-    // start; if this is interrupted, the note still names where it is.
-    let kept = previous(dir, installed);
-    if keep(&staged, &kept).is_ok() {
-        note.moved_previous(&kept);
-        note.save(dir).map_err(io(dir))?;
-    }
+    // From here on the new version is in place, whatever happens. The old one moves out of the staging folder, which is
+    // emptied at the next start; if that does not happen now, it does when the new version starts.
+    keep(&staged, &kept);
     Ok(())
 }
 
@@ -58,12 +55,27 @@ fn previous(dir: &Path, installed: &Path) -> PathBuf {
     dir.join("pear-runtime").join("previous").join(name)
 }
 
-fn keep(from: &Path, to: &Path) -> std::io::Result<()> {
-    if let Some(parent) = to.parent() {
-        exchange::remove(parent)?;
-        std::fs::create_dir_all(parent)?;
+/// Moves the old bundle to where it is kept. One on another file system stays where it is; the note names both places.
+fn keep(from: &Path, to: &Path) {
+    let moved = || -> std::io::Result<()> {
+        if let Some(parent) = to.parent() {
+            exchange::remove(parent)?;
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::rename(from, to)
+    };
+    if let Err(error) = moved() {
+        tracing::warn!(path = %from.display(), %error, "the bundle before this one stays where it is");
     }
-    std::fs::rename(from, to)
+}
+
+/// Call before the staging folder is emptied, with the running version: moves an old bundle that an interrupted update left
+/// there to where it is kept.
+pub(crate) fn secure_previous(dir: &Path, installed: &Path, version: &str) {
+    let kept = previous(dir, installed);
+    if let Some(old) = Note::load(dir).old_bundle(version).filter(|old| *old != kept) {
+        keep(&old, &kept);
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{exchange, previous};
+use super::{exchange, previous, secure_previous};
 
 /// Starts of a new version that may fail before it is taken back.
 const TRIES: u32 = 2;
@@ -24,7 +24,7 @@ pub struct Note {
 struct Update {
     from: String,
     to: String,
-    /// Where the old bundle is: first the staging place, where the exchange puts it, then where it is kept.
+    /// Where the old bundle may be: the staging place, where the exchange puts it, and where it is kept.
     old: Vec<PathBuf>,
     starts: u32,
 }
@@ -64,19 +64,28 @@ impl Note {
         self.bad.iter().any(|bad| bad == version)
     }
 
-    pub(super) fn begin_update(&mut self, from: &str, to: &str, staged: &Path) {
+    /// `staged` is where the exchange puts the old bundle, `kept` where it goes from there.
+    pub(super) fn begin_update(&mut self, from: &str, to: &str, staged: &Path, kept: &Path) {
         self.update = Some(Update {
             from: from.to_owned(),
             to: to.to_owned(),
-            old: vec![staged.to_owned()],
+            old: vec![staged.to_owned(), kept.to_owned()],
             starts: 0,
         });
     }
 
-    pub(super) fn moved_previous(&mut self, to: &Path) {
-        if let Some(update) = &mut self.update {
-            update.old.push(to.to_owned());
-        }
+    /// The bundle before this one, if `version` runs since an update that may still be taken back.
+    pub(super) fn old_bundle(&self, version: &str) -> Option<PathBuf> {
+        self.update
+            .as_ref()
+            .filter(|update| update.to == version)?
+            .old_bundle()
+    }
+}
+
+impl Update {
+    fn old_bundle(&self) -> Option<PathBuf> {
+        self.old.iter().rev().find(|path| path.exists()).cloned()
     }
 }
 
@@ -122,10 +131,11 @@ impl Startup {
         if update.starts < TRIES {
             update.starts += 1;
             startup.save(&note);
+            secure_previous(dir, installed, version);
             return (startup, Decision::Run);
         }
         let (from, to) = (update.to.clone(), update.from.clone());
-        let old = update.old.iter().rev().find(|path| path.exists()).cloned();
+        let old = update.old_bundle();
         let Some(old) = old else {
             tracing::error!(%from, "this version did not start before, and the one before it is gone");
             return (startup, Decision::Run);
@@ -149,8 +159,14 @@ impl Startup {
     /// The window works: this version stays, the one before it goes.
     pub fn started_well(self) {
         let mut note = Note::load(&self.dir);
-        if note.update.take().is_some() {
+        if let Some(update) = note.update.take() {
             self.save(&note);
+            // One that could not be moved, from another file system.
+            for old in update.old.iter().filter(|old| **old != self.installed) {
+                if let Err(error) = exchange::remove(old) {
+                    tracing::warn!(path = %old.display(), %error, "could not delete the bundle before this one");
+                }
+            }
         }
         if let Some(folder) = previous(&self.dir, &self.installed).parent()
             && let Err(error) = exchange::remove(folder)

@@ -81,7 +81,12 @@ fn a_version_that_does_not_start_is_taken_back_and_remembered() {
 fn a_stop_between_the_note_and_the_exchange_changes_nothing() {
     let home = home();
     let mut note = Note::default();
-    note.begin_update("1.0.0", "2.0.0", &home.staged);
+    note.begin_update(
+        "1.0.0",
+        "2.0.0",
+        &home.staged,
+        &previous(&home.dir, &home.installed),
+    );
     note.save(&home.dir).unwrap();
     for _ in 0..4 {
         assert_eq!(start(&home).1, Decision::Run);
@@ -94,10 +99,19 @@ fn a_stop_between_the_note_and_the_exchange_changes_nothing() {
 fn a_stop_right_after_the_exchange_can_still_be_taken_back() {
     let home = home();
     let mut note = Note::default();
-    note.begin_update("1.0.0", "2.0.0", &home.staged);
+    note.begin_update(
+        "1.0.0",
+        "2.0.0",
+        &home.staged,
+        &previous(&home.dir, &home.installed),
+    );
     note.save(&home.dir).unwrap();
     exchange::exchange(&home.staged, &home.installed).unwrap();
-    (0..2).for_each(|_| assert_eq!(start(&home).1, Decision::Run));
+    (0..2).for_each(|_| {
+        assert_eq!(start(&home).1, Decision::Run);
+        // As the updater does at each start.
+        fs::remove_dir_all(home.dir.join("pear-runtime/next")).ok();
+    });
     assert!(matches!(start(&home).1, Decision::RolledBack { .. }));
     assert_eq!(version_at(&home.installed), "1.0.0");
 }
@@ -114,6 +128,23 @@ fn a_stop_while_taking_back_is_made_up_for() {
     assert_eq!(start(&home).1, Decision::Run);
     assert_eq!(version_at(&home.installed), "1.0.0");
     assert_eq!(start(&home).1, Decision::Run);
+}
+
+#[test]
+fn an_old_bundle_that_stayed_beside_the_app_goes_when_the_new_one_starts_well() {
+    let home = home();
+    let beside = exchange::copy_beside(&home.staged, &home.installed).unwrap();
+    let mut note = Note::default();
+    // Nothing can be moved to a place beneath a file.
+    fs::write(home.dir.join("blocked"), "").unwrap();
+    note.begin_update("1.0.0", "2.0.0", &beside, &home.dir.join("blocked/App"));
+    note.save(&home.dir).unwrap();
+    exchange::exchange(&beside, &home.installed).unwrap();
+    let (startup, decision) = start(&home);
+    assert_eq!(decision, Decision::Run);
+    startup.started_well();
+    assert!(!beside.exists());
+    assert_eq!(version_at(&home.installed), "2.0.0");
 }
 
 #[test]
