@@ -345,7 +345,6 @@ impl Inner {
 
     /// One check, and staging if there is something newer.
     async fn check(&self, drive: &Hyperdrive, prefetched: &mut bool) -> Result<(), CheckError> {
-        drive.update(false).await?;
         let release = match check::look(drive, &self.version).await? {
             Found::Nothing => return Ok(()),
             Found::Same => {

@@ -1,6 +1,6 @@
 //! The walkthrough for people: `demo <bosc> <pear-chat> <template-app> <target/demo>`, started by `cargo xtask demo`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bosc_tests::display::Display;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn show(bosc: &PathBuf, chat: &PathBuf, template: &PathBuf, demo: &PathBuf) -> anyhow::Result<()> {
+fn show(bosc: &Path, chat: &Path, template: &Path, demo: &Path) -> anyhow::Result<()> {
     let home = demo.join("home");
     if home.exists() {
         std::fs::remove_dir_all(&home)?;
@@ -44,10 +44,10 @@ fn show(bosc: &PathBuf, chat: &PathBuf, template: &PathBuf, demo: &PathBuf) -> a
     }
     let setup = Setup {
         home,
-        bosc: bosc.clone(),
-        chat: chat.clone(),
-        template: template.clone(),
-        shots: demo.clone(),
+        bosc: bosc.to_owned(),
+        chat: chat.to_owned(),
+        template: template.to_owned(),
+        shots: demo.to_owned(),
     };
     run_walkthrough(setup, &display, &mut |line| println!("{line}"))
 }

@@ -22,6 +22,14 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         lock(&self.shared.wants).remove_block(self.index);
+        // The reader's own receiver is gone by now: so is its place in the list.
+        let mut waiting = lock(&self.shared.waiting);
+        if let Some(waiters) = waiting.get_mut(&self.index) {
+            waiters.retain(|waiter| !waiter.is_closed());
+            if waiters.is_empty() {
+                waiting.remove(&self.index);
+            }
+        }
     }
 }
 
