@@ -278,3 +278,97 @@ async fn update_tells_whether_there_is_news() {
     assert_eq!(copy.length(), 2);
     assert!(!timeout(SOON, copy.update(true)).await.unwrap().unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_liar_among_honest_peers_harms_nothing() {
+    let (a, second, b) = (store(), store(), store());
+    let source = named(&a, "source");
+    append(&source, 600);
+    let mirror = by_key(&second, source.key());
+    connect(&a, &second);
+    reaches(&mirror, 600).await;
+    downloads(&mirror).await;
+    let copy = by_key(&b, source.key());
+    let mut events = copy.events();
+    let download = copy.download(DownloadRange::default());
+    connect_through_a_liar(&a, &b);
+    connect(&a, &b);
+    connect(&second, &b);
+    reaches(&copy, 600).await;
+    timeout(SOON, download.done()).await.unwrap().unwrap();
+    downloads(&copy).await;
+    let dropped = async { while !matches!(events.recv().await, Ok(hypercore::CoreEvent::PeerRemove(_))) {} };
+    timeout(SOON, dropped).await.expect("the liar is dropped");
+    assert_eq!(copy.peers().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_that_come_and_go_do_not_stop_a_download() {
+    let (a, b) = (store(), store());
+    let source = named(&a, "source");
+    append(&source, 3000);
+    let copy = by_key(&b, source.key());
+    let download = copy.download(DownloadRange::default());
+    let mut links = Vec::new();
+    // Each connection is cut after some blocks; the last one may finish.
+    for part in 1..=5u64 {
+        let (left, right) = Connection::memory_pair();
+        links.push(a.replicate(left));
+        let link = b.replicate(right);
+        let mut events = copy.events();
+        let some = async {
+            while copy.length() == 0 || copy.count_stored(0, 3000) < part * 400 {
+                let _ = events.recv().await;
+            }
+        };
+        timeout(SOON, some).await.expect("blocks arrive");
+        link.close();
+        timeout(SOON, link.closed()).await.expect("the connection closes");
+    }
+    assert!(copy.peers().is_empty());
+    connect(&a, &b);
+    timeout(SOON, download.done()).await.unwrap().unwrap();
+    downloads(&copy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_converge_through_appends_and_truncations() {
+    let (a, b, c) = (store(), store(), store());
+    let source = named(&a, "source");
+    let copies = [by_key(&b, source.key()), by_key(&c, source.key())];
+    connect(&a, &b);
+    connect(&b, &c);
+    let mut seed = 12345u64;
+    for _ in 0..40 {
+        seed = seed
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        let n = (seed >> 33) % 20;
+        if (seed >> 60) < 4 && source.length() > n {
+            source.truncate(source.length() - n, None).unwrap();
+        } else {
+            append(&source, n + 1);
+        }
+        if n % 3 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    append(&source, 1);
+    let goal = (source.fork(), source.length());
+    for copy in &copies {
+        let follow = async {
+            let mut events = copy.events();
+            while (copy.fork(), copy.length()) != goal {
+                let _ = events.recv().await;
+            }
+        };
+        let reached = timeout(SOON, follow).await;
+        assert!(
+            reached.is_ok(),
+            "stuck at {:?} of {goal:?}",
+            (copy.fork(), copy.length())
+        );
+        assert_eq!(copy.tree_hash(goal.1).unwrap(), source.tree_hash(goal.1).unwrap());
+        downloads(copy).await;
+    }
+}
