@@ -326,6 +326,8 @@ impl Run<'_> {
                 batch = batch.checkpoint().await?;
             }
         }
+        // Whoever looks on hears of every change before they become visible together, and may still drop the mirror.
+        tokio::task::yield_now().await;
         batch.flush().await
     }
 
