@@ -20,6 +20,9 @@ pub const MESSAGES: [&str; 3] = [
     "Will you still know me after the update?",
 ];
 
+/// The `upgrade` field of the template.
+const PLACEHOLDER: &str = "pear://replace-with-your-provision-link";
+
 /// Programs and folders of a run.
 pub struct Setup {
     /// Where everything goes: stores, project, screenshots, logs.
@@ -83,15 +86,24 @@ impl Workshop {
         ));
         let project = workshop.project();
         copy_folder(&workshop.setup.template, &project)?;
-        let package = project.join("package.json");
-        let text = fs::read_to_string(&package)?;
-        let placeholder = "pear://replace-with-your-provision-link";
-        ensure!(
-            text.contains(placeholder),
-            "the template's package.json has no upgrade placeholder"
-        );
-        fs::write(&package, text.replace(placeholder, &workshop.provision))?;
+        workshop.follow_instead(PLACEHOLDER, &workshop.provision)?;
         Ok(workshop)
+    }
+
+    /// Makes the chat follow another link than the provision link.
+    pub fn follow(&self, link: &str) -> Result<()> {
+        self.follow_instead(&self.provision, link)
+    }
+
+    fn follow_instead(&self, before: &str, link: &str) -> Result<()> {
+        let package = self.project().join("package.json");
+        let text = fs::read_to_string(&package)?;
+        ensure!(
+            text.contains(before),
+            "the `upgrade` field of package.json is not {before}"
+        );
+        fs::write(&package, text.replace(before, link))?;
+        Ok(())
     }
 
     /// The chat's project folder.

@@ -1,0 +1,115 @@
+//! The installed app, in a real window, follows a drive that the JavaScript tools stage and seed: it updates, restarts, and is then
+//! the staged bundle byte for byte.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use bosc_tests::display::Display;
+use bosc_tests::peers::{PATIENCE, expect_same, program, root};
+use bosc_tests::process::{Process, run};
+use bosc_tests::walkthrough::{Setup, Workshop};
+use bosc_tests::webdriver::wait_until;
+
+fn quiet(_: &str) {}
+
+fn setup(name: &str) -> Setup {
+    let home = root().join("target/test-logs").join(name);
+    if home.exists() {
+        fs::remove_dir_all(&home).unwrap();
+    }
+    Setup {
+        shots: home.join("shots"),
+        home,
+        bosc: program("bosc").unwrap(),
+        chat: program("pear-chat").unwrap(),
+        template: root().join("template-app"),
+    }
+}
+
+/// The release machine's script with its arguments.
+fn release_js(bootstrap: &str, mode: &str, store: &Path) -> Command {
+    let mut command = Command::new("node");
+    command
+        .arg(root().join("tests/interop/release.js"))
+        .args([bootstrap, mode])
+        .arg(store);
+    command
+}
+
+/// The installed app follows a drive of the JavaScript stack.
+fn the_app_updates_from_javascript(name: &str, dedup: bool) {
+    let setup = setup(name);
+    let (home, display) = (setup.home.clone(), Display::own(&setup.home).unwrap());
+    let workshop = Workshop::open(setup, &mut quiet).unwrap();
+    let store = home.join("js-store");
+    let key = run(&mut release_js(&workshop.bootstrap, "key", &store)).unwrap();
+    workshop.follow(&format!("pear://{}", key.trim())).unwrap();
+    workshop.release("1.0.1", &mut quiet).unwrap();
+    let app = workshop.install().unwrap();
+    let (mut process, driver) = app.open("app", &display, &[]).unwrap();
+    driver
+        .wait_text("#version", "v1.0.1", Duration::from_secs(20))
+        .unwrap();
+
+    let page = workshop.project().join("renderer/index.html");
+    let html = fs::read_to_string(&page).unwrap();
+    fs::write(
+        &page,
+        html.replace(">Pear chat</h1>", ">Staged by JavaScript</h1>"),
+    )
+    .unwrap();
+    workshop.release("patch", &mut quiet).unwrap();
+    let deployment = home.join("pear-chat-1.0.2");
+    let mut command = release_js(&workshop.bootstrap, "seed", &store);
+    command.arg(&deployment);
+    if dedup {
+        command.arg("dedup");
+    }
+    let mut seed = Process::start("js-seed", &mut command, &workshop.logs()).unwrap();
+    seed.wait_for("that it is announced", PATIENCE, |line| {
+        line.starts_with("ready").then_some(())
+    })
+    .unwrap();
+
+    let shown = "return !document.querySelector('#update').hidden";
+    wait_until("\"Update ready!\" is shown", PATIENCE, || {
+        Ok((driver.run(shown)? == true).then_some(()))
+    })
+    .unwrap();
+    driver.find("#update").unwrap().click().unwrap();
+    driver.abandon();
+    let package = app.bundle.join("resources/app/package.json");
+    wait_until("1.0.2 is in place", Duration::from_secs(30), || {
+        Ok(fs::read_to_string(&package)
+            .is_ok_and(|text| text.contains("\"1.0.2\""))
+            .then_some(()))
+    })
+    .unwrap();
+    let driver = app.attach("app-again", &mut process).unwrap();
+    driver
+        .wait_text("#version", "v1.0.2", Duration::from_secs(20))
+        .unwrap();
+    driver
+        .wait_text("h1", "Staged by JavaScript", Duration::from_secs(5))
+        .unwrap();
+    let host = bosc_runtime::host::current();
+    expect_same(
+        &deployment.join(format!("by-arch/{host}/app/PearChat")),
+        &app.bundle,
+    )
+    .unwrap();
+    driver.abandon();
+    process.stop();
+}
+
+#[test]
+fn the_app_updates_from_a_drive_that_javascript_staged() {
+    the_app_updates_from_javascript("from-js", false);
+}
+
+#[test]
+fn the_app_updates_from_a_drive_that_javascript_staged_with_dedup() {
+    the_app_updates_from_javascript("from-js-dedup", true);
+}
