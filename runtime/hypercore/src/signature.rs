@@ -75,16 +75,16 @@ pub fn inflate(bytes: &[u8]) -> Result<(Vec<PartialSignature>, Vec<Node>), Decod
     Ok((proofs, read_nodes(&mut reader)?))
 }
 
-/// The version 0 form: each proof carries its own patch as indices into the shared nodes. Patches of version 0
-/// manifests are only counted here: such a proof is refused unless the manifest allows patches.
-fn inflate_v0(bytes: &[u8]) -> Result<Vec<PartialSignature>, DecodeError> {
+/// Decodes the version 0 form: flags come first, and each proof carries its own patch as indices into the shared nodes.
+/// The indices only compress; which nodes a patch needs follows from its length.
+fn inflate_v0(bytes: &[u8]) -> Result<(Vec<PartialSignature>, Vec<Node>), DecodeError> {
     let mut reader = Reader::new(bytes);
     let count = reader.count(66)?;
     let mut proofs = Vec::with_capacity(count);
     for _ in 0..count {
+        let has_patch = reader.uint()? & 1 != 0;
         let signer = reader.uint()?;
         let signature = reader.fixed()?;
-        let has_patch = reader.uint()? != 0;
         let mut patch = 0;
         if has_patch {
             reader.uint()?;
@@ -99,7 +99,7 @@ fn inflate_v0(bytes: &[u8]) -> Result<Vec<PartialSignature>, DecodeError> {
             patch,
         });
     }
-    Ok(proofs)
+    Ok((proofs, read_nodes(&mut reader)?))
 }
 
 /// Signs `tree` with `key_pair`, which must be one of the manifest's signers; `None` if it is not.
@@ -139,11 +139,7 @@ pub fn verify(manifest: &Manifest, key: &Key, tree: &Batch, signature: &[u8]) ->
             return false;
         };
         let signable = signable_compat(&hash, tree.length, tree.fork);
-        // Cores of the first generation signed without the TREE prefix.
-        return KeyPair::verify(&signer.public_key, &signable, signature)
-            || signable
-                .get(32..)
-                .is_some_and(|legacy| KeyPair::verify(&signer.public_key, legacy, signature));
+        return KeyPair::verify(&signer.public_key, &signable, signature);
     }
     if manifest.version == 0 {
         if let ([signer], false) = (manifest.signers.as_slice(), manifest.allow_patch) {
@@ -153,7 +149,8 @@ pub fn verify(manifest: &Manifest, key: &Key, tree: &Batch, signature: &[u8]) ->
             let signable = signable(&signer.namespace, &hash, tree.length, tree.fork);
             return KeyPair::verify(&signer.public_key, &signable, signature);
         }
-        return inflate_v0(signature).is_ok_and(|proofs| verify_quorum(manifest, key, tree, &proofs, &[]));
+        return inflate_v0(signature)
+            .is_ok_and(|(proofs, nodes)| verify_quorum(manifest, key, tree, &proofs, &nodes));
     }
     if let Some(prologue) = manifest
         .prologue

@@ -73,11 +73,18 @@ impl Core {
     /// # Errors
     /// [`ProofError::Invalid`]: drop the peer. [`ProofError::Stale`]: ask again.
     pub fn verify(&self, data: Data) -> Result<Applied, ProofError> {
+        if data
+            .block
+            .as_ref()
+            .is_some_and(|block| block.index >= merkle::MAX_LENGTH)
+        {
+            return Err(ProofError::Invalid("its block is out of range"));
+        }
         // The expensive hash needs no lock.
         let leaf = data
             .block
             .as_ref()
-            .map(|block| Node::leaf(block.index.min(merkle::MAX_LENGTH), &block.value));
+            .map(|block| Node::leaf(block.index, &block.value));
         let mut state = lock(&self.shared.state);
         let learned = self.check_manifest(&state, data.manifest.as_ref())?;
         let reorg = data.fork != state.tree.fork;
@@ -99,7 +106,11 @@ impl Core {
         {
             return Err(ProofError::Stale);
         }
-        let verified = merkle::verify(base, &data, leaf).map_err(ProofError::Invalid)?;
+        let prologue = learned
+            .as_ref()
+            .or(state.manifest.as_ref())
+            .and_then(|manifest| manifest.prologue.as_ref());
+        let verified = merkle::verify(base, &data, leaf, prologue).map_err(ProofError::Invalid)?;
         let batch = verified.batch;
         if let Some(upgrade) = &data.upgrade {
             let compat = Manifest::single(self.key().0);
@@ -132,7 +143,11 @@ impl Core {
         let before = state.tree.length;
         let mut truncated = None;
         if reorg {
-            truncated = Some(self.replace_tree(&mut state, &batch)?);
+            let signature = data
+                .upgrade
+                .as_ref()
+                .map_or(&[][..], |upgrade| &upgrade.signature);
+            truncated = Some(self.replace_tree(&mut state, &batch, signature)?);
         }
         let applied = take_over(&mut state, &data, batch);
         if let Some(upgrade) = data.upgrade {
@@ -204,7 +219,7 @@ impl Core {
 
     /// Moves to a higher fork: keeps the blocks under the leading roots that both trees share, drops the rest. Returns how
     /// many blocks were kept.
-    fn replace_tree(&self, state: &mut State, tree: &Batch) -> Result<u64, CoreError> {
+    fn replace_tree(&self, state: &mut State, tree: &Batch, signature: &[u8]) -> Result<u64, CoreError> {
         let shared = &self.shared;
         shared.flush_state(state)?;
         let mut ancestors = 0;
@@ -221,8 +236,7 @@ impl Core {
         let before = state.tree.length;
         state.clear_bits(ancestors, before);
         let pages = state.bitfield.take_dirty();
-        // The new roots go in with the same transaction, so that the stored tree is whole at every moment. The signature
-        // follows with the flush; until then the store holds a shorter, still unsigned tree of this fork.
+        // Roots and signature go in with the same transaction, so that the stored tree is whole at every moment.
         let revision = shared.storage.write(|tx| {
             delete_from(tx, shared.id, ancestors, before)?;
             for (number, bits) in &pages {
@@ -231,7 +245,7 @@ impl Core {
             for node in tree.roots.iter().chain(&tree.nodes) {
                 tx.put_node(shared.id, node)?;
             }
-            Ok::<_, CoreError>(tx.set_head(shared.id, tree.fork, tree.length, &[])?)
+            Ok::<_, CoreError>(tx.set_head(shared.id, tree.fork, tree.length, signature)?)
         })?;
         state.revision = revision;
         Ok(ancestors)

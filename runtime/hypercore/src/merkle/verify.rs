@@ -1,6 +1,7 @@
 //! Checking a peer's proof against the tree we have (npm `hypercore` lib/merkle-tree.js: `verifyTree`, `verifyUpgrade`).
 
 use super::{Batch, Cursor, MAX_LENGTH, Node};
+use crate::manifest::Prologue;
 use crate::proof::{Data, DataUpgrade};
 
 /// Why a proof does not hold.
@@ -20,13 +21,19 @@ pub struct Verified {
 }
 
 /// Computes the hashes of `data` on top of `tree`. `leaf` is the leaf node of the block in it, hashed by the caller
-/// (it is the expensive part and needs no lock). The signature of an upgrade is the caller's to check.
-pub fn verify(tree: Batch, data: &Data, leaf: Option<Node>) -> Result<Verified, VerifyError> {
+/// (it is the expensive part and needs no lock). An upgrade must keep to the manifest's `prologue`, if it has one; the
+/// signature is the caller's to check.
+pub fn verify(
+    tree: Batch,
+    data: &Data,
+    leaf: Option<Node>,
+    prologue: Option<&Prologue>,
+) -> Result<Verified, VerifyError> {
     let mut batch = tree;
     let mut unverified = verify_tree(data, leaf, &mut batch.nodes)?;
     if let Some(upgrade) = &data.upgrade {
         batch.fork = data.fork;
-        if verify_upgrade(&mut batch, upgrade, unverified)? {
+        if verify_upgrade(&mut batch, upgrade, unverified, prologue)? {
             unverified = None;
         }
     }
@@ -116,6 +123,7 @@ fn verify_upgrade(
     batch: &mut Batch,
     upgrade: &DataUpgrade,
     block_root: Option<Node>,
+    prologue: Option<&Prologue>,
 ) -> Result<bool, VerifyError> {
     check_path(&upgrade.nodes)?;
     check_path(&upgrade.additional_nodes)?;
@@ -126,6 +134,12 @@ fn verify_upgrade(
         .ok_or("it is too long")?;
     if to == 0 {
         return Err("it upgrades to nothing");
+    }
+    // An upgrade either starts past the prologue or brings all of it.
+    if prologue.is_some_and(|prologue| {
+        upgrade.start < prologue.length && (upgrade.start != 0 || to < prologue.length)
+    }) {
+        return Err("it ends within the prologue");
     }
     let mut queue = NodeQueue {
         nodes: upgrade.nodes.iter(),
@@ -165,6 +179,9 @@ fn verify_upgrade(
     }
     if queue.nodes.len() > 0 {
         return Err("it has more nodes than the upgrade needs");
+    }
+    if prologue.is_some_and(|prologue| batch.length == prologue.length && batch.hash() != prologue.hash) {
+        return Err("it differs from the prologue");
     }
     add_additional(batch, &upgrade.additional_nodes)?;
     if batch.length > MAX_LENGTH {

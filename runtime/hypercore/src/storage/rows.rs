@@ -69,6 +69,9 @@ pub(crate) fn core_by_id(db: &Connection, id: i64) -> rusqlite::Result<CoreRow> 
 
 /// One block.
 pub(crate) fn block(db: &Connection, core: i64, index: u64) -> rusqlite::Result<Option<Vec<u8>>> {
+    if index >= MAX_LENGTH {
+        return Ok(None); // Its row id would be another block's.
+    }
     db.prepare_cached("SELECT value FROM blocks WHERE id = ?1")?
         .query_row([row_id(core, index)], |row| row.get(0))
         .optional()
@@ -76,6 +79,9 @@ pub(crate) fn block(db: &Connection, core: i64, index: u64) -> rusqlite::Result<
 
 /// One tree node.
 pub(crate) fn node(db: &Connection, core: i64, index: u64) -> rusqlite::Result<Option<Node>> {
+    if index >= 2 * MAX_LENGTH {
+        return Ok(None); // Its row id would be another node's.
+    }
     db.prepare_cached("SELECT size, hash FROM nodes WHERE id = ?1")?
         .query_row([row_id(core, index)], |row| {
             Ok(Node {
