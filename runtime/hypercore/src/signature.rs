@@ -244,6 +244,23 @@ mod tests {
         verify(manifest, &manifest.key(), &tree(), &assemble(proofs))
     }
 
+    /// Made with npm `hypercore` lib/caps.js and `hypercore-crypto`: key 32 × 01, tree hash 32 × 02, length 483, fork 3.
+    #[test]
+    fn what_is_signed_is_upstreams() {
+        let signable = signable(&[1; 32], &[2; 32], 483, 3);
+        assert_eq!(
+            hex::encode(signable),
+            "9fac70b50ca14efc4e91c833b204e75b8b5aad8b5881bfc0adb5ef38a3275b9c\
+             0101010101010101010101010101010101010101010101010101010101010101\
+             0202020202020202020202020202020202020202020202020202020202020202e3010000000000000300000000000000"
+        );
+        assert_eq!(
+            hex::encode(pairs()[0].sign(&signable)),
+            "286c40998fee63ba16ab120d4f6106c8d3890ff63dfd43f073b577a9b4588a29\
+             f7b21bcb11e114574f792dff2453e7418fdd36fc233dddcfdff94598f2dbd40c"
+        );
+    }
+
     #[test]
     fn a_single_signer_signs_and_verifies() {
         let pair = &pairs()[0];

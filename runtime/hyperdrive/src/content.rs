@@ -38,11 +38,20 @@ mod tests {
     #[test]
     fn the_contents_key_of_a_team_is_upstreams() {
         let namespace = crypto::blake2b(&[b"my-org/my-app"]);
-        let signer = |seed| Signer { namespace, public_key: KeyPair::from_seed([seed; 32]).public_key };
+        let signer = |seed| Signer {
+            namespace,
+            public_key: KeyPair::from_seed([seed; 32]).public_key,
+        };
         let manifest = Manifest::multi(2, [1, 2, 3].map(signer).to_vec());
         let content = content_manifest(&manifest, &manifest.key()).expect("version 1");
-        assert_eq!(content.key().to_string(), "8tkm4jpaxcxpd4r7uncu5x8wpbnypki391piu64ijqrtxu16cfoy");
-        let namespace = content.signers.first().map(|signer| hex::encode(signer.namespace));
+        assert_eq!(
+            content.key().to_string(),
+            "8tkm4jpaxcxpd4r7uncu5x8wpbnypki391piu64ijqrtxu16cfoy"
+        );
+        let namespace = content
+            .signers
+            .first()
+            .map(|signer| hex::encode(signer.namespace));
         assert_eq!(
             namespace.as_deref(),
             Some("8332316a0c0ec850c84ea5aa7bcfc615806b97d0fef1ec5513179decf1c025dc")

@@ -281,7 +281,7 @@ impl Peer {
             return Ok(());
         }; // Cancelled, timed out, or pushed.
         if let Some(block) = &data.block
-            && asked.block.is_some_and(|index| index != block.index)
+            && asked.block != Some(block.index)
         {
             self.release(asked, now);
             return Err(PeerError::InvalidProof(
