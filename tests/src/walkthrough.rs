@@ -272,7 +272,7 @@ impl Installed {
 
     /// Attaches a driver to the window of the running app, whose page then stands ready.
     pub fn attach(&self, name: &str, process: &mut Process) -> Result<WebDriver> {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(90);
         loop {
             ensure!(
                 process.is_running(),

@@ -83,7 +83,13 @@ impl WebDriver {
             Ok(agent.get(format!("{base}/status")).call().is_ok().then_some(()))
         })?;
         let body = json!({ "capabilities": { "alwaysMatch": wanted } });
-        let value = value_of(agent.post(format!("{base}/session")).send_json(&body)?)?;
+        // A program that restarts just then leaves the driver waiting for good: give up soon, so that it can be tried again.
+        let request = agent
+            .post(format!("{base}/session"))
+            .config()
+            .timeout_global(Some(Duration::from_secs(15)))
+            .build();
+        let value = value_of(request.send_json(&body)?)?;
         let id = value
             .get("sessionId")
             .and_then(Value::as_str)
