@@ -117,6 +117,29 @@ impl Network {
         )
     }
 
+    /// Looks for a newer version of a drive of which some version is stored already. False if no peer could be asked
+    /// within `timeout`.
+    pub(crate) async fn catch_up(&self, drive: &Hyperdrive, timeout: Duration) -> anyhow::Result<bool> {
+        let discovery = self.find(drive);
+        let mut events = drive.core().events();
+        let found = async {
+            discovery.flushed().await;
+            self.swarm.flush().await;
+            // A connection has yet to say whether it carries this drive.
+            while drive.core().peers().is_empty() && self.swarm.connection_count() > 0 {
+                let _ = events.recv().await;
+            }
+            drive.core().update(false).await
+        };
+        match tokio::time::timeout(timeout, found).await {
+            Ok(result) => {
+                result?;
+                Ok(!drive.core().peers().is_empty())
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
     /// Leaves the network.
     pub(crate) async fn close(self) {
         let _ = tokio::time::timeout(Duration::from_secs(3), self.swarm.destroy()).await;

@@ -235,3 +235,21 @@ fn a_fetch_that_was_killed_goes_on_where_it_was() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn a_dump_of_a_link_known_before_brings_the_newest_version() -> Result<()> {
+    let place = Place::new("dump-again")?;
+    let link = place.run("seeder", &["touch"])?.trim().to_owned();
+    write_deployment(&place.home.join("deployment"), "Cool", "1.0.0", &link)?;
+    place.run("seeder", &["stage", &link, "deployment"])?;
+    let seed = place.seed("seeder", &link)?;
+    place.run("reader", &["dump", &link, "out"])?;
+    fs::write(place.home.join("deployment/new"), "since then")?;
+    place.run("seeder", &["stage", &link, "deployment"])?;
+    place.run("reader", &["dump", &link, "out", "--force"])?;
+    expect_same(&place.home.join("deployment"), &place.home.join("out"))?;
+    // Without anybody to ask, what is stored serves.
+    drop(seed);
+    place.run("reader", &["dump", &link, "alone", "--timeout", "2"])?;
+    expect_same(&place.home.join("deployment"), &place.home.join("alone"))
+}

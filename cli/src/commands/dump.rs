@@ -31,9 +31,13 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
     if !drive.writable() {
         let joined = Network::start(global, &store, None).await?;
         joined.find(&drive);
-        joined
-            .wait_for(&drive, length.unwrap_or(1), Duration::from_secs(args.timeout))
-            .await?;
+        let patience = Duration::from_secs(args.timeout);
+        let stored = drive.core().length();
+        if stored == 0 || length.is_some_and(|length| length > stored) {
+            joined.wait_for(&drive, length.unwrap_or(1), patience).await?;
+        } else if length.is_none() && !joined.catch_up(&drive, patience).await? {
+            output.say("no peer could be asked for a newer version: this is the one stored here");
+        }
         network = Some(joined);
     }
     let present = drive.core().length();

@@ -20,14 +20,12 @@ pub(crate) async fn run(args: &args::Info, global: &Global, output: &Output) -> 
     if !drive.writable() {
         let joined = Network::start(global, &store, None).await?;
         joined.find(&drive);
-        let wait = joined.wait_for(
-            &drive,
-            link.length.unwrap_or(1),
-            Duration::from_secs(args.timeout),
-        );
-        if let Err(error) = wait.await
-            && drive.core().length() == 0
-        {
+        let patience = Duration::from_secs(args.timeout);
+        if drive.core().length() > 0 {
+            if !joined.catch_up(&drive, patience).await? {
+                output.say("no peer could be asked for a newer version: this is the one stored here");
+            }
+        } else if let Err(error) = joined.wait_for(&drive, link.length.unwrap_or(1), patience).await {
             output.tag("empty", Value::Null);
             output.result("[ Empty ]");
             return Err(error);
