@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bosc_runtime::{Runtime, RuntimeConfig, UpdaterEvent};
 use bosc_tests::peers::{PATIENCE, Place, expect_same, noise, write_deployment, write_tree};
+use bosc_tests::webdriver::wait_until;
 
 /// Seeds `folder` from JavaScript; the process and the link.
 fn javascript_seeds(
@@ -246,8 +247,11 @@ fn a_dump_of_a_link_known_before_brings_the_newest_version() -> Result<()> {
     place.run("reader", &["dump", &link, "out"])?;
     fs::write(place.home.join("deployment/new"), "since then")?;
     place.run("seeder", &["stage", &link, "deployment"])?;
-    place.run("reader", &["dump", &link, "out", "--force"])?;
-    expect_same(&place.home.join("deployment"), &place.home.join("out"))?;
+    // The seed learns of what another process staged within a second.
+    wait_until("the new version is dumped", Duration::from_secs(2), || {
+        place.run("reader", &["dump", &link, "out", "--force"])?;
+        Ok(expect_same(&place.home.join("deployment"), &place.home.join("out")).ok())
+    })?;
     // Without anybody to ask, what is stored serves.
     drop(seed);
     place.run("reader", &["dump", &link, "alone", "--timeout", "2"])?;
