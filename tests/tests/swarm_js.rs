@@ -345,26 +345,29 @@ fn can_make_namespaces() -> Result<()> {
 
 #[test]
 fn peers_on_hosts_of_their_own() -> Result<()> {
-    let modules = match interop().and_then(|modules| can_make_namespaces().map(|()| modules)) {
-        Ok(modules) => modules,
-        Err(why) => return skip("peers_on_hosts_of_their_own", &why),
-    };
-    let hosts = Hosts::bridged(3)?;
-    check(
-        &modules,
-        "10.78.0.1",
-        &hosts.host(1),
-        &hosts.host(2),
-        &hosts.host(3),
-    )
+    let modules = interop()?;
+    if let Err(why) = can_make_namespaces() {
+        return skip("peers_on_hosts_of_their_own", &why);
+    }
+    let hosts = Hosts::bridged(6)?;
+    for (sender, receiver) in [(2, 3), (4, 5), (6, 2)] {
+        check(
+            &modules,
+            "10.78.0.1",
+            &hosts.host(1),
+            &hosts.host(sender),
+            &hosts.host(receiver),
+        )?;
+    }
+    Ok(())
 }
 
 #[test]
 fn peers_on_a_machine_with_loopback_only() -> Result<()> {
-    let modules = match interop().and_then(|modules| can_make_namespaces().map(|()| modules)) {
-        Ok(modules) => modules,
-        Err(why) => return skip("peers_on_a_machine_with_loopback_only", &why),
-    };
+    let modules = interop()?;
+    if let Err(why) = can_make_namespaces() {
+        return skip("peers_on_a_machine_with_loopback_only", &why);
+    }
     let hosts = Hosts::lonely()?;
     let host = hosts.host(1);
     check(&modules, "127.0.0.1", &host, &host, &host)
@@ -372,10 +375,7 @@ fn peers_on_a_machine_with_loopback_only() -> Result<()> {
 
 #[test]
 fn peers_on_this_machine() -> Result<()> {
-    let modules = match interop() {
-        Ok(modules) => modules,
-        Err(why) => return skip("peers_on_this_machine", &why),
-    };
+    let modules = interop()?;
     let host = Host(None);
     check(&modules, "127.0.0.1", &host, &host, &host)
 }

@@ -349,7 +349,7 @@ async fn stores_converge_through_appends_and_truncations() {
         } else {
             append(&source, n + 1);
         }
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             tokio::task::yield_now().await;
         }
     }
