@@ -109,7 +109,7 @@ pub(crate) struct Make {
     /// Cargo profile to build with
     #[arg(long, default_value = "release", conflicts_with = "bin")]
     pub(crate) profile: String,
-    /// Where to put the bundle [default: <dir>/out]
+    /// Where to put the bundle [default: out/ in the app's folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -119,7 +119,7 @@ pub(crate) struct Build {
     /// The app's package.json
     #[arg(long, value_name = "FILE", default_value = "package.json")]
     pub(crate) package: PathBuf,
-    /// The deployment folder to write [default: ./<name>-<version>]
+    /// The deployment folder to write [default: ./NAME-VERSION]
     #[arg(long, value_name = "DIR")]
     pub(crate) target: Option<PathBuf>,
     /// Bundle for macOS on Apple silicon
@@ -172,7 +172,7 @@ pub(crate) struct Provision {
     pub(crate) source: String,
     /// A link of yours, the one that apps follow
     pub(crate) target: String,
-    /// The versioned link that is in production; 0.0.<target key> for the first time
+    /// The versioned link that is in production; for the first time pear://0.0.TARGET-KEY
     pub(crate) production: String,
     /// Show what would change, and change nothing
     #[arg(long, short = 'd')]
