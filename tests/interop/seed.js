@@ -1,5 +1,6 @@
-// Stages a folder into a new Hyperdrive and seeds it: seed.js <bootstrap> <folder> <store> [dedup]
+// Stages a folder into a store's Hyperdrive and seeds it: seed.js <bootstrap> <folder> <store> [plain|dedup]
 // Prints `staged <milliseconds>`, and `<key hex> <length>` once it is announced, then serves until it is ended.
+// With `key` as the mode it prints the key alone and ends.
 const Corestore = require('corestore')
 const Hyperdrive = require('hyperdrive')
 const Hyperswarm = require('hyperswarm')
@@ -12,6 +13,11 @@ async function main () {
   const drive = new Hyperdrive(store)
   await drive.ready()
   const options = mode === 'dedup' ? { dedup: true, batch: true } : {}
+  if (mode === 'key') {
+    console.log(drive.key.toString('hex'))
+    await drive.close()
+    return store.close()
+  }
   const start = Date.now()
   for await (const change of new Localdrive(folder).mirror(drive, options)) void change
   console.log('staged ' + (Date.now() - start))

@@ -33,6 +33,16 @@ pub fn program(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// `target/test-logs/<name>`, made anew.
+pub fn fresh_home(name: &str) -> Result<PathBuf> {
+    let home = root().join("target/test-logs").join(name);
+    if home.exists() {
+        fs::remove_dir_all(&home)?;
+    }
+    fs::create_dir_all(&home)?;
+    Ok(home)
+}
+
 /// A folder for one test, and a DHT.
 pub struct Place {
     /// The folder; empty at the start.
@@ -45,11 +55,7 @@ pub struct Place {
 impl Place {
     /// Makes `target/test-logs/<name>` anew and starts a DHT.
     pub fn new(name: &str) -> Result<Self> {
-        let home = root().join("target/test-logs").join(name);
-        if home.exists() {
-            fs::remove_dir_all(&home)?;
-        }
-        fs::create_dir_all(&home)?;
+        let home = fresh_home(name)?;
         let mut command = Command::new(program("bosc")?);
         command.args(["dht", "--port", "0"]);
         let mut dht = Process::start("dht", &mut command, &home)?;

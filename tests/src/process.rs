@@ -154,3 +154,17 @@ pub fn run(command: &mut Command) -> Result<String> {
     }
     Ok(stdout)
 }
+
+/// Asks `check` every 50 ms until it yields something.
+pub fn wait_until<T>(what: &str, limit: Duration, mut check: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(value) = check()? {
+            return Ok(value);
+        }
+        if Instant::now() > deadline {
+            bail!("not reached within {} s: {what}", limit.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::display::Display;
-use crate::process::{Process, run};
-use crate::webdriver::{WebDriver, free_port, wait_until};
+use crate::peers::{fresh_home, program, root};
+use crate::process::{Process, run, wait_until};
+use crate::webdriver::{WebDriver, free_port};
 
 /// The three messages.
 pub const MESSAGES: [&str; 3] = [
@@ -35,6 +36,20 @@ pub struct Setup {
     pub template: PathBuf,
     /// Where screenshots go.
     pub shots: PathBuf,
+}
+
+impl Setup {
+    /// For a test of this name, with the programs that `cargo xtask test` built.
+    pub fn for_test(name: &str) -> Result<Self> {
+        let home = fresh_home(name)?;
+        Ok(Self {
+            shots: home.join("shots"),
+            home,
+            bosc: program("bosc")?,
+            chat: program("pear-chat")?,
+            template: root().join("template-app"),
+        })
+    }
 }
 
 /// The release side: a store, a DHT, and the project of the chat.

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine;
 use serde_json::{Value, json};
 use ureq::Agent;
 
-use crate::process::Process;
+use crate::process::{Process, wait_until};
 
 /// The key under which WebDriver names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -210,18 +210,4 @@ fn value_of(mut response: ureq::http::Response<ureq::Body>) -> Result<Value> {
         bail!("WebDriver: {error}: {message}");
     }
     Ok(value)
-}
-
-/// Asks `check` every 50 ms until it yields something.
-pub fn wait_until<T>(what: &str, limit: Duration, mut check: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let deadline = Instant::now() + limit;
-    loop {
-        if let Some(value) = check()? {
-            return Ok(value);
-        }
-        if Instant::now() > deadline {
-            bail!("not reached within {} s: {what}", limit.as_secs());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }

@@ -7,44 +7,31 @@ use std::process::Command;
 use std::time::Duration;
 
 use bosc_tests::display::Display;
-use bosc_tests::peers::{PATIENCE, expect_same, program, root};
-use bosc_tests::process::{Process, run};
+use bosc_tests::peers::{PATIENCE, expect_same, root};
+use bosc_tests::process::{Process, run, wait_until};
 use bosc_tests::walkthrough::{Setup, Workshop};
-use bosc_tests::webdriver::wait_until;
 
 fn quiet(_: &str) {}
 
-fn setup(name: &str) -> Setup {
-    let home = root().join("target/test-logs").join(name);
-    if home.exists() {
-        fs::remove_dir_all(&home).unwrap();
-    }
-    Setup {
-        shots: home.join("shots"),
-        home,
-        bosc: program("bosc").unwrap(),
-        chat: program("pear-chat").unwrap(),
-        template: root().join("template-app"),
-    }
-}
-
-/// The release machine's script with its arguments.
-fn release_js(bootstrap: &str, mode: &str, store: &Path) -> Command {
+/// The JavaScript release machine with its arguments.
+fn seed_js(bootstrap: &str, deployment: &Path, store: &Path, mode: &str) -> Command {
     let mut command = Command::new("node");
     command
-        .arg(root().join("tests/interop/release.js"))
-        .args([bootstrap, mode])
-        .arg(store);
+        .arg(root().join("tests/interop/seed.js"))
+        .arg(bootstrap)
+        .args([deployment, store])
+        .arg(mode);
     command
 }
 
 /// The installed app follows a drive of the JavaScript stack.
-fn the_app_updates_from_javascript(name: &str, dedup: bool) {
-    let setup = setup(name);
+fn the_app_updates_from_javascript(name: &str, mode: &str) {
+    let setup = Setup::for_test(name).unwrap();
     let (home, display) = (setup.home.clone(), Display::own(&setup.home).unwrap());
     let workshop = Workshop::open(setup, &mut quiet).unwrap();
     let store = home.join("js-store");
-    let key = run(&mut release_js(&workshop.bootstrap, "key", &store)).unwrap();
+    let deployment = home.join("pear-chat-1.0.2");
+    let key = run(&mut seed_js(&workshop.bootstrap, &deployment, &store, "key")).unwrap();
     workshop.follow(&format!("pear://{}", key.trim())).unwrap();
     workshop.release("1.0.1", &mut quiet).unwrap();
     let app = workshop.install().unwrap();
@@ -61,15 +48,10 @@ fn the_app_updates_from_javascript(name: &str, dedup: bool) {
     )
     .unwrap();
     workshop.release("patch", &mut quiet).unwrap();
-    let deployment = home.join("pear-chat-1.0.2");
-    let mut command = release_js(&workshop.bootstrap, "seed", &store);
-    command.arg(&deployment);
-    if dedup {
-        command.arg("dedup");
-    }
+    let mut command = seed_js(&workshop.bootstrap, &deployment, &store, mode);
     let mut seed = Process::start("js-seed", &mut command, &workshop.logs()).unwrap();
     seed.wait_for("that it is announced", PATIENCE, |line| {
-        line.starts_with("ready").then_some(())
+        line.starts_with(key.trim()).then_some(())
     })
     .unwrap();
 
@@ -106,10 +88,10 @@ fn the_app_updates_from_javascript(name: &str, dedup: bool) {
 
 #[test]
 fn the_app_updates_from_a_drive_that_javascript_staged() {
-    the_app_updates_from_javascript("from-js", false);
+    the_app_updates_from_javascript("from-js", "plain");
 }
 
 #[test]
 fn the_app_updates_from_a_drive_that_javascript_staged_with_dedup() {
-    the_app_updates_from_javascript("from-js-dedup", true);
+    the_app_updates_from_javascript("from-js-dedup", "dedup");
 }

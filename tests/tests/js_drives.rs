@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bosc_runtime::{Runtime, RuntimeConfig, UpdaterEvent};
 use bosc_tests::peers::{PATIENCE, Place, expect_same, noise, write_deployment, write_tree};
-use bosc_tests::webdriver::wait_until;
+use bosc_tests::process::wait_until;
 
 /// Seeds `folder` from JavaScript; the process and the link.
 fn javascript_seeds(

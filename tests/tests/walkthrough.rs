@@ -6,39 +6,23 @@ use std::process::Command;
 use std::time::Duration;
 
 use bosc_tests::display::Display;
-use bosc_tests::peers::{program, root};
-use bosc_tests::process::Process;
+use bosc_tests::process::{Process, wait_until};
 use bosc_tests::walkthrough::{
     Installed, MESSAGES, Setup, Workshop, expect_messages, run_walkthrough, send_message,
 };
-use bosc_tests::webdriver::wait_until;
-
-fn setup(name: &str) -> Setup {
-    let home = root().join("target/test-logs").join(name);
-    if home.exists() {
-        fs::remove_dir_all(&home).unwrap();
-    }
-    Setup {
-        shots: home.join("shots"),
-        home,
-        bosc: program("bosc").unwrap(),
-        chat: program("pear-chat").unwrap(),
-        template: root().join("template-app"),
-    }
-}
 
 fn quiet(_: &str) {}
 
 #[test]
 fn the_installed_app_updates_itself_and_keeps_its_transcript() {
-    let setup = setup("walkthrough");
+    let setup = Setup::for_test("walkthrough").unwrap();
     let display = Display::own(&setup.home).unwrap();
     run_walkthrough(setup, &display, &mut quiet).unwrap();
 }
 
 /// Releases and installs 1.0.1.
 fn installed(name: &str) -> (Workshop, Installed, Display) {
-    let setup = setup(name);
+    let setup = Setup::for_test(name).unwrap();
     let display = Display::own(&setup.home).unwrap();
     let mut workshop = Workshop::open(setup, &mut quiet).unwrap();
     workshop.release("1.0.1", &mut quiet).unwrap();

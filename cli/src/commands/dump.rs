@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use bosc_runtime::Link;
 use futures::TryStreamExt;
-use hyperdrive::{Hyperdrive, LocalDrive, MirrorOptions, mirror};
+use hyperdrive::{Drive, Hyperdrive, LocalDrive, MirrorOptions, mirror};
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
@@ -64,11 +64,7 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
 }
 
 async fn print_list(drive: &Hyperdrive, prefix: Option<&str>, output: &Output) -> anyhow::Result<u64> {
-    let prefix = prefix.unwrap_or("/");
-    let mut entries = drive.list(prefix).await?;
-    if entries.is_empty() {
-        entries.extend(drive.entry(prefix).await?);
-    }
+    let entries = drive.list_or_entry(prefix.unwrap_or("/")).await?;
     for entry in &entries {
         output.tag("file", json!({ "key": entry.key }));
         output.result(&entry.key);

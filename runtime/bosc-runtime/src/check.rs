@@ -158,12 +158,8 @@ async fn entries(
     drive: &dyn Drive,
     prefix: &str,
 ) -> Result<BTreeMap<String, (u64, bool, Option<String>)>, DriveError> {
-    let mut list = drive.list(prefix).await?;
-    if list.is_empty() {
-        list.extend(drive.entry(prefix).await?);
-    }
     let mut out = BTreeMap::new();
-    for entry in list {
+    for entry in drive.list_or_entry(prefix).await? {
         let size = drive.size(&entry).await?;
         out.insert(entry.key, (size, entry.executable, entry.linkname));
     }

@@ -25,8 +25,7 @@ pub mod storage;
 pub mod wants;
 
 pub use core::{
-    Applied, Core, CoreEvent, CoreOptions, Download, DownloadRange, FindingPeers, GetOptions, MAX_BLOCK,
-    PeerInfo,
+    Applied, Core, CoreEvent, CoreOptions, Download, DownloadRange, GetOptions, MAX_BLOCK, PeerInfo,
 };
 pub use error::{CoreError, ProofError};
 pub use keys::{DiscoveryKey, InvalidKey, Key};

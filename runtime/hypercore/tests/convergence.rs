@@ -241,6 +241,66 @@ async fn seeks_find_the_block_of_a_byte() {
 }
 
 #[test]
+fn a_team_appends_by_quorum_and_readers_check_it() {
+    use hypercore::manifest::{Manifest, Signer};
+    use hypercore::merkle::{Batch, Node};
+    use hypercore::signature::{PartialSignature, assemble, sign};
+    let pairs = [1, 2, 3].map(|seed| KeyPair::from_seed([seed; 32]));
+    let signers = pairs.iter().map(|pair| Signer {
+        namespace: [7; 32],
+        public_key: pair.public_key,
+    });
+    let manifest = Manifest::multi(2, signers.collect());
+    let storage = Storage::in_memory().unwrap();
+    let open = |key_pair| CoreOptions {
+        manifest: Some(manifest.clone()),
+        key_pair,
+        ..Default::default()
+    };
+    let team = Core::open(&storage, open(Some(pairs[0].clone()))).unwrap();
+    let blocks = [block(5), block(6)];
+    assert!(
+        !team.writable() && team.append(&blocks).is_err(),
+        "one signer alone wrote"
+    );
+
+    let mut tree = Batch::empty(0);
+    (0..)
+        .zip(&blocks)
+        .for_each(|(index, block)| tree.append(&Node::leaf(index, block)));
+    let by = |signer: usize| PartialSignature {
+        signer: signer as u64,
+        signature: sign(&manifest, &team.key(), &tree, &pairs[signer])
+            .unwrap()
+            .try_into()
+            .unwrap(),
+        patch: 0,
+    };
+    for too_little in [assemble(&[by(2)]), assemble(&[by(2), by(2)]), Vec::new()] {
+        assert!(team.append_signed(&blocks, &too_little).is_err());
+        assert_eq!(team.length(), 0);
+    }
+    let signature = assemble(&[by(2), by(0)]);
+    assert!(
+        team.append_signed(&blocks[..1], &signature).is_err(),
+        "other blocks were taken"
+    );
+    assert_eq!(team.append_signed(&blocks, &signature).unwrap(), 2);
+
+    let other = reader(&team);
+    let request = upgrade_request(&team, &other);
+    let mut forged = team.create_proof(&request).unwrap().unwrap();
+    forged.upgrade.as_mut().unwrap().signature = assemble(&[by(2)]);
+    assert!(
+        other.verify(forged).is_err(),
+        "a reader took one signature for two"
+    );
+    upgrade(&team, &other);
+    (0..2).for_each(|index| fetch(&team, &other, index));
+    assert_eq!(other.manifest(), Some(manifest));
+}
+
+#[test]
 fn reopening_finds_everything() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.db");

@@ -29,12 +29,7 @@ impl Hyperdrive {
     /// Asks peers for the contents of a file, or of everything beneath a folder. Returns when the list of entries and the
     /// block maps are here; [`DriveDownload::done`] waits for the contents.
     pub async fn download(&self, prefix: &str) -> Result<DriveDownload, DriveError> {
-        let file = if prefix.ends_with('/') {
-            None
-        } else {
-            self.entry(prefix).await?
-        };
-        let entries = match file {
+        let entries = match self.file_at(prefix).await? {
             Some(entry) => vec![entry],
             None => {
                 let _entries = self.download_entries();

@@ -362,15 +362,19 @@ impl Hyperdrive {
         Ok(())
     }
 
+    /// The file at a path; `None` when the path says with its last slash that it means a folder.
+    pub(crate) async fn file_at(&self, path: &str) -> Result<Option<Entry>, DriveError> {
+        if path.ends_with('/') {
+            Ok(None)
+        } else {
+            self.entry(path).await
+        }
+    }
+
     /// Whether all contents of a file, or of everything beneath a folder, are on this machine. False when there is nothing.
     pub async fn has(&self, prefix: &str) -> Result<bool, DriveError> {
         let blobs = self.open_blobs().await?;
-        let file = if prefix.ends_with('/') {
-            None
-        } else {
-            self.entry(prefix).await?
-        };
-        let entries = match file {
+        let entries = match self.file_at(prefix).await? {
             Some(entry) => vec![entry],
             None => self.list(prefix).await?,
         };

@@ -51,6 +51,15 @@ pub trait Drive: Send + Sync {
         self.list_filtered(prefix, &PathFilter::default()).await
     }
 
+    /// All files and links beneath a folder, or else the one file or link at that path.
+    async fn list_or_entry(&self, path: &str) -> Result<Vec<Entry>, DriveError> {
+        let mut entries = self.list(path).await?;
+        if entries.is_empty() {
+            entries.extend(self.entry(path).await?);
+        }
+        Ok(entries)
+    }
+
     /// The content of a file in one piece; `None` when there is no file.
     async fn get(&self, path: &str) -> Result<Option<Bytes>, DriveError> {
         let mut stream = match self.read_stream(path).await {

@@ -40,6 +40,14 @@ fn home() -> Home {
     }
 }
 
+/// The note that [`apply`] writes before it exchanges the bundles.
+fn write_note(home: &Home) {
+    let mut note = Note::default();
+    let kept = previous(&home.dir, &home.installed);
+    note.begin_update("1.0.0", "2.0.0", &home.staged, &kept);
+    note.save(&home.dir).unwrap();
+}
+
 fn start(home: &Home) -> (Startup, Decision) {
     Startup::begin(&home.dir, &home.installed, &version_at(&home.installed))
 }
@@ -80,14 +88,7 @@ fn a_version_that_does_not_start_is_taken_back_and_remembered() {
 #[test]
 fn a_stop_between_the_note_and_the_exchange_changes_nothing() {
     let home = home();
-    let mut note = Note::default();
-    note.begin_update(
-        "1.0.0",
-        "2.0.0",
-        &home.staged,
-        &previous(&home.dir, &home.installed),
-    );
-    note.save(&home.dir).unwrap();
+    write_note(&home);
     for _ in 0..4 {
         assert_eq!(start(&home).1, Decision::Run);
     }
@@ -98,14 +99,7 @@ fn a_stop_between_the_note_and_the_exchange_changes_nothing() {
 #[test]
 fn a_stop_right_after_the_exchange_can_still_be_taken_back() {
     let home = home();
-    let mut note = Note::default();
-    note.begin_update(
-        "1.0.0",
-        "2.0.0",
-        &home.staged,
-        &previous(&home.dir, &home.installed),
-    );
-    note.save(&home.dir).unwrap();
+    write_note(&home);
     exchange::exchange(&home.staged, &home.installed).unwrap();
     (0..2).for_each(|_| {
         assert_eq!(start(&home).1, Decision::Run);

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, broadcast};
 
 pub use apply::Applied;
-pub use read::{Download, FindingPeers};
+pub use read::Download;
 pub(crate) use shared::Shared;
 
 use crate::manifest::Manifest;

@@ -1,8 +1,5 @@
 //! Reading a core: local and awaited blocks, seeks, updates, downloads.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -129,26 +126,6 @@ impl Core {
         Ok(crypto::tree_hash(&roots))
     }
 
-    /// The byte length of the first `length` blocks; `None` if the nodes for that are not stored.
-    pub fn byte_length_at(&self, length: u64) -> Result<Option<u64>, CoreError> {
-        let state = lock(&self.shared.state);
-        let nodes = Nodes {
-            shared: &self.shared,
-            state: &state,
-        };
-        if length > state.tree.length {
-            return Ok(None);
-        }
-        let mut total = 0u64;
-        for index in full_roots(length) {
-            let Some(root) = nodes.node(index)? else {
-                return Ok(None);
-            };
-            total = total.saturating_add(root.size);
-        }
-        Ok(Some(total))
-    }
-
     /// The head as a tree: fork, length, roots.
     pub fn tree(&self) -> Batch {
         lock(&self.shared.state).tree.clone()
@@ -232,7 +209,7 @@ impl Core {
     }
 
     /// Waits until peers had a chance to tell of a longer core; true if it grew meanwhile. With `wait`, also waits while
-    /// peers are still being found ([`finding_peers`](Self::finding_peers)).
+    /// peers are still being found ([`Storage::finding_peers`](crate::Storage::finding_peers)).
     pub async fn update(&self, wait: bool) -> Result<bool, CoreError> {
         self.refresh()?;
         let before = (self.fork(), self.length());
@@ -249,7 +226,7 @@ impl Core {
                 let behind = peers.values().any(|peer| {
                     !peer.synced || (peer.remote_fork, peer.remote_length) > (before.0, before.1)
                 });
-                let searching = wait && peers.is_empty() && self.shared.peers_being_found();
+                let searching = wait && peers.is_empty() && self.shared.storage.is_finding_peers();
                 !behind && !searching
             };
             if settled {
@@ -258,14 +235,6 @@ impl Core {
             if version.changed().await.is_err() {
                 return Ok(false);
             }
-        }
-    }
-
-    /// While the guard lives, [`update`](Self::update)`(true)` waits for a first peer.
-    pub fn finding_peers(&self) -> FindingPeers {
-        self.shared.finding.fetch_add(1, Ordering::SeqCst);
-        FindingPeers {
-            shared: self.shared.clone(),
         }
     }
 
@@ -278,18 +247,6 @@ impl Core {
             range,
             id,
         }
-    }
-}
-
-/// See [`Core::finding_peers`].
-pub struct FindingPeers {
-    shared: Arc<Shared>,
-}
-
-impl Drop for FindingPeers {
-    fn drop(&mut self) {
-        self.shared.finding.fetch_sub(1, Ordering::SeqCst);
-        self.shared.bump();
     }
 }
 

@@ -1,7 +1,6 @@
 //! The state that all handles of a core share, and how it reaches the disk.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,7 +33,6 @@ pub(crate) struct Shared {
     pub(crate) events: broadcast::Sender<CoreEvent>,
     /// Counts changes, for those who wait for any.
     pub(crate) version: watch::Sender<u64>,
-    pub(crate) finding: AtomicUsize,
 }
 
 pub(crate) struct State {
@@ -120,7 +118,6 @@ impl Shared {
             drivers: Mutex::default(),
             events: broadcast::Sender::new(4096),
             version: watch::Sender::new(0),
-            finding: AtomicUsize::new(0),
         })
     }
 
@@ -334,10 +331,6 @@ impl Shared {
         }
         self.wake();
         Ok(())
-    }
-
-    pub(crate) fn peers_being_found(&self) -> bool {
-        self.finding.load(Ordering::SeqCst) > 0 || self.storage.is_finding_peers()
     }
 }
 

@@ -221,12 +221,10 @@ pub(super) fn delete_from(
         // Parents to the left of the cut that reach over it.
         let head = 2 * length;
         let mut cursor = Cursor::new(head - 2);
-        while cursor.parent().is_ok() && cursor.left_span() < head {
+        // The leftmost node at each height ends the climb once the old tree had none so high.
+        while cursor.parent().is_ok() && (cursor.left_span() > 0 || cursor.index() <= 2 * before) {
             if cursor.index() < head && cursor.right_span() >= head {
                 tx.delete_node(core, cursor.index())?;
-            }
-            if cursor.left_span() == 0 && cursor.index() > 2 * before {
-                break;
             }
         }
     }

@@ -360,21 +360,29 @@ impl Peer {
 
     /// Tells our state if it is not what we told last.
     fn tell_sync(&mut self) -> Result<(), PeerError> {
-        let (tree, has_manifest) = {
+        let (fork, length, has_manifest) = {
             let state = lock(&self.core.shared.state);
             let compat = state
                 .manifest
                 .as_ref()
                 .is_some_and(|manifest| manifest.is_compat(&self.core.key()));
-            (state.tree.clone(), state.manifest.is_some() && !compat)
+            (
+                state.tree.fork,
+                state.tree.length,
+                state.manifest.is_some() && !compat,
+            )
         };
-        let same_fork = tree.fork == self.remote.fork;
+        let same_fork = fork == self.remote.fork;
         let remote_length = if same_fork { self.remote.length } else { 0 };
+        // Once the upgrade from that length can be proved it stays so: stored nodes are not looked up again.
+        let proved = self.told.is_some_and(|told| {
+            told.can_upgrade && (told.fork, told.length, told.remote_length) == (fork, length, remote_length)
+        });
         let can_upgrade =
-            same_fork && (remote_length == 0 || self.can_upgrade_from(remote_length, tree.length)?);
+            same_fork && (remote_length == 0 || proved || self.can_upgrade_from(remote_length, length)?);
         let sync = Sync {
-            fork: tree.fork,
-            length: tree.length,
+            fork,
+            length,
             remote_length,
             can_upgrade,
             uploading: true,

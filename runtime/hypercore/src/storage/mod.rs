@@ -199,19 +199,6 @@ impl Storage {
         self.write(|tx| tx.get_or_set(name, value))
     }
 
-    /// The discovery keys of all cores in this store.
-    pub fn discovery_keys(&self) -> Result<Vec<DiscoveryKey>, StorageError> {
-        let keys: Vec<Vec<u8>> = self.read(|db| {
-            db.prepare_cached("SELECT discovery_key FROM cores ORDER BY id")?
-                .query_map([], |row| row.get(0))?
-                .collect()
-        })?;
-        Ok(keys
-            .into_iter()
-            .filter_map(|key| key.try_into().ok().map(DiscoveryKey))
-            .collect())
-    }
-
     /// The shared state of a core: the one that is open, or a new one that `open` makes.
     pub(crate) fn shared<E: From<StorageError>>(
         &self,
