@@ -44,6 +44,14 @@ pub enum CoreError {
     /// The signature given for new blocks does not verify.
     #[error("core {0}: the signature over the new blocks does not verify against the manifest's signers")]
     InvalidSignature(crate::Key),
+    /// Two cores of one operation lie in different stores.
+    #[error("cores {key} and {source_key} lie in different stores; open both in one")]
+    OtherStore {
+        /// The core that would grow.
+        key: crate::Key,
+        /// The one it would grow from.
+        source_key: crate::Key,
+    },
     /// The tree is inconsistent: stored nodes are missing.
     #[error("core {key}: tree node {index} is missing from the store; mirror the core again from a peer")]
     MissingNode {

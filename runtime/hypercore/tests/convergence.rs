@@ -1,9 +1,11 @@
 //! Two cores that exchange requests and proofs by hand: they converge, and no altered proof is taken.
 
 use bytes::Bytes;
-use hypercore::merkle::SeekResult;
+use hypercore::manifest::{Manifest, Signer};
+use hypercore::merkle::{Batch, Node, SeekResult};
 use hypercore::proof::{Data, Request, RequestBlock, RequestSeek, RequestUpgrade};
-use hypercore::{Core, CoreEvent, CoreOptions, KeyPair, ProofError, Storage};
+use hypercore::signature::{self, PartialSignature, assemble, sign};
+use hypercore::{Core, CoreError, CoreEvent, CoreOptions, KeyPair, ProofError, Storage};
 use proptest::prelude::*;
 
 fn writer() -> Core {
@@ -240,24 +242,26 @@ async fn seeks_find_the_block_of_a_byte() {
     assert!(a.seek(offset + 1).await.is_err());
 }
 
-#[test]
-fn a_team_appends_by_quorum_and_readers_check_it() {
-    use hypercore::manifest::{Manifest, Signer};
-    use hypercore::merkle::{Batch, Node};
-    use hypercore::signature::{PartialSignature, assemble, sign};
+/// A core of which two of three must sign, with the signers' secrets.
+fn team(storage: &Storage) -> ([KeyPair; 3], Core) {
     let pairs = [1, 2, 3].map(|seed| KeyPair::from_seed([seed; 32]));
     let signers = pairs.iter().map(|pair| Signer {
         namespace: [7; 32],
         public_key: pair.public_key,
     });
-    let manifest = Manifest::multi(2, signers.collect());
-    let storage = Storage::in_memory().unwrap();
-    let open = |key_pair| CoreOptions {
-        manifest: Some(manifest.clone()),
-        key_pair,
+    let options = CoreOptions {
+        manifest: Some(Manifest::multi(2, signers.collect())),
+        key_pair: Some(pairs[0].clone()),
         ..Default::default()
     };
-    let team = Core::open(&storage, open(Some(pairs[0].clone()))).unwrap();
+    (pairs, Core::open(storage, options).unwrap())
+}
+
+#[test]
+fn a_team_appends_by_quorum_and_readers_check_it() {
+    let storage = Storage::in_memory().unwrap();
+    let (pairs, team) = team(&storage);
+    let manifest = team.manifest().unwrap();
     let blocks = [block(5), block(6)];
     assert!(
         !team.writable() && team.append(&blocks).is_err(),
@@ -298,6 +302,79 @@ fn a_team_appends_by_quorum_and_readers_check_it() {
     upgrade(&team, &other);
     (0..2).for_each(|index| fetch(&team, &other, index));
     assert_eq!(other.manifest(), Some(manifest));
+}
+
+/// A single signer's core grows; a team's core follows it, step by step, under the team's signature alone.
+#[test]
+fn a_team_takes_over_the_blocks_of_a_source() {
+    let storage = Storage::in_memory().unwrap();
+    let (pairs, team) = team(&storage);
+    let source = Core::open(
+        &storage,
+        CoreOptions {
+            key_pair: Some(KeyPair::from_seed([9; 32])),
+            ..Default::default()
+        },
+    )
+    .unwrap();
+    append(&source, 5);
+    let signed = |length: u64| {
+        let signable = signature::signable(&team.key().0, &source.tree_hash(length).unwrap(), length, 0);
+        let by = |signer: usize| PartialSignature {
+            signer: signer as u64,
+            signature: pairs[signer].sign(&signable),
+            patch: 0,
+        };
+        assemble(&[by(1), by(2)])
+    };
+    assert!(
+        matches!(
+            team.append_from(&source, 5, &signed(4)),
+            Err(CoreError::InvalidSignature(_))
+        ),
+        "a signature over another length was taken"
+    );
+    assert_eq!(team.length(), 0);
+    assert_eq!(team.append_from(&source, 3, &signed(3)).unwrap(), 3);
+    append(&source, 6);
+    assert_eq!(team.append_from(&source, 11, &signed(11)).unwrap(), 11);
+    assert_eq!(
+        team.append_from(&source, 11, &signed(11)).unwrap(),
+        11,
+        "once more changes nothing"
+    );
+    assert!(matches!(
+        team.append_from(&source, 3, &signed(3)),
+        Err(CoreError::OutOfBounds { .. })
+    ));
+    assert_eq!(team.tree_hash(11).unwrap(), source.tree_hash(11).unwrap());
+
+    append(&source, 2);
+    source.clear(12, 13).unwrap();
+    let gap = team.append_from(&source, 13, &signed(13));
+    assert!(
+        matches!(gap, Err(CoreError::NotAvailable { index: 12, .. })),
+        "{gap:?}"
+    );
+    assert_eq!((team.length(), team.contiguous_length()), (11, 11));
+
+    let reader = reader(&team);
+    upgrade(&team, &reader);
+    (0..11).for_each(|index| fetch(&team, &reader, index));
+
+    let elsewhere = Storage::in_memory().unwrap();
+    let stranger = Core::open(
+        &elsewhere,
+        CoreOptions {
+            key_pair: Some(KeyPair::from_seed([9; 32])),
+            ..Default::default()
+        },
+    )
+    .unwrap();
+    assert!(matches!(
+        team.append_from(&stranger, 13, &signed(13)),
+        Err(CoreError::OtherStore { .. })
+    ));
 }
 
 #[test]

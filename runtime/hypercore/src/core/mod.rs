@@ -5,6 +5,7 @@
 //! whichever comes first, and when the last handle goes. Local appends are written before they return.
 
 mod apply;
+mod copy;
 mod read;
 mod shared;
 mod write;

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use super::shared::Nodes;
 use super::{Core, DownloadRange, GetOptions, Shared};
-use crate::merkle::{self, Batch, NodeSource, SeekResult, full_roots};
+use crate::merkle::{self, Batch, Cursor, NodeSource, SeekResult, full_roots};
 use crate::storage::{self, lock};
 use crate::wants::WantId;
 use crate::{CoreError, crypto};
@@ -124,6 +124,21 @@ impl Core {
             })?);
         }
         Ok(crypto::tree_hash(&roots))
+    }
+
+    /// [`tree_hash`](Self::tree_hash), after fetching what a partly stored core lacks for it: one block beneath each root of
+    /// that tree. Waits for a peer that has them.
+    pub async fn fetch_tree_hash(&self, length: u64) -> Result<[u8; 32], CoreError> {
+        let mut last = None;
+        loop {
+            let index = match self.tree_hash(length) {
+                Err(CoreError::MissingNode { index, .. }) if last != Some(index) => index,
+                other => return other,
+            };
+            // With its last block comes every node above it.
+            self.get(Cursor::new(index).right_span() / 2).await?;
+            last = Some(index);
+        }
     }
 
     /// The head as a tree: fork, length, roots.

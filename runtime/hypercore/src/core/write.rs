@@ -1,8 +1,10 @@
 //! Changing a core locally: append, signed append, truncate, clear.
 
+use std::sync::MutexGuard;
+
 use bytes::Bytes;
 
-use super::shared::Nodes;
+use super::shared::{Nodes, State};
 use super::{Core, CoreEvent, MAX_BLOCK};
 use crate::merkle::{Batch, Cursor, Node, NodeSource, full_roots};
 use crate::storage::{self, Transaction, lock};
@@ -27,41 +29,45 @@ impl Core {
         if let Some(block) = blocks.iter().find(|block| block.len() > MAX_BLOCK) {
             return Err(CoreError::BlockTooLarge(block.len()));
         }
-        let shared = &self.shared;
-        let mut state = lock(&shared.state);
-        shared.flush_state(&mut state)?;
+        let mut state = lock(&self.shared.state);
+        self.shared.flush_state(&mut state)?;
         let start = state.tree.length;
         if blocks.is_empty() {
             return Ok(start);
         }
-        let mut tree = Batch {
-            nodes: Vec::new(),
-            ..state.tree.clone()
-        };
+        let mut tree = state.tree.without_nodes();
         for (index, block) in (start..).zip(blocks) {
             tree.append(&Node::leaf(index, block));
         }
         let signature = match signature {
-            Some(signature) => {
-                let manifest = state
-                    .manifest
-                    .as_ref()
-                    .ok_or(CoreError::InvalidSignature(self.key()))?;
-                if !signature::verify(manifest, &self.key(), &tree, signature) {
-                    return Err(CoreError::InvalidSignature(self.key()));
-                }
-                signature.to_vec()
-            }
+            Some(signature) => self.check_signature(state.manifest.as_ref(), &tree, signature)?,
             None => self.sign(state.manifest.as_ref(), state.key_pair.as_ref(), &tree)?,
         };
-        let length = tree.length;
+        let shared = &self.shared;
+        self.grow(state, tree, signature, |tx| {
+            for (index, block) in (start..).zip(blocks) {
+                tx.put_block(shared.id, index, block)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes `tree`, which extends the present one, the new head. `put_blocks` writes the new blocks inside the same
+    /// transaction; nothing is written if it fails.
+    pub(super) fn grow(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        mut tree: Batch,
+        signature: Vec<u8>,
+        put_blocks: impl FnOnce(&Transaction<'_>) -> Result<(), CoreError>,
+    ) -> Result<u64, CoreError> {
+        let shared = &self.shared;
+        let (start, length) = (state.tree.length, tree.length);
         state.bitfield.set_range(start, length, true);
         let pages = state.bitfield.take_dirty();
         let written = shared.storage.write(|tx| {
             self.check_unmoved(tx, state.revision)?;
-            for (index, block) in (start..).zip(blocks) {
-                tx.put_block(shared.id, index, block)?;
-            }
+            put_blocks(tx)?;
             for node in &tree.nodes {
                 tx.put_node(shared.id, node)?;
             }
@@ -91,6 +97,21 @@ impl Core {
         shared.emit(CoreEvent::Append { length });
         shared.wake();
         Ok(length)
+    }
+
+    /// A signature made elsewhere, if it verifies over `tree`.
+    pub(super) fn check_signature(
+        &self,
+        manifest: Option<&crate::manifest::Manifest>,
+        tree: &Batch,
+        signature: &[u8],
+    ) -> Result<Vec<u8>, CoreError> {
+        match manifest {
+            Some(manifest) if signature::verify(manifest, &self.key(), tree, signature) => {
+                Ok(signature.to_vec())
+            }
+            _ => Err(CoreError::InvalidSignature(self.key())),
+        }
     }
 
     fn sign(

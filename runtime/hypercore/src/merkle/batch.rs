@@ -46,6 +46,11 @@ impl Batch {
         }
     }
 
+    /// This tree as the start of a new batch.
+    pub(crate) fn without_nodes(&self) -> Self {
+        Self::from_roots(self.fork, self.length, self.roots.clone())
+    }
+
     /// The tree hash.
     pub fn hash(&self) -> [u8; 32] {
         crypto::tree_hash(&self.roots)

@@ -133,6 +133,11 @@ impl Storage {
         &self.inner.path
     }
 
+    /// Whether both handles are to one store.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     pub(crate) fn error(&self, source: rusqlite::Error) -> StorageError {
         let path = self.inner.path.clone();
         match source.sqlite_error_code() {

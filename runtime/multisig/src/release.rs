@@ -1,0 +1,398 @@
+//! One version of a source drive against what the team's drive holds: the guards of a request and of a commit, the changes that
+//! a signer approves, and the commit itself (npm `hyper-multisig` index.js, lib/verify.js, lib/sign.js).
+
+use std::future::Future;
+
+use corestore::{Corestore, GetOptions};
+use hypercore::{Core, CoreError, DownloadRange, Key};
+use hyperdrive::{Diff, DiffOp, Drive, Entry, Hyperdrive};
+
+use crate::ballot::CoreSignatures;
+use crate::error::{MultisigError, Part};
+use crate::guard::{MIN_PEERS, Patience, Shortage, long_enough, well_seeded};
+use crate::request::{Content, Request};
+use crate::team::Team;
+
+/// A version of a source drive, and the drive of the team that is to hold it.
+pub struct Release {
+    source: Hyperdrive,
+    length: u64,
+    team: Team,
+    target: Core,
+    target_contents: Core,
+}
+
+/// A changed path, with the bytes that come and go.
+pub type FileChange = Diff;
+
+/// The `version` of `/package.json` before and after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versions {
+    /// What is released now, if anything.
+    pub from: Option<String>,
+    /// What this release holds.
+    pub to: Option<String>,
+}
+
+/// What a signer approves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// Paths that change, in order.
+    pub files: Vec<FileChange>,
+    /// Versions of the app.
+    pub versions: Versions,
+}
+
+/// What a commit wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Blocks that the entries grew by; 0 if they were there already.
+    pub entries: u64,
+    /// Blocks that the contents grew by.
+    pub contents: u64,
+}
+
+impl Release {
+    /// Opens the team's drive in the store, for `length` entries of `source`.
+    pub fn open(
+        store: &Corestore,
+        source: Hyperdrive,
+        length: u64,
+        team: Team,
+    ) -> Result<Self, MultisigError> {
+        let open = |manifest| {
+            let options = GetOptions {
+                manifest: Some(manifest),
+                ..GetOptions::default()
+            };
+            store
+                .get(options)
+                .map_err(|error| MultisigError::Drive(error.into()))
+        };
+        Ok(Self {
+            target: open(team.manifest())?,
+            target_contents: open(team.blobs_manifest())?,
+            source,
+            length,
+            team,
+        })
+    }
+
+    /// The source drive.
+    pub fn source(&self) -> &Hyperdrive {
+        &self.source
+    }
+
+    /// A core of the team's drive.
+    pub fn target(&self, part: Part) -> &Core {
+        match part {
+            Part::Entries => &self.target,
+            Part::Contents => &self.target_contents,
+        }
+    }
+
+    /// Whether the team has released nothing yet, as far as this store and its peers know.
+    pub fn is_first(&self) -> bool {
+        self.target.length() == 0
+    }
+
+    /// Refuses a source that is too short or was truncated.
+    pub async fn check_source(&self, patience: Patience) -> Result<(), MultisigError> {
+        self.source_has(Part::Entries, self.source.core(), self.length, patience)
+            .await?;
+        match self.source.fork() {
+            0 => Ok(()),
+            fork => Err(MultisigError::SourceForked {
+                source_key: self.source.key(),
+                fork,
+            }),
+        }
+    }
+
+    /// Refuses a source that too few peers hold.
+    pub async fn check_source_seeded(
+        &self,
+        part: Part,
+        length: u64,
+        patience: Patience,
+    ) -> Result<(), MultisigError> {
+        let core = self.source_core(part).await?;
+        self.source_has(part, &core, length, patience).await?;
+        let (source_key, needed) = (self.source.key(), MIN_PEERS);
+        well_seeded(&core, length, patience)
+            .await
+            .map_err(|shortage| match shortage {
+                Shortage::Peers(found) => MultisigError::SourcePeers {
+                    source_key,
+                    found,
+                    needed,
+                },
+                Shortage::Copies(found, state) => MultisigError::SourceNotSeeded {
+                    part,
+                    source_key,
+                    found,
+                    needed,
+                    state,
+                },
+            })
+    }
+
+    /// Refuses a target that too few peers hold; one that holds nothing yet, or the release already, passes.
+    pub async fn check_target_seeded(
+        &self,
+        part: Part,
+        length: u64,
+        patience: Patience,
+    ) -> Result<(), MultisigError> {
+        let core = self.target(part);
+        let present = core.length();
+        if self.is_first() || present == 0 || present == length {
+            return Ok(());
+        }
+        let (target, needed) = (self.team.key(), MIN_PEERS);
+        well_seeded(core, present, patience)
+            .await
+            .map_err(|shortage| match shortage {
+                Shortage::Peers(found) => MultisigError::TargetPeers {
+                    part,
+                    target,
+                    found,
+                    needed,
+                },
+                Shortage::Copies(found, state) => MultisigError::TargetNotSeeded {
+                    part,
+                    target,
+                    found,
+                    needed,
+                    state,
+                },
+            })
+    }
+
+    /// Refuses a source that is no continuation of the target, at `length` blocks of this part.
+    pub async fn check_lineage(&self, part: Part, length: u64) -> Result<(), MultisigError> {
+        let (source, target) = (self.source_core(part).await?, self.target(part));
+        let present = target.length();
+        if present > length {
+            return Err(MultisigError::TargetTooBig {
+                part,
+                found: present,
+                wanted: length,
+            });
+        }
+        if present == 0 || source.fetch_tree_hash(present).await? == target.tree_hash(present)? {
+            return Ok(());
+        }
+        let target = self.team.key();
+        Err(if self.is_first() {
+            MultisigError::TargetNotEmpty { target }
+        } else {
+            MultisigError::Incompatible { part, target }
+        })
+    }
+
+    /// Fetches the list of entries, as far as the release goes.
+    pub async fn fetch_entries(&self) -> Result<(), MultisigError> {
+        Ok(fetch(self.source.core(), 0, self.length).await?)
+    }
+
+    /// Length and tree hash of the contents that the release needs. Reads the list of entries.
+    pub async fn content(&self) -> Result<Content, MultisigError> {
+        let length = self.source.blobs_length(self.length).await?;
+        let contents = self.source.blobs().await?;
+        let tree_hash = contents.fetch_tree_hash(length).await?;
+        Ok(Content { length, tree_hash })
+    }
+
+    /// The request to sign this release.
+    pub async fn request(&self, legacy: bool) -> Result<Request, MultisigError> {
+        let tree_hash = self.source.core().fetch_tree_hash(self.length).await?;
+        let content = self.content().await?;
+        Ok(Request::new(
+            self.team.manifest(),
+            self.source.fork(),
+            self.length,
+            tree_hash,
+            Some(content),
+            legacy,
+        ))
+    }
+
+    /// Refuses a request that was made over another source, or for another team.
+    pub async fn check_request(&self, request: &Request) -> Result<Content, MultisigError> {
+        if request.manifest() != &self.team.manifest() {
+            return Err(MultisigError::OtherTeam {
+                requested: request.key(),
+                configured: self.team.key(),
+            });
+        }
+        let content = *request.content().ok_or(MultisigError::NotADrive)?;
+        let source_key = self.source.key();
+        if request.fork() != 0 {
+            return Err(MultisigError::SourceForked {
+                source_key,
+                fork: request.fork(),
+            });
+        }
+        let contents = self.source.blobs().await?;
+        let expected = [
+            (
+                Part::Entries,
+                self.source.core(),
+                self.length,
+                request.tree_hash(),
+            ),
+            (Part::Contents, &contents, content.length, &content.tree_hash),
+        ];
+        for (part, core, length, hash) in expected {
+            if length > core.length() || core.fetch_tree_hash(length).await? != *hash {
+                return Err(MultisigError::SourceMismatch { part, source_key });
+            }
+        }
+        Ok(content)
+    }
+
+    /// What changes for those who follow the team's drive. Call after the lineage was checked: the source then holds what is
+    /// released now, too.
+    pub async fn changes(&self) -> Result<Changes, MultisigError> {
+        let (present, new) = (self.target.length(), self.source.checkout(self.length));
+        let old = (present > 0).then(|| self.source.checkout(present));
+        let mut files = Vec::new();
+        match &old {
+            None => {
+                for entry in new.list("/").await? {
+                    files.push(self.change(&entry.key, None, Some(&entry)).await?);
+                }
+            }
+            Some(_) => {
+                for entry in new.diff(present, "/").await? {
+                    let (before, after) = (entry.right.as_ref(), entry.left.as_ref());
+                    if let Some(key) = after.or(before).map(|entry| &entry.key) {
+                        files.push(self.change(key, before, after).await?);
+                    }
+                }
+            }
+        }
+        let from = match &old {
+            Some(old) => version_of(old).await?,
+            None => None,
+        };
+        let versions = Versions {
+            from,
+            to: version_of(&new).await?,
+        };
+        Ok(Changes { files, versions })
+    }
+
+    async fn change(
+        &self,
+        key: &str,
+        before: Option<&Entry>,
+        after: Option<&Entry>,
+    ) -> Result<FileChange, MultisigError> {
+        let op = match (before, after) {
+            (None, _) => DiffOp::Add,
+            (_, None) => DiffOp::Remove,
+            _ => DiffOp::Change,
+        };
+        Ok(Diff {
+            op,
+            key: key.to_owned(),
+            bytes_added: self.size(after).await?,
+            bytes_removed: self.size(before).await?,
+        })
+    }
+
+    async fn size(&self, entry: Option<&Entry>) -> Result<u64, MultisigError> {
+        Ok(match entry {
+            Some(entry) => self.source.size(entry).await?,
+            None => 0,
+        })
+    }
+
+    /// Fetches what the team's drive lacks of the contents, all that a commit writes.
+    pub async fn fetch_contents(&self, content: &Content) -> Result<(), MultisigError> {
+        let contents = self.source.blobs().await?;
+        Ok(fetch(&contents, self.target_contents.length(), content.length).await?)
+    }
+
+    /// Writes the release into the team's drive: contents first, then entries, each in one transaction. What is there already
+    /// stays, so a commit that was interrupted is run again.
+    pub async fn commit(
+        &self,
+        content: &Content,
+        signatures: &CoreSignatures,
+    ) -> Result<Committed, MultisigError> {
+        let contents = self.source.blobs().await?;
+        let steps = [
+            (Part::Contents, &contents, content.length, &signatures.contents),
+            (
+                Part::Entries,
+                self.source.core(),
+                self.length,
+                &signatures.entries,
+            ),
+        ];
+        let mut committed = Committed {
+            entries: 0,
+            contents: 0,
+        };
+        for (part, source, length, signature) in steps {
+            let target = self.target(part);
+            let before = target.length();
+            let after = target
+                .append_from(source, length, signature)
+                .map_err(|source| MultisigError::CommitFailed { part, source })?;
+            match part {
+                Part::Entries => committed.entries = after - before,
+                Part::Contents => committed.contents = after - before,
+            }
+        }
+        Ok(committed)
+    }
+
+    async fn source_core(&self, part: Part) -> Result<Core, MultisigError> {
+        Ok(match part {
+            Part::Entries => self.source.core().clone(),
+            Part::Contents => self.source.blobs().await?,
+        })
+    }
+
+    async fn source_has(
+        &self,
+        part: Part,
+        core: &Core,
+        wanted: u64,
+        patience: Patience,
+    ) -> Result<(), MultisigError> {
+        if long_enough(core, wanted, patience).await {
+            return Ok(());
+        }
+        Err(MultisigError::SourceTooSmall {
+            part,
+            source_key: self.source.key(),
+            wanted,
+            found: core.length(),
+        })
+    }
+
+    /// The team's link.
+    pub fn key(&self) -> Key {
+        self.team.key()
+    }
+}
+
+fn fetch(core: &Core, start: u64, end: u64) -> impl Future<Output = Result<(), CoreError>> {
+    let download = core.download(DownloadRange {
+        start,
+        end: Some(end),
+    });
+    async move { download.done().await }
+}
+
+/// `version` of a drive's `/package.json`, if it has one.
+async fn version_of(drive: &Hyperdrive) -> Result<Option<String>, MultisigError> {
+    let package = drive.get("/package.json").await?;
+    let package = package.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    Ok(package.and_then(|package| Some(package.get("version")?.as_str()?.to_owned())))
+}
