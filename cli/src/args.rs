@@ -4,6 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+mod multisig;
+
+pub(crate) use multisig::{
+    AddKey, Commit, GetKey, KeyCommand, Multisig, MultisigCommand, MultisigOptions, RemoveKey, Request, Sign,
+};
+
 /// Make, release and serve apps that update themselves peer to peer.
 #[derive(Debug, Parser)]
 #[command(
@@ -57,6 +63,8 @@ pub(crate) enum Command {
     Stage(Stage),
     /// Put one version of a staged link onto the link that apps follow
     Provision(Provision),
+    /// Release by quorum, so that no single machine can ship an update
+    Multisig(Multisig),
     /// Serve a link to peers
     Seed(Seed),
     /// Show what a link holds
@@ -77,6 +85,7 @@ impl Command {
             Self::Build(_) => "build",
             Self::Stage(_) => "stage",
             Self::Provision(_) => "provision",
+            Self::Multisig(multisig) => multisig.name(),
             Self::Seed(_) => "seed",
             Self::Info(_) => "info",
             Self::Dump(_) => "dump",

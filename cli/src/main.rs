@@ -9,6 +9,7 @@ mod drives;
 mod network;
 mod output;
 mod package;
+mod password;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,7 @@ async fn run(args: &Args, output: &Output) -> anyhow::Result<()> {
         Command::Build(build) => commands::build::run(build, output).await,
         Command::Stage(stage) => commands::stage::run(stage, global, output).await,
         Command::Provision(provision) => commands::provision::run(provision, global, output).await,
+        Command::Multisig(multisig) => commands::multisig::run(multisig, global, output).await,
         Command::Seed(seed) => commands::seed::run(seed, global, output).await,
         Command::Info(info) => commands::info::run(info, global, output).await,
         Command::Dump(dump) => commands::dump::run(dump, global, output).await,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use bosc_runtime::Link;
 use corestore::Corestore;
+use hypercore::{Core, DiscoveryKey};
 use hyperdrive::Hyperdrive;
 use hyperswarm::{Discovery, JoinOptions, Swarm, SwarmConfig};
 use tokio::sync::mpsc;
@@ -62,24 +63,17 @@ impl Network {
 
     /// Looks for peers of a drive.
     pub(crate) fn find(&self, drive: &Hyperdrive) -> Discovery {
-        self.swarm.join(
-            drive.discovery_key().0,
-            JoinOptions {
-                server: false,
-                client: true,
-            },
-        )
+        self.join(drive.discovery_key(), false)
     }
 
     /// Announces a drive and looks for its peers.
     pub(crate) fn serve(&self, drive: &Hyperdrive) -> Discovery {
-        self.swarm.join(
-            drive.discovery_key().0,
-            JoinOptions {
-                server: true,
-                client: true,
-            },
-        )
+        self.join(drive.discovery_key(), true)
+    }
+
+    /// Looks for peers of a core; with `server`, announces it as well.
+    pub(crate) fn join(&self, topic: DiscoveryKey, server: bool) -> Discovery {
+        self.swarm.join(topic.0, JoinOptions { server, client: true })
     }
 
     /// Waits until a peer told of a drive with at least `length` blocks.
@@ -108,13 +102,40 @@ impl Network {
                 "{link} has {found} blocks, not the {length} that the link names: is the seeder up to date?"
             );
         }
+        self.expect_dht()?;
+        bail!(
+            "nobody seeds {link}: run `bosc seed {link}` on the machine that has it, and look that both use the same --bootstrap"
+        )
+    }
+
+    /// Fails if a DHT was named and none of its nodes answers.
+    pub(crate) fn expect_dht(&self) -> anyhow::Result<()> {
         if !self.bootstrap.is_empty() && self.swarm.node().node_count() == 0 {
             let nodes = self.bootstrap.join(", ");
             bail!("no DHT node answers at {nodes}: check --bootstrap, or start one with `bosc dht`");
         }
-        bail!(
-            "nobody seeds {link}: run `bosc seed {link}` on the machine that has it, and look that both use the same --bootstrap"
-        )
+        Ok(())
+    }
+
+    /// Learns how long a core is elsewhere, and takes that length over: waits up to `patience` for a first peer that has
+    /// it, and as long again for its proof. A core that nobody has stays as it is.
+    pub(crate) async fn learn(&self, core: &Core, patience: Duration) {
+        let mut events = core.events();
+        let longest = || core.peers().iter().map(|peer| peer.remote_length).max();
+        let told = async {
+            while longest().is_none_or(|length| length == 0) {
+                let _ = events.recv().await;
+            }
+        };
+        if tokio::time::timeout(patience, told).await.is_err() {
+            return;
+        }
+        let proven = async {
+            while longest().is_some_and(|length| core.length() < length) {
+                let _ = events.recv().await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, proven).await;
     }
 
     /// Looks for a newer version of a drive of which some version is stored already. False if no peer could be asked

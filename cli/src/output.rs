@@ -51,31 +51,16 @@ impl Output {
         }
     }
 
-    /// One changed path.
+    /// One changed path, as a result.
     pub(crate) fn diff(&self, diff: &Diff) {
-        let (kind, sign, sizes) = match diff.op {
-            DiffOp::Add => (1, '+', json!([diff.bytes_added])),
-            DiffOp::Change => (0, '~', json!([-(diff.bytes_removed as i64), diff.bytes_added])),
-            DiffOp::Remove => (-1, '-', json!([-(diff.bytes_removed as i64)])),
-        };
-        self.tag(
-            "byte-diff",
-            json!({ "type": kind, "sizes": sizes, "message": diff.key }),
-        );
-        let amounts: Vec<String> = [("-", diff.bytes_removed), ("+", diff.bytes_added)]
-            .into_iter()
-            .filter(|(_, bytes)| *bytes > 0)
-            .map(|(sign, bytes)| format!("{sign}{}", HumanBytes(bytes)))
-            .collect();
-        self.result(&format!(
-            "{sign} {} ({})",
-            diff.key,
-            if amounts.is_empty() {
-                "0 B".to_owned()
-            } else {
-                amounts.join(", ")
-            }
-        ));
+        self.tag("byte-diff", diff_data(diff));
+        self.result(&diff_line(diff));
+    }
+
+    /// One changed path, as a word to the person while the result is something else.
+    pub(crate) fn say_diff(&self, diff: &Diff) {
+        self.tag("byte-diff", diff_data(diff));
+        self.say(&diff_line(diff));
     }
 
     /// The last line of a command that went well.
@@ -104,12 +89,49 @@ impl Output {
     }
 }
 
+fn diff_data(diff: &Diff) -> Value {
+    let (kind, sizes) = match diff.op {
+        DiffOp::Add => (1, json!([diff.bytes_added])),
+        DiffOp::Change => (0, json!([-(diff.bytes_removed as i64), diff.bytes_added])),
+        DiffOp::Remove => (-1, json!([-(diff.bytes_removed as i64)])),
+    };
+    json!({ "type": kind, "sizes": sizes, "message": diff.key })
+}
+
+fn diff_line(diff: &Diff) -> String {
+    let sign = match diff.op {
+        DiffOp::Add => '+',
+        DiffOp::Change => '~',
+        DiffOp::Remove => '-',
+    };
+    let amounts: Vec<String> = [("-", diff.bytes_removed), ("+", diff.bytes_added)]
+        .into_iter()
+        .filter(|(_, bytes)| *bytes > 0)
+        .map(|(sign, bytes)| format!("{sign}{}", HumanBytes(bytes)))
+        .collect();
+    let amounts = if amounts.is_empty() {
+        "0 B".to_owned()
+    } else {
+        amounts.join(", ")
+    };
+    format!("{sign} {} ({amounts})", diff.key)
+}
+
 /// Upstream's code for an error, where it has one.
 fn code(error: &anyhow::Error) -> &'static str {
     if error.downcast_ref::<bosc_runtime::LinkError>().is_some() {
         "ERR_INVALID_LINK"
     } else if let Some(error) = error.downcast_ref::<crate::package::PackageError>() {
         error.code()
+    } else if let Some(error) = error.downcast_ref::<multisig::MultisigError>() {
+        error.code()
+    } else if error.downcast_ref::<multisig::TeamError>().is_some() {
+        "ERR_INVALID_CONFIG"
+    } else if error.downcast_ref::<multisig::RequestError>().is_some()
+        || error.downcast_ref::<multisig::ResponseError>().is_some()
+        || error.downcast_ref::<multisig::KeyRingError>().is_some()
+    {
+        "ERR_INVALID_INPUT"
     } else {
         "ERR_OPERATION_FAILED"
     }

@@ -1,90 +1,14 @@
 //! The release commands on one machine without a network: what they do, and what they say when they cannot.
 
+mod place;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
-use assert_cmd::assert::Assert;
-use predicates::prelude::*;
+use place::{Place, refuses};
 use predicates::str::contains;
-use tempfile::TempDir;
 
 const ELSEWHERE: &str = "pear://5db4ysm3yq3e47ehpafznb5zmahe7tpd37ujzze6x5nbznhxp33y";
-
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// `bosc` in this place, with a network that leads nowhere.
-    fn bosc(&self, args: &[&str]) -> Assert {
-        Command::cargo_bin("bosc")
-            .unwrap()
-            .args(args)
-            .current_dir(self.0.path())
-            .env("BOSC_STORAGE", self.path("store"))
-            .env("BOSC_BOOTSTRAP", "127.0.0.1:1")
-            .assert()
-    }
-
-    fn stdout(&self, args: &[&str]) -> String {
-        String::from_utf8(self.bosc(args).success().get_output().stdout.clone()).unwrap()
-    }
-
-    fn touch(&self) -> String {
-        self.stdout(&["touch"]).trim().to_owned()
-    }
-
-    fn write(&self, name: &str, content: &str) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-
-    fn package(&self, folder: &str, version: &str, upgrade: &str) {
-        let text = format!(
-            "{{\n  \"name\": \"cool-app\",\n  \"productName\": \"Cool\",\n  \"version\": \"{version}\",\n  \"upgrade\": \"{upgrade}\"\n}}\n"
-        );
-        self.write(&format!("{folder}/package.json"), &text);
-    }
-
-    /// A project that `make` takes.
-    fn project(&self, upgrade: &str) {
-        self.package("app", "1.0.0", upgrade);
-        self.write("app/renderer/index.html", "<h1>hi</h1>");
-        self.write("program", "#!/bin/sh\n");
-    }
-
-    fn length(&self, link: &str) -> u64 {
-        let out = self.stdout(&["info", "--json", link]);
-        let info = out
-            .lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        info.filter(|line| line["tag"] == "info")
-            .map(|line| line["data"]["length"].as_u64().unwrap())
-            .next()
-            .unwrap_or(0)
-    }
-}
-
-/// Exit status 1, nothing on stdout, and one line on stderr that holds every word.
-fn refuses(assert: Assert, words: &[&str]) {
-    let mut assert = assert
-        .code(1)
-        .stdout("")
-        .stderr(predicate::function(|text: &str| {
-            text.trim_end().lines().count() == 1
-        }));
-    for word in words {
-        assert = assert.stderr(contains(*word));
-    }
-}
 
 fn same(one: &Path, other: &Path) {
     let mut left: Vec<_> = walk(one);
@@ -360,6 +284,12 @@ fn folders_are_not_overwritten_unasked() {
         fs::read_to_string(place.path("out/mine.txt")).unwrap(),
         "precious"
     );
+    // The store lies in this very folder: its secret keys must not go with what the link does not have.
+    refuses(
+        place.bosc(&["dump", &own, ".", "--force"]),
+        &["holds the store", "another folder"],
+    );
+    assert!(place.path("store").is_dir());
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! `bosc dump`: what a link holds, into a folder.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::bail;
 use bosc_runtime::Link;
+use corestore::Corestore;
 use futures::TryStreamExt;
 use hyperdrive::{Drive, Hyperdrive, LocalDrive, MirrorOptions, mirror};
 use serde_json::{Value, json};
@@ -24,6 +26,12 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
         bail!("{} is not empty: to overwrite, add --force", args.dir);
     }
     let store = open_store(global)?;
+    if !list && !args.no_prune && holds_store(Path::new(&args.dir), &store) {
+        bail!(
+            "{} holds the store that is in use, whose files and secret keys would be deleted: dump into another folder",
+            args.dir
+        );
+    }
     let drive = open(&store, link.key).await?;
     let length = args.checkout.or(link.length);
     output.tag("dumping", json!({ "link": link.to_string(), "dir": args.dir }));
@@ -61,6 +69,12 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
     store.close()?;
     output.done(json!({}));
     Ok(())
+}
+
+/// Whether the store lies in a folder, or is it.
+fn holds_store(dir: &Path, store: &Corestore) -> bool {
+    let (dir, store) = (dir.canonicalize(), store.storage().path().canonicalize());
+    matches!((dir, store), (Ok(dir), Ok(store)) if store.starts_with(&dir))
 }
 
 async fn print_list(drive: &Hyperdrive, prefix: Option<&str>, output: &Output) -> anyhow::Result<u64> {

@@ -5,6 +5,7 @@ pub(crate) mod dht;
 pub(crate) mod dump;
 pub(crate) mod info;
 pub(crate) mod make;
+pub(crate) mod multisig;
 pub(crate) mod provision;
 pub(crate) mod seed;
 pub(crate) mod stage;

@@ -83,6 +83,11 @@ impl Release {
         &self.source
     }
 
+    /// Length of the source's entries that is released.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
     /// A core of the team's drive.
     pub fn target(&self, part: Part) -> &Core {
         match part {
@@ -94,6 +99,11 @@ impl Release {
     /// Whether the team has released nothing yet, as far as this store and its peers know.
     pub fn is_first(&self) -> bool {
         self.target.length() == 0
+    }
+
+    /// The team's key: what its link names.
+    pub fn key(&self) -> Key {
+        self.team.key()
     }
 
     /// Refuses a source that is too short or was truncated.
@@ -219,7 +229,11 @@ impl Release {
     }
 
     /// Refuses a request that was made over another source, or for another team.
-    pub async fn check_request(&self, request: &Request) -> Result<Content, MultisigError> {
+    pub async fn check_request(
+        &self,
+        request: &Request,
+        patience: Patience,
+    ) -> Result<Content, MultisigError> {
         if request.manifest() != &self.team.manifest() {
             return Err(MultisigError::OtherTeam {
                 requested: request.key(),
@@ -245,7 +259,8 @@ impl Release {
             (Part::Contents, &contents, content.length, &content.tree_hash),
         ];
         for (part, core, length, hash) in expected {
-            if length > core.length() || core.fetch_tree_hash(length).await? != *hash {
+            self.source_has(part, core, length, patience).await?;
+            if core.fetch_tree_hash(length).await? != *hash {
                 return Err(MultisigError::SourceMismatch { part, source_key });
             }
         }
@@ -374,11 +389,6 @@ impl Release {
             wanted,
             found: core.length(),
         })
-    }
-
-    /// The team's link.
-    pub fn key(&self) -> Key {
-        self.team.key()
     }
 }
 

@@ -49,7 +49,9 @@ pub type Signable = [u8; 112];
 #[non_exhaustive]
 pub enum RequestError {
     /// The text is not z-base-32.
-    #[error("Invalid request: it is not z-base-32 text; pass on all of what `bosc multisig request` printed")]
+    #[error(
+        "Invalid request: it is cut short or no z-base-32 text; pass on all of what `bosc multisig request` printed"
+    )]
     Text,
     /// The bytes end too early or hold impossible values.
     #[error(

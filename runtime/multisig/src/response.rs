@@ -25,7 +25,9 @@ pub struct Response {
 #[non_exhaustive]
 pub enum ResponseError {
     /// The text is not z-base-32.
-    #[error("Invalid data: it is not z-base-32 text; pass on all of what `bosc multisig sign` printed")]
+    #[error(
+        "Invalid data: it is cut short or no z-base-32 text; pass on all of what `bosc multisig sign` printed"
+    )]
     Text,
     /// The bytes end too early, go on too long, or hold impossible values.
     #[error("Invalid data: it is cut short or altered; pass on all of what `bosc multisig sign` printed")]

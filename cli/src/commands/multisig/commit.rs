@@ -1,0 +1,317 @@
+//! `bosc multisig verify` and `commit`: the same checks; `commit` then writes the release into the team's drive and serves it until two
+//! other machines hold it.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bosc_runtime::Link;
+use hypercore::{Core, Key};
+use indicatif::{ProgressBar, ProgressStyle};
+use multisig::{
+    Ballot, Content, CoreSignatures, Holder, MIN_PEERS, Part, Release, Request, Response, holders,
+};
+use serde_json::{Value, json};
+
+use super::session::Session;
+use super::{read_team, show};
+use crate::args::{self, Global, MultisigOptions};
+use crate::drives::{open_store, open_store_to_write};
+use crate::network::{Network, stop_signal};
+use crate::output::Output;
+
+/// How often to look at peers and progress.
+const LOOK: Duration = Duration::from_millis(100);
+
+pub(super) async fn run(
+    args: &args::Commit,
+    dry_run: bool,
+    options: &MultisigOptions,
+    global: &Global,
+    output: &Output,
+) -> anyhow::Result<()> {
+    // All that can be refused without the network.
+    let link: Link = args.link.parse()?;
+    let request: Request = args.request.parse()?;
+    let team = read_team(options)?;
+    if link.length.is_some_and(|length| length != request.length()) {
+        bail!(
+            "{link} is another version than the request's, which is length {}: was the request made with another link?",
+            request.length()
+        );
+    }
+    let ballot = count(&request, &args.responses)?;
+    let signatures = match (ballot.signatures(), dry_run) {
+        (Ok(signatures), _) => Some(signatures),
+        (Err(_), true) => None,
+        (Err(error), false) => return Err(error.into()),
+    };
+    output.tag(
+        "multisigging",
+        json!({ "request": args.request, "responses": args.responses, "dryRun": dry_run }),
+    );
+
+    let (store, _lock) = if dry_run {
+        (open_store(global)?, None)
+    } else {
+        let (store, lock) = open_store_to_write(global)?;
+        (store, Some(lock))
+    };
+    let wait = Duration::from_millis(args.wait.peer_update_timeout);
+    let session = Session::open(&store, &link, request.length(), team, wait, global, output).await?;
+    let release = &session.release;
+    let first = release.is_first();
+    output.tag(
+        "verify-committable-start",
+        json!({ "srcKey": release.source().key().to_string(), "dstKey": release.key().to_string() }),
+    );
+    let content = check(&session, &request, args.force).await?;
+    let changes = release.changes().await?;
+    show::changes(release, &request, &content, &changes, Output::diff, output);
+    show::quorum(&ballot, output);
+
+    let to_write = signatures.as_ref().filter(|_| !dry_run);
+    output.tag("commit-start", json!({ "dryRun": dry_run }));
+    if let Some(signatures) = to_write {
+        commit(&session, &content, signatures, output).await?;
+        if let Some(version) = &changes.versions.to {
+            output.result(&format!("^Latest: {version}"));
+        }
+        let released = Link::versioned(0, request.length(), release.key());
+        output.result(&released.to_string());
+    } else {
+        output.say("nothing is written");
+    }
+    let result = results(release, &content, signatures.as_ref()).await?;
+    if to_write.is_some() {
+        let plain = Link::plain(release.key());
+        output.tag(
+            "verify-committed-start",
+            json!({ "firstCommit": first, "key": release.key().to_string(), "link": plain.to_string() }),
+        );
+        if args.force {
+            output.say(&format!("committed; serve it with `bosc seed {plain}`"));
+        } else {
+            wait_for_seeders(&session.network, release, &content, output).await;
+        }
+    }
+    let key = release.key();
+    session.network.close().await;
+    store.close()?;
+    output.done(json!({ "dstKey": key.to_string(), "dryRun": dry_run, "quorum": show::quorum_data(&ballot), "result": result }));
+    Ok(())
+}
+
+/// Reads and checks the responses.
+fn count(request: &Request, responses: &[String]) -> anyhow::Result<Ballot> {
+    let mut read = Vec::with_capacity(responses.len());
+    for (place, text) in (1..).zip(responses) {
+        let response: Response = text.parse().with_context(|| format!("response {place}"))?;
+        read.push(response);
+    }
+    Ballot::count(request, &read)
+        .map_err(|(place, error)| anyhow::Error::new(error).context(format!("response {}", place + 1)))
+}
+
+/// All guards, in upstream's order; `force` leaves out those about seeders.
+async fn check(session: &Session, request: &Request, force: bool) -> anyhow::Result<Content> {
+    let (release, patience) = (&session.release, session.patience);
+    release.check_source(patience).await?;
+    if force {
+        session.expect_source(request.length())?;
+    }
+    let content = release.check_request(request, patience).await?;
+    let parts = [
+        (Part::Entries, request.length()),
+        (Part::Contents, content.length),
+    ];
+    for (part, length) in parts {
+        release.check_lineage(part, length).await?;
+    }
+    if !force {
+        for (part, length) in parts {
+            release.check_source_seeded(part, length, patience).await?;
+            release.check_target_seeded(part, length, patience).await?;
+        }
+    }
+    release.fetch_entries().await?;
+    Ok(content)
+}
+
+/// Fetches what is new and writes it.
+async fn commit(
+    session: &Session,
+    content: &Content,
+    signatures: &CoreSignatures,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let release = &session.release;
+    let contents = release.source().blobs().await?;
+    let start = release.target(Part::Contents).length().min(content.length);
+    let bar = progress(content.length - start, output);
+    let fetched = release.fetch_contents(content);
+    tokio::pin!(fetched);
+    loop {
+        tokio::select! {
+            done = &mut fetched => { done?; break; }
+            () = tokio::time::sleep(LOOK) => bar.set_position(contents.count_stored(start, content.length)),
+        }
+    }
+    bar.finish_and_clear();
+    let committed = release.commit(content, signatures).await?;
+    output.say(&format!(
+        "committed: {} new blocks of entries, {} of contents",
+        committed.entries, committed.contents
+    ));
+    Ok(())
+}
+
+fn progress(blocks: u64, output: &Output) -> ProgressBar {
+    if !output.interactive() || blocks == 0 {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(blocks);
+    if let Ok(style) = ProgressStyle::with_template("fetching {wide_bar} {pos}/{len} blocks {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Serves the release until enough other machines hold it, or until told to stop: it is committed either way.
+async fn wait_for_seeders(network: &Network, release: &Release, content: &Content, output: &Output) {
+    let plain = Link::plain(release.key());
+    let (entries, contents) = (release.target(Part::Entries), release.target(Part::Contents));
+    let _serving = network.join(entries.discovery_key(), true);
+    output.say(&format!(
+        "Waiting for remote seeders: the release is committed; run `bosc seed {plain}` on {MIN_PEERS} other machines. Ctrl-C leaves without harm."
+    ));
+    let stop = stop_signal();
+    tokio::pin!(stop);
+    let mut before = Vec::new();
+    loop {
+        let now = copies(entries, contents, content.length);
+        let full = now.iter().filter(|copy| copy.full()).count();
+        if now != before {
+            let peers: Vec<Value> = now.iter().map(PeerCopy::data).collect();
+            output.tag(
+                "seeders",
+                json!({ "needed": MIN_PEERS, "full": full, "peers": peers }),
+            );
+            output.say(&format!(
+                "{full}/{MIN_PEERS} hold all of it{}",
+                missing(&now, entries.length(), content.length)
+            ));
+            before = now;
+        }
+        if full >= MIN_PEERS {
+            output.say(&format!("released; keep serving it with `bosc seed {plain}`"));
+            return;
+        }
+        tokio::select! {
+            () = &mut stop => {
+                output.say(&format!("left while {full}/{MIN_PEERS} hold it; the release is committed: serve it with `bosc seed {plain}`"));
+                return;
+            }
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// What one peer holds of the team's drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PeerCopy {
+    peer: Key,
+    entries: Holder,
+    contents: Option<Holder>,
+    /// A release without contents.
+    no_contents: bool,
+}
+
+impl PeerCopy {
+    fn full(&self) -> bool {
+        self.entries.full && (self.no_contents || self.contents.as_ref().is_some_and(|held| held.full))
+    }
+
+    fn contents_length(&self) -> u64 {
+        self.contents.as_ref().map_or(0, |held| held.length)
+    }
+
+    fn data(&self) -> Value {
+        json!({ "peer": self.peer.to_string(), "db": self.entries.length, "blobs": self.contents_length(), "full": self.full() })
+    }
+}
+
+fn copies(entries: &Core, contents: &Core, contents_length: u64) -> Vec<PeerCopy> {
+    let held = holders(contents, contents_length);
+    holders(entries, entries.length())
+        .into_iter()
+        .map(|holder| PeerCopy {
+            peer: holder.public_key,
+            contents: held
+                .iter()
+                .find(|held| held.public_key == holder.public_key)
+                .cloned(),
+            entries: holder,
+            no_contents: contents_length == 0,
+        })
+        .collect()
+}
+
+/// Who is connected and lacks what.
+fn missing(copies: &[PeerCopy], entries: u64, contents: u64) -> String {
+    let lacking: Vec<String> = copies
+        .iter()
+        .filter(|copy| !copy.full())
+        .map(|copy| {
+            let held = (copy.entries.length, copy.contents_length());
+            format!(
+                "{} has {} of {entries} entries, {} of {contents} blocks",
+                copy.peer, held.0, held.1
+            )
+        })
+        .collect();
+    match (copies.len(), lacking.is_empty()) {
+        (0, _) => "; no peer is connected".to_owned(),
+        (_, true) => String::new(),
+        _ => format!("; {}", lacking.join("; ")),
+    }
+}
+
+/// Both cores before and after, in upstream's shape.
+async fn results(
+    release: &Release,
+    content: &Content,
+    signatures: Option<&CoreSignatures>,
+) -> anyhow::Result<Value> {
+    let contents = release.source().blobs().await?;
+    let length = release.length();
+    let entries_signature = signatures.map(|signatures| &signatures.entries);
+    let contents_signature = signatures.map(|signatures| &signatures.contents);
+    Ok(json!({
+        "db": one_result(release.target(Part::Entries), release.source().core(), length, entries_signature)?,
+        "blobs": one_result(release.target(Part::Contents), &contents, content.length, contents_signature)?,
+    }))
+}
+
+fn one_result(
+    target: &Core,
+    source: &Core,
+    length: u64,
+    signature: Option<&Vec<u8>>,
+) -> anyhow::Result<Value> {
+    let info = |key: Key, core: &Core, length: u64| -> anyhow::Result<Value> {
+        let hash = core.tree_hash(length)?;
+        Ok(
+            json!({ "key": key.to_string(), "keyHex": hex::encode(key.0), "length": length,
+            "treeHash": Key(hash).to_string(), "treeHashHex": hex::encode(hash) }),
+        )
+    };
+    let mut batch = info(target.key(), source, length)?;
+    if let Some(object) = batch.as_object_mut() {
+        object.insert(
+            "signature".to_owned(),
+            json!(signature.map(|signature| z32::encode(signature))),
+        );
+    }
+    Ok(json!({ "destCore": info(target.key(), target, target.length())?,
+        "srcCore": info(source.key(), source, source.length())?, "batch": batch }))
+}

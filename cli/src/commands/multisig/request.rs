@@ -1,0 +1,70 @@
+//! `bosc multisig request`: a text that signers sign, for one version of a link.
+
+use std::time::Duration;
+
+use bosc_runtime::Link;
+use multisig::Part;
+use serde_json::{Value, json};
+
+use super::session::Session;
+use super::{read_team, show};
+use crate::args::{self, Global, MultisigOptions};
+use crate::drives::open_store;
+use crate::output::Output;
+
+pub(super) async fn run(
+    args: &args::Request,
+    options: &MultisigOptions,
+    global: &Global,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let link: Link = args.link.parse()?;
+    let (_, length) = link.version("<verlink>")?;
+    let team = read_team(options)?;
+    let store = open_store(global)?;
+    let wait = Duration::from_millis(args.wait.peer_update_timeout);
+    let session = Session::open(&store, &link, length, team, wait, global, output).await?;
+    let (release, patience) = (&session.release, session.patience);
+
+    output.tag("getting-src-blobs", Value::Null);
+    release.check_source(patience).await?;
+    if args.force {
+        session.expect_source(length)?;
+    } else {
+        output.tag("verify-db-requestable-start", Value::Null);
+        release
+            .check_source_seeded(Part::Entries, length, patience)
+            .await?;
+    }
+    output.tag("getting-blobs-length", Value::Null);
+    release.fetch_entries().await?;
+    let content = release.content().await?;
+    if !args.force {
+        output.tag("verify-blobs-requestable-start", Value::Null);
+        release
+            .check_source_seeded(Part::Contents, content.length, patience)
+            .await?;
+    }
+    release.check_lineage(Part::Entries, length).await?;
+    release.check_lineage(Part::Contents, content.length).await?;
+
+    output.tag("creating-drive", Value::Null);
+    let request = release.request(args.legacy).await?;
+    let changes = release.changes().await?;
+    show::changes(release, &request, &content, &changes, Output::say_diff, output);
+    let text = request.to_string();
+    session.network.close().await;
+    store.close()?;
+    if options.dry_run {
+        output.tag("dry", Value::Null);
+        output.say("dry run: no request is printed");
+        output.done(json!({}));
+        return Ok(());
+    }
+    output.say(
+        "give this request to the signers: `bosc multisig verify` shows it, `bosc multisig sign` signs it",
+    );
+    output.result(&text);
+    output.done(json!({ "request": text }));
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! What `request`, `verify` and `commit` share: a source, the team's drive, and the network between.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use bosc_runtime::Link;
+use corestore::Corestore;
+use multisig::{Part, Patience, Release, Team};
+
+use crate::args::Global;
+use crate::drives::open;
+use crate::network::Network;
+use crate::output::Output;
+
+/// How long connecting may take before the checks begin.
+const CONNECT: Duration = Duration::from_secs(15);
+
+/// A release on the network.
+pub(super) struct Session {
+    pub(super) release: Release,
+    pub(super) network: Network,
+    pub(super) patience: Patience,
+}
+
+impl Session {
+    /// Opens both drives, connects to their peers, and learns how far the team's drive is.
+    pub(super) async fn open(
+        store: &Corestore,
+        source: &Link,
+        length: u64,
+        team: Team,
+        wait: Duration,
+        global: &Global,
+        output: &Output,
+    ) -> anyhow::Result<Self> {
+        if source.key == team.key() {
+            bail!("{source} is the team's own link: give the link that the release was provisioned onto");
+        }
+        let source = open(store, source.key).await?;
+        let release = Release::open(store, source, length, team)?;
+        let network = Network::start(global, store, None).await?;
+        let topics = [
+            release.source().discovery_key(),
+            release.target(Part::Entries).discovery_key(),
+        ];
+        output.say("looking for peers...");
+        let discoveries = topics.map(|topic| network.join(topic, false));
+        let connect = async {
+            for discovery in &discoveries {
+                discovery.flushed().await;
+            }
+            network.swarm.flush().await;
+        };
+        let _ = tokio::time::timeout(CONNECT, connect).await;
+        network.expect_dht()?;
+        network.learn(release.target(Part::Entries), wait).await;
+        if !release.is_first() {
+            network.learn(release.target(Part::Contents), wait).await;
+        }
+        network.learn(release.source().core(), wait).await;
+        Ok(Self {
+            release,
+            network,
+            patience: Patience(wait),
+        })
+    }
+
+    /// Fails if what is still to fetch could come from nobody: only when the guards on seeders were switched off.
+    pub(super) fn expect_source(&self, length: u64) -> anyhow::Result<()> {
+        let core = self.release.source().core();
+        if core.peers().is_empty() && !core.has_range(0, length) {
+            let link = Link::plain(core.key());
+            bail!(
+                "nobody seeds {link}, and this store holds only a part of it: run `bosc seed {link}` on a machine that has it"
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! The password of a signing key: asked for without an echo, or read from a file descriptor. Wiped from memory after use.
+
+use std::io::Read;
+
+use anyhow::{Context, bail};
+use zeroize::Zeroizing;
+
+/// A password as it was typed, without the line break.
+pub(crate) type Password = Zeroizing<Vec<u8>>;
+
+/// No line of text is longer than this.
+const LIMIT: u64 = 4096;
+
+/// The password of an existing key.
+pub(crate) fn read(prompt: &str, descriptor: Option<u32>) -> anyhow::Result<Password> {
+    let password = match descriptor {
+        Some(descriptor) => from_descriptor(descriptor)?,
+        None => ask(prompt)?,
+    };
+    if password.is_empty() {
+        bail!("password required");
+    }
+    Ok(password)
+}
+
+/// The password of a new key; who types it types it twice.
+pub(crate) fn choose(prompt: &str, descriptor: Option<u32>) -> anyhow::Result<Password> {
+    let password = read(prompt, descriptor)?;
+    if descriptor.is_none() && ask("Confirm password: ")? != password {
+        bail!("Passwords do not match: nothing was written, run it again");
+    }
+    Ok(password)
+}
+
+fn ask(prompt: &str) -> anyhow::Result<Password> {
+    let typed = rpassword::prompt_password(prompt)
+        .context("cannot ask for the password, there is no terminal: use --password-fd")?;
+    Ok(Zeroizing::new(typed.into_bytes()))
+}
+
+fn from_descriptor(descriptor: u32) -> anyhow::Result<Password> {
+    let mut password = Zeroizing::new(Vec::with_capacity(LIMIT as usize));
+    let read = if descriptor == 0 {
+        std::io::stdin().lock().take(LIMIT).read_to_end(&mut password)
+    } else if cfg!(unix) {
+        std::fs::File::open(format!("/dev/fd/{descriptor}"))
+            .and_then(|file| file.take(LIMIT).read_to_end(&mut password))
+    } else {
+        bail!("only --password-fd 0, which is stdin, works on this system");
+    };
+    read.with_context(|| format!("cannot read the password from file descriptor {descriptor}"))?;
+    while password.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+        password.pop();
+    }
+    Ok(password)
+}
