@@ -3,5 +3,6 @@
 pub mod display;
 pub mod peers;
 pub mod process;
+pub mod team;
 pub mod walkthrough;
 pub mod webdriver;

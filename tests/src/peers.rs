@@ -43,22 +43,28 @@ pub fn fresh_home(name: &str) -> Result<PathBuf> {
     Ok(home)
 }
 
-/// A folder for one test, and a DHT.
+/// A folder, a DHT, and `bosc` with stores in that folder.
 pub struct Place {
-    /// The folder; empty at the start.
+    /// The folder.
     pub home: PathBuf,
     /// The DHT's address.
     pub bootstrap: String,
+    bosc: PathBuf,
     _dht: Process,
 }
 
 impl Place {
     /// Makes `target/test-logs/<name>` anew and starts a DHT.
     pub fn new(name: &str) -> Result<Self> {
-        let home = fresh_home(name)?;
-        let mut command = Command::new(program("bosc")?);
+        Self::at(fresh_home(name)?, program("bosc")?)
+    }
+
+    /// Starts a DHT for a folder and a `bosc` program.
+    pub fn at(home: PathBuf, bosc: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&home)?;
+        let mut command = Command::new(&bosc);
         command.args(["dht", "--port", "0"]);
-        let mut dht = Process::start("dht", &mut command, &home)?;
+        let mut dht = Process::start("dht", &mut command, &home.join("logs"))?;
         let bootstrap = dht.wait_for("its address", Duration::from_secs(20), |line| {
             line.parse::<std::net::SocketAddr>()
                 .ok()
@@ -67,30 +73,36 @@ impl Place {
         Ok(Self {
             home,
             bootstrap,
+            bosc,
             _dht: dht,
         })
     }
 
+    /// Where logs are kept.
+    pub fn logs(&self) -> PathBuf {
+        self.home.join("logs")
+    }
+
     /// `bosc` with a store of this place.
-    pub fn bosc(&self, store: &str, args: &[&str]) -> Result<Command> {
-        let mut command = Command::new(program("bosc")?);
+    pub fn bosc(&self, store: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.bosc);
         command
             .args(args)
             .current_dir(&self.home)
             .env("BOSC_STORAGE", self.home.join(store))
             .env("BOSC_BOOTSTRAP", &self.bootstrap);
-        Ok(command)
+        command
     }
 
     /// Runs `bosc`; its stdout.
     pub fn run(&self, store: &str, args: &[&str]) -> Result<String> {
-        run(&mut self.bosc(store, args)?)
+        run(&mut self.bosc(store, args))
     }
 
     /// Runs `bosc seed` until it is announced.
     pub fn seed(&self, store: &str, link: &str) -> Result<Process> {
-        let mut command = self.bosc(store, &["seed", link, "--no-tty"])?;
-        let mut seed = Process::start(&format!("seed-{store}"), &mut command, &self.home)?;
+        let mut command = self.bosc(store, &["seed", link, "--no-tty"]);
+        let mut seed = Process::start(&format!("seed-{store}"), &mut command, &self.logs())?;
         seed.wait_for("that it is announced", PATIENCE, |line| {
             line.contains("announced").then_some(())
         })?;
@@ -110,7 +122,7 @@ impl Place {
             .arg(&self.bootstrap)
             .args(args)
             .current_dir(&self.home);
-        Process::start(script, &mut command, &self.home)
+        Process::start(script, &mut command, &self.logs())
     }
 }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::display::Display;
-use crate::peers::{fresh_home, program, root};
-use crate::process::{Process, run, wait_until};
+use crate::peers::{Place, fresh_home, program, root};
+use crate::process::{Process, wait_until};
 use crate::webdriver::{WebDriver, free_port};
 
 /// The three messages.
@@ -55,42 +55,36 @@ impl Setup {
 /// The release side: a store, a DHT, and the project of the chat.
 pub struct Workshop {
     setup: Setup,
-    /// Address of the DHT.
-    pub bootstrap: String,
+    /// Folder, DHT and `bosc`.
+    pub place: Place,
     /// The stage link.
     pub stage: String,
     /// The provision link, which the app follows.
     pub provision: String,
-    _dht: Process,
+    /// The versioned link that is in production, for `bosc provision`.
+    pub production: String,
     seed: Option<Process>,
 }
 
 impl Workshop {
     /// Starts a local DHT, mints the links and copies the template.
     pub fn open(setup: Setup, say: &mut dyn FnMut(&str)) -> Result<Self> {
-        fs::create_dir_all(&setup.home)?;
-        let logs = setup.home.join("logs");
-        let mut command = Command::new(&setup.bosc);
-        command.args(["dht", "--port", "0"]);
-        let mut dht = Process::start("dht", &mut command, &logs)?;
-        let bootstrap = dht.wait_for("its address", Duration::from_secs(20), |line| {
-            line.parse::<std::net::SocketAddr>()
-                .ok()
-                .map(|address| address.to_string())
-        })?;
+        let place = Place::at(setup.home.clone(), setup.bosc.clone())?;
         say(&format!(
-            "bosc dht                      a DHT of our own at {bootstrap}"
+            "bosc dht                      a DHT of our own at {}",
+            place.bootstrap
         ));
         let mut workshop = Self {
             setup,
-            bootstrap,
+            place,
             stage: String::new(),
             provision: String::new(),
-            _dht: dht,
+            production: String::new(),
             seed: None,
         };
         workshop.stage = workshop.bosc(&["touch"])?.trim().to_owned();
         workshop.provision = workshop.bosc(&["touch"])?.trim().to_owned();
+        workshop.production = workshop.provision.replace("://", "://0.0.");
         say(&format!(
             "bosc touch                    stage link      {}",
             workshop.stage
@@ -128,18 +122,12 @@ impl Workshop {
 
     /// Where logs are kept.
     pub fn logs(&self) -> PathBuf {
-        self.setup.home.join("logs")
+        self.place.logs()
     }
 
     /// Runs `bosc` in the workshop; its stdout.
     pub fn bosc(&self, args: &[&str]) -> Result<String> {
-        let mut command = Command::new(&self.setup.bosc);
-        command
-            .args(args)
-            .current_dir(&self.setup.home)
-            .env("BOSC_STORAGE", self.setup.home.join("store"))
-            .env("BOSC_BOOTSTRAP", &self.bootstrap);
-        run(&mut command)
+        self.place.run("store", args)
     }
 
     /// version, make, build, stage --dry-run, stage, provision; returns the version.
@@ -189,29 +177,21 @@ impl Workshop {
             .find(|line| line.starts_with("pear://"))
             .context("stage printed no link")?;
         say(&format!("bosc stage                    {verlink}"));
-        let key = self.provision.trim_start_matches("pear://");
-        self.bosc(&[
-            "provision",
-            verlink,
-            &self.provision,
-            &format!("pear://0.0.{key}"),
-        ])?;
+        self.bosc(&["provision", verlink, &self.provision, &self.production])?;
         say("bosc provision                onto the link that the app follows");
         Ok(number)
     }
 
+    /// The provision link with its present version.
+    pub fn provisioned(&self) -> Result<String> {
+        let printed = self.bosc(&["info", &self.provision])?;
+        let line = printed.lines().find_map(|line| line.strip_prefix("version link"));
+        Ok(line.context("info printed no version link")?.trim().to_owned())
+    }
+
     /// Starts `bosc seed` of the provision link and waits until it is announced.
     pub fn seed(&mut self) -> Result<()> {
-        let mut command = Command::new(&self.setup.bosc);
-        command
-            .args(["seed", &self.provision, "--no-tty"])
-            .env("BOSC_STORAGE", self.setup.home.join("store"))
-            .env("BOSC_BOOTSTRAP", &self.bootstrap);
-        let mut seed = Process::start("seed", &mut command, &self.logs())?;
-        seed.wait_for("that it is announced", Duration::from_secs(60), |line| {
-            line.contains("announced").then_some(())
-        })?;
-        self.seed = Some(seed);
+        self.seed = Some(self.place.seed("store", &self.provision)?);
         Ok(())
     }
 
@@ -224,7 +204,7 @@ impl Workshop {
         Ok(Installed {
             bundle,
             storage: self.setup.home.join("app-data"),
-            bootstrap: self.bootstrap.clone(),
+            bootstrap: self.place.bootstrap.clone(),
             logs: self.logs(),
             inspector: format!("127.0.0.1:{}", free_port()?),
         })

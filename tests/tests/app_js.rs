@@ -31,7 +31,13 @@ fn the_app_updates_from_javascript(name: &str, mode: &str) {
     let workshop = Workshop::open(setup, &mut quiet).unwrap();
     let store = home.join("js-store");
     let deployment = home.join("pear-chat-1.0.2");
-    let key = run(&mut seed_js(&workshop.bootstrap, &deployment, &store, "key")).unwrap();
+    let key = run(&mut seed_js(
+        &workshop.place.bootstrap,
+        &deployment,
+        &store,
+        "key",
+    ))
+    .unwrap();
     workshop.follow(&format!("pear://{}", key.trim())).unwrap();
     workshop.release("1.0.1", &mut quiet).unwrap();
     let app = workshop.install().unwrap();
@@ -48,7 +54,7 @@ fn the_app_updates_from_javascript(name: &str, mode: &str) {
     )
     .unwrap();
     workshop.release("patch", &mut quiet).unwrap();
-    let mut command = seed_js(&workshop.bootstrap, &deployment, &store, mode);
+    let mut command = seed_js(&workshop.place.bootstrap, &deployment, &store, mode);
     let mut seed = Process::start("js-seed", &mut command, &workshop.logs()).unwrap();
     seed.wait_for("that it is announced", PATIENCE, |line| {
         line.starts_with(key.trim()).then_some(())

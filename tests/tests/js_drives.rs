@@ -205,7 +205,7 @@ fn a_fetch_that_was_killed_goes_on_where_it_was() -> Result<()> {
     write_deployment(&place.home.join("deployment"), "Cool", "1.0.0", &link)?;
     fs::write(place.home.join("deployment/large"), noise(40_000_000, 9))?;
     place.run("seeder", &["stage", &link, "deployment"])?;
-    let mut seed = place.bosc("seeder", &["seed", &link, "--json", "--stats-interval", "50"])?;
+    let mut seed = place.bosc("seeder", &["seed", &link, "--json", "--stats-interval", "50"]);
     let mut seed = bosc_tests::process::Process::start("seed", &mut seed, &place.home)?;
     seed.wait_for("that it is announced", PATIENCE, |line| {
         line.contains("\"announced\"").then_some(())
@@ -215,7 +215,7 @@ fn a_fetch_that_was_killed_goes_on_where_it_was() -> Result<()> {
         stats.pointer("/data/upload/totalBytes")?.as_u64()
     };
 
-    let mut fetch = place.bosc("fetcher", &["dump", &link, "out", "--force"])?;
+    let mut fetch = place.bosc("fetcher", &["dump", &link, "out", "--force"]);
     let mut fetch = bosc_tests::process::Process::start("fetch", &mut fetch, &place.home)?;
     let sent = seed.wait_for("that a part was sent", PATIENCE, |line| {
         uploaded(line).filter(|sent| *sent > 4_000_000)

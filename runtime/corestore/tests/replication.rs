@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use corestore::{Corestore, GetOptions};
-use hypercore::{Core, DownloadRange, Key};
+use hypercore::manifest::{Manifest, Signer};
+use hypercore::signature::{self, PartialSignature};
+use hypercore::{Core, DownloadRange, Key, KeyPair};
 use secret_stream::Connection;
 use tokio::time::timeout;
 
@@ -370,5 +372,69 @@ async fn stores_converge_through_appends_and_truncations() {
         );
         assert_eq!(copy.tree_hash(goal.1).unwrap(), source.tree_hash(goal.1).unwrap());
         downloads(copy).await;
+    }
+}
+
+/// A machine that knows a team's core only by its head extends it: seeders that were connected before follow.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_extends_a_core_known_by_its_head_reaches_those_who_hold_it() {
+    let pairs = [1, 2].map(|seed| KeyPair::from_seed([seed; 32]));
+    let signers = pairs.each_ref().map(|pair| Signer {
+        namespace: [7; 32],
+        public_key: pair.public_key,
+    });
+    let manifest = Manifest::multi(2, signers.to_vec());
+    let open = |store: &Corestore| {
+        let options = GetOptions {
+            manifest: Some(manifest.clone()),
+            ..GetOptions::default()
+        };
+        store.get(options).unwrap()
+    };
+    for lengths in [[1, 2], [3, 45], [45, 449], [8, 9], [64, 70]] {
+        let (seeder, committer) = (store(), store());
+        let source = named(&committer, "source");
+        append(&source, lengths[1]);
+        let extend = |core: &Core, source: &Core, length| {
+            let signable = signature::signable(&core.key().0, &source.tree_hash(length).unwrap(), length, 0);
+            let proofs: Vec<PartialSignature> = (0..)
+                .zip(&pairs)
+                .map(|(signer, pair)| PartialSignature {
+                    signer,
+                    signature: pair.sign(&signable),
+                    patch: 0,
+                })
+                .collect();
+            core.append_from(source, length, &signature::assemble(&proofs))
+                .unwrap();
+        };
+        // The seeder holds the first length whole, from a source of its own with the same blocks.
+        let same = named(&seeder, "same");
+        append(&same, lengths[0]);
+        let held = open(&seeder);
+        extend(&held, &same, lengths[0]);
+        let _follow = held.download(DownloadRange::default());
+        let known = open(&committer);
+        connect(&seeder, &committer);
+        reaches(&known, lengths[0]).await;
+        // The seeder has asked what there is to fetch long before the release.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(known.contiguous_length(), 0, "only the head is known");
+        extend(&known, &source, lengths[1]);
+        reaches(&held, lengths[1]).await;
+        downloads(&held).await;
+        let told = async {
+            let mut events = known.events();
+            while known
+                .peers()
+                .iter()
+                .all(|peer| peer.remote_contiguous_length < lengths[1])
+            {
+                let _ = events.recv().await;
+            }
+        };
+        timeout(SOON, told)
+            .await
+            .expect("the committer learns that the seeder holds all");
     }
 }

@@ -207,17 +207,18 @@ impl Release {
     }
 
     /// Length and tree hash of the contents that the release needs. Reads the list of entries.
-    pub async fn content(&self) -> Result<Content, MultisigError> {
+    pub async fn content(&self, patience: Patience) -> Result<Content, MultisigError> {
         let length = self.source.blobs_length(self.length).await?;
         let contents = self.source.blobs().await?;
+        self.source_has(Part::Contents, &contents, length, patience)
+            .await?;
         let tree_hash = contents.fetch_tree_hash(length).await?;
         Ok(Content { length, tree_hash })
     }
 
-    /// The request to sign this release.
-    pub async fn request(&self, legacy: bool) -> Result<Request, MultisigError> {
+    /// The request to sign this release. `legacy` makes version 2, for signers with `hypercore-sign` 3.
+    pub async fn request(&self, content: Content, legacy: bool) -> Result<Request, MultisigError> {
         let tree_hash = self.source.core().fetch_tree_hash(self.length).await?;
-        let content = self.content().await?;
         Ok(Request::new(
             self.team.manifest(),
             self.source.fork(),

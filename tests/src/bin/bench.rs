@@ -209,7 +209,7 @@ fn bosc(place: &Place, name: &str, run: usize) -> Result<Sample> {
     let stage = start.elapsed().as_secs_f64();
     let mut seed = place.seed(&store, &link)?;
     let dump = || -> Result<Process> {
-        let mut command = place.bosc(&peer, &["dump", &link, &out, "--force"])?;
+        let mut command = place.bosc(&peer, &["dump", &link, &out, "--force"]);
         Process::start("dump", &mut command, &place.home)
     };
     let (seconds, memory) = fetch(dump()?)?;

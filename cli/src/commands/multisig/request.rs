@@ -38,7 +38,7 @@ pub(super) async fn run(
     }
     output.tag("getting-blobs-length", Value::Null);
     release.fetch_entries().await?;
-    let content = release.content().await?;
+    let content = release.content(patience).await?;
     if !args.force {
         output.tag("verify-blobs-requestable-start", Value::Null);
         release
@@ -49,7 +49,7 @@ pub(super) async fn run(
     release.check_lineage(Part::Contents, content.length).await?;
 
     output.tag("creating-drive", Value::Null);
-    let request = release.request(args.legacy).await?;
+    let request = release.request(content, args.legacy).await?;
     let changes = release.changes().await?;
     show::changes(release, &request, &content, &changes, Output::say_diff, output);
     let text = request.to_string();

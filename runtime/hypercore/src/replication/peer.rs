@@ -82,6 +82,8 @@ pub struct Peer {
     /// What we told last.
     told: Option<Sync>,
     told_contiguous: u64,
+    /// Our length when we last looked for blocks that were appended.
+    seen_length: u64,
     remote: Sync,
     synced: bool,
     remote_blocks: Bitfield,
@@ -117,6 +119,7 @@ impl Peer {
     /// A peer for `core` on a connection with this handshake. `id` must be unique among the core's peers.
     pub fn new(core: Core, id: u64, info: &secret_stream::ConnectionInfo) -> Self {
         let events = core.events();
+        let seen_length = core.length();
         Self {
             core,
             id,
@@ -127,6 +130,7 @@ impl Peer {
             opened: false,
             told: None,
             told_contiguous: 0,
+            seen_length,
             remote: Sync::default(),
             synced: false,
             remote_blocks: Bitfield::default(),
@@ -450,6 +454,15 @@ impl Peer {
                         };
                         self.outgoing.push_back((kind::RANGE, range.encode()));
                         self.told_contiguous = length;
+                    }
+                    self.seen_length = self.seen_length.min(length);
+                }
+                // What was appended here is told at once: the blocks before may be missing, so that it never becomes a part
+                // of the contiguous length.
+                Ok(CoreEvent::Append { length }) => {
+                    let start = std::mem::replace(&mut self.seen_length, length);
+                    if start > contiguous && start < length && self.core.has_range(start, length) {
+                        self.send_range(start, length - start);
                     }
                 }
                 Ok(CoreEvent::Download { index, .. }) if index >= contiguous => {
