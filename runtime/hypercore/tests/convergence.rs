@@ -358,12 +358,13 @@ fn a_team_takes_over_the_blocks_of_a_source() {
     );
     assert_eq!((team.length(), team.contiguous_length()), (11, 11));
 
-    let reader = reader(&team);
-    upgrade(&team, &reader);
-    (0..11).for_each(|index| fetch(&team, &reader, index));
+    let follower = reader(&team);
+    upgrade(&team, &follower);
+    (0..11).for_each(|index| fetch(&team, &follower, index));
 
+    // Whoever knows the team's core by its head alone fills it from the source.
     let elsewhere = Storage::in_memory().unwrap();
-    let stranger = Core::open(
+    let same = Core::open(
         &elsewhere,
         CoreOptions {
             key_pair: Some(KeyPair::from_seed([9; 32])),
@@ -371,8 +372,30 @@ fn a_team_takes_over_the_blocks_of_a_source() {
         },
     )
     .unwrap();
+    append(&same, 13);
+    let known = Core::open(
+        &elsewhere,
+        CoreOptions {
+            manifest: team.manifest(),
+            ..Default::default()
+        },
+    )
+    .unwrap();
+    upgrade(&team, &known);
+    assert_eq!((known.length(), known.contiguous_length()), (11, 0));
+    same.clear(4, 5).unwrap();
+    assert_eq!(known.append_from(&same, 11, &signed(11)).unwrap(), 11);
+    assert_eq!((known.contiguous_length(), known.has_range(5, 11)), (4, true));
+    let third = reader(&known);
+    upgrade(&known, &third);
+    (0..11)
+        .filter(|index| *index != 4)
+        .for_each(|index| fetch(&known, &third, index));
+    fetch(&team, &known, 4);
+    assert_eq!(known.contiguous_length(), 11);
+
     assert!(matches!(
-        team.append_from(&stranger, 13, &signed(13)),
+        team.append_from(&same, 13, &signed(13)),
         Err(CoreError::OtherStore { .. })
     ));
 }

@@ -326,10 +326,16 @@ impl Release {
         })
     }
 
-    /// Fetches what the team's drive lacks of the contents, all that a commit writes.
+    /// First block of the contents that the team's drive lacks here.
+    pub fn contents_start(&self) -> u64 {
+        self.target_contents.contiguous_length()
+    }
+
+    /// Fetches from the source what the team's drive lacks of the contents here, so that this machine holds all of the release
+    /// afterwards, also if somebody else committed it.
     pub async fn fetch_contents(&self, content: &Content) -> Result<(), MultisigError> {
         let contents = self.source.blobs().await?;
-        Ok(fetch(&contents, self.target_contents.length(), content.length).await?)
+        Ok(fetch(&contents, self.contents_start(), content.length).await?)
     }
 
     /// Writes the release into the team's drive: contents first, then entries, each in one transaction. What is there already

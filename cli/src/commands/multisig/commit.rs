@@ -146,7 +146,7 @@ async fn commit(
 ) -> anyhow::Result<()> {
     let release = &session.release;
     let contents = release.source().blobs().await?;
-    let start = release.target(Part::Contents).length().min(content.length);
+    let start = release.contents_start().min(content.length);
     let bar = progress(content.length - start, output);
     let fetched = release.fetch_contents(content);
     tokio::pin!(fetched);
@@ -186,11 +186,11 @@ async fn wait_for_seeders(network: &Network, release: &Release, content: &Conten
     ));
     let stop = stop_signal();
     tokio::pin!(stop);
-    let mut before = Vec::new();
+    let mut before = None;
     loop {
         let now = copies(entries, contents, content.length);
         let full = now.iter().filter(|copy| copy.full()).count();
-        if now != before {
+        if before.as_ref() != Some(&now) {
             let peers: Vec<Value> = now.iter().map(PeerCopy::data).collect();
             output.tag(
                 "seeders",
@@ -200,7 +200,7 @@ async fn wait_for_seeders(network: &Network, release: &Release, content: &Conten
                 "{full}/{MIN_PEERS} hold all of it{}",
                 missing(&now, entries.length(), content.length)
             ));
-            before = now;
+            before = Some(now);
         }
         if full >= MIN_PEERS {
             output.say(&format!("released; keep serving it with `bosc seed {plain}`"));

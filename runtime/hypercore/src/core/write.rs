@@ -131,7 +131,7 @@ impl Core {
         signature::sign(manifest, &self.key(), tree, key_pair).ok_or_else(not_writable)
     }
 
-    fn check_unmoved(&self, tx: &Transaction<'_>, revision: i64) -> Result<(), CoreError> {
+    pub(super) fn check_unmoved(&self, tx: &Transaction<'_>, revision: i64) -> Result<(), CoreError> {
         let row = tx.run(|db| storage::core_by_id(db, self.shared.id))?;
         if row.revision == revision {
             Ok(())

@@ -18,7 +18,7 @@ use crate::core::Shared;
 use crate::{Core, DiscoveryKey};
 
 pub use rows::{CoreRow, Transaction};
-pub(crate) use rows::{bitfield, block, core_by_id, find_core, node, user_data};
+pub(crate) use rows::{bitfield, block, core_by_id, find_core, node, nodes_below, user_data};
 
 /// The store could not be read or written.
 #[derive(Debug, thiserror::Error)]

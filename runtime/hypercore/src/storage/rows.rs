@@ -93,6 +93,20 @@ pub(crate) fn node(db: &Connection, core: i64, index: u64) -> rusqlite::Result<O
         .optional()
 }
 
+/// The stored tree nodes with an index below `end`, in order.
+pub(crate) fn nodes_below(db: &Connection, core: i64, end: u64) -> rusqlite::Result<Vec<Node>> {
+    db.prepare_cached("SELECT id, size, hash FROM nodes WHERE id >= ?1 AND id < ?2 ORDER BY id")?
+        .query_map([row_id(core, 0), last(core, end)], |row| {
+            let id: i64 = row.get(0)?;
+            Ok(Node {
+                index: (id & ((1 << INDEX_BITS) - 1)).unsigned_abs(),
+                size: row.get::<_, i64>(1)?.unsigned_abs(),
+                hash: row.get(2)?,
+            })
+        })?
+        .collect()
+}
+
 /// All pages of a core's bitfield.
 pub(crate) fn bitfield(db: &Connection, core: i64) -> rusqlite::Result<Vec<(u64, Vec<u8>)>> {
     db.prepare_cached("SELECT id, bits FROM bitfields WHERE id >= ?1 AND id < ?2")?
