@@ -33,6 +33,8 @@ pub(crate) fn choose(prompt: &str, descriptor: Option<u32>) -> anyhow::Result<Pa
 }
 
 fn ask(prompt: &str) -> anyhow::Result<Password> {
+    // The prompt itself comes before the echo is off: what is typed in between must not show either.
+    let _quiet = Quiet::new();
     let typed = rpassword::prompt_password(prompt)
         .context("cannot ask for the password, there is no terminal: use --password-fd")?;
     Ok(Zeroizing::new(typed.into_bytes()))
@@ -53,4 +55,48 @@ fn from_descriptor(descriptor: u32) -> anyhow::Result<Password> {
         password.pop();
     }
     Ok(password)
+}
+
+/// While it lives the terminal does not echo.
+#[cfg(unix)]
+struct Quiet {
+    terminal: std::fs::File,
+    before: rustix::termios::Termios,
+}
+
+#[cfg(unix)]
+impl Quiet {
+    /// Drops what was typed ahead, too. `None` if there is no terminal.
+    fn new() -> Option<Self> {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let terminal = std::fs::File::open("/dev/tty").ok()?;
+        let before = tcgetattr(&terminal).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&terminal, OptionalActions::Flush, &silent).ok()?;
+        Some(Self { terminal, before })
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        // A terminal that went away needs nothing restored.
+        let _ = rustix::termios::tcsetattr(
+            &self.terminal,
+            rustix::termios::OptionalActions::Now,
+            &self.before,
+        );
+    }
+}
+
+/// Elsewhere the prompt alone takes care of it.
+#[cfg(not(unix))]
+struct Quiet;
+
+#[cfg(not(unix))]
+impl Quiet {
+    fn new() -> Option<Self> {
+        None
+    }
 }

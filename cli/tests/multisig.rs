@@ -272,3 +272,38 @@ fn a_quorum_is_counted_before_the_network_is_asked() {
         "no store was opened for what cannot be committed"
     );
 }
+
+/// At a terminal (which `script` provides) the password is asked for twice, and never shown.
+#[test]
+fn a_password_that_is_typed_is_not_echoed() {
+    use std::io::{Read, Write};
+    use std::process::{Command, Stdio};
+    let place = Place::new();
+    let bosc = assert_cmd::cargo::cargo_bin("bosc");
+    let mut terminal = Command::new("script")
+        .args([
+            "-qec",
+            &format!("{} multisig keys get me", bosc.display()),
+            "/dev/null",
+        ])
+        .env("BOSC_KEYS", place.path("keys"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut keyboard, mut screen) = (terminal.stdin.take().unwrap(), terminal.stdout.take().unwrap());
+    let mut shown = String::new();
+    for prompt in ["Password: ", "Confirm password: "] {
+        let mut byte = [0];
+        while !shown.ends_with(prompt) {
+            assert_eq!(screen.read(&mut byte).unwrap(), 1, "it ended after {shown:?}");
+            shown.push(char::from(byte[0]));
+        }
+        // At once: the echo must be off before the prompt shows.
+        keyboard.write_all(b"seen by nobody\n").unwrap();
+    }
+    screen.read_to_string(&mut shown).unwrap();
+    assert!(terminal.wait().unwrap().success(), "{shown}");
+    assert!(!shown.contains("seen by nobody"), "{shown}");
+    assert!(place.path("keys/me").is_file());
+}

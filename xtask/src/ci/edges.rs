@@ -15,9 +15,11 @@ const NETWORK: &[&str] = &["bosc-hyperswarm", "bosc-dht", "bosc-udx"];
 const DATA: &[&str] = &["bosc-hypercore", "bosc-corestore", "bosc-hyperdrive", "rusqlite"];
 
 /// A crate, and what it must not reach.
-const RULES: [(&str, &[&str]); 9] = [
+const RULES: [(&str, &[&str]); 11] = [
     ("bosc-cli", WINDOWS),
     ("bosc-runtime", WINDOWS),
+    ("bosc-multisig", NETWORK),
+    ("bosc-runtime", &["bosc-multisig", "bosc-cli"]),
     ("bosc-hyperdrive", NETWORK),
     ("bosc-corestore", NETWORK),
     ("bosc-hypercore", NETWORK),
