@@ -53,14 +53,19 @@ impl Output {
 
     /// One changed path, as a result.
     pub(crate) fn diff(&self, diff: &Diff) {
-        self.tag("byte-diff", diff_data(diff));
-        self.result(&diff_line(diff));
+        self.diff_with(diff, "");
     }
 
-    /// One changed path, as a word to the person while the result is something else.
-    pub(crate) fn say_diff(&self, diff: &Diff) {
+    /// One changed path with a note.
+    pub(crate) fn diff_with(&self, diff: &Diff, note: &str) {
         self.tag("byte-diff", diff_data(diff));
-        self.say(&diff_line(diff));
+        self.result(&(diff_line(diff) + note));
+    }
+
+    /// One changed path with a note, as a word to the person while the result is something else.
+    pub(crate) fn say_diff_with(&self, diff: &Diff, note: &str) {
+        self.tag("byte-diff", diff_data(diff));
+        self.say(&(diff_line(diff) + note));
     }
 
     /// The last line of a command that went well.
@@ -114,7 +119,25 @@ fn diff_line(diff: &Diff) -> String {
     } else {
         amounts.join(", ")
     };
-    format!("{sign} {} ({amounts})", diff.key)
+    format!("{sign} {} ({amounts})", printable(&diff.key))
+}
+
+/// Text of a peer's as a terminal may show it: characters that would move the cursor, hide what stands before them or turn
+/// the direction of reading are written as `\u{…}`.
+pub(crate) fn printable(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if hidden(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Upstream's code for an error, where it has one.
@@ -141,5 +164,17 @@ fn code(error: &anyhow::Error) -> &'static str {
 fn write_line(line: &str) {
     if writeln!(std::io::stdout().lock(), "{line}").is_err() {
         std::process::exit(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_spelled_out() {
+        assert_eq!(printable("/ünï cödé.txt"), "/ünï cödé.txt");
+        assert_eq!(printable("/evil\u{1b}[1A\u{1b}[2K"), "/evil\\u{1b}[1A\\u{1b}[2K");
+        assert_eq!(printable("/\u{202e}txt.exe\n"), "/\\u{202e}txt.exe\\u{a}");
     }
 }

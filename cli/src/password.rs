@@ -42,13 +42,18 @@ fn ask(prompt: &str) -> anyhow::Result<Password> {
 
 fn from_descriptor(descriptor: u32) -> anyhow::Result<Password> {
     let mut password = Zeroizing::new(Vec::with_capacity(LIMIT as usize));
-    let read = if descriptor == 0 {
-        std::io::stdin().lock().take(LIMIT).read_to_end(&mut password)
-    } else if cfg!(unix) {
-        std::fs::File::open(format!("/dev/fd/{descriptor}"))
-            .and_then(|file| file.take(LIMIT).read_to_end(&mut password))
+    let path = format!("/dev/fd/{descriptor}");
+    // Not through the buffer of stdin, which nobody wipes.
+    let opened = if cfg!(unix) {
+        std::fs::File::open(path).ok()
     } else {
-        bail!("only --password-fd 0, which is stdin, works on this system");
+        None
+    };
+    let read = match opened {
+        Some(file) => file.take(LIMIT).read_to_end(&mut password),
+        None if descriptor == 0 => std::io::stdin().lock().take(LIMIT).read_to_end(&mut password),
+        None if cfg!(unix) => bail!("file descriptor {descriptor} is not open: --password-fd 3 3<FILE"),
+        None => bail!("only --password-fd 0, which is stdin, works on this system"),
     };
     read.with_context(|| format!("cannot read the password from file descriptor {descriptor}"))?;
     while password.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::args::{self, Global};
 use crate::drives::{open, open_store};
 use crate::network::Network;
-use crate::output::Output;
+use crate::output::{Output, printable};
 
 pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> anyhow::Result<()> {
     let link: Link = args.link.parse()?;
@@ -81,7 +81,7 @@ async fn print_list(drive: &Hyperdrive, prefix: Option<&str>, output: &Output) -
     let entries = drive.list_or_entry(prefix.unwrap_or("/")).await?;
     for entry in &entries {
         output.tag("file", json!({ "key": entry.key }));
-        output.result(&entry.key);
+        output.result(&printable(&entry.key));
     }
     Ok(entries.len() as u64)
 }

@@ -14,6 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use hyperbee::{Bee, BeeEntry, Metadata, Range, SubKey};
 use hyperblobs::Blobs;
 use hypercore::{Core, DiscoveryKey, DownloadRange, Key, KeyPair};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
@@ -273,6 +274,18 @@ impl Hyperdrive {
                 })
             })
             .collect()
+    }
+
+    /// The keys of the list of entries that are no files, with their values, by name: what a release carries besides files.
+    pub async fn fields(&self) -> Result<BTreeMap<String, Bytes>, DriveError> {
+        let mut fields = BTreeMap::new();
+        for range in [Range::all().lt("files\0"), Range::all().gte("files\u{1}")] {
+            for entry in self.bee.entries(range).await? {
+                let name = String::from_utf8_lossy(&entry.key).into_owned();
+                fields.insert(name, entry.value.unwrap_or_default());
+            }
+        }
+        Ok(fields)
     }
 
     /// Writes a file.

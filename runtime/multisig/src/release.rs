@@ -1,6 +1,7 @@
 //! One version of a source drive against what the team's drive holds: the guards of a request and of a commit, the changes that
 //! a signer approves, and the commit itself (npm `hyper-multisig` index.js, lib/verify.js, lib/sign.js).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 use corestore::{Corestore, GetOptions};
@@ -22,8 +23,16 @@ pub struct Release {
     target_contents: Core,
 }
 
-/// A changed path, with the bytes that come and go.
-pub type FileChange = Diff;
+/// A changed path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileChange {
+    /// The path, and the bytes that come and go.
+    pub diff: Diff,
+    /// Where it leads from now on, if it is a link.
+    pub linkname: Option<String>,
+    /// Whether it may be run from now on.
+    pub executable: bool,
+}
 
 /// The `version` of `/package.json` before and after.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +48,8 @@ pub struct Versions {
 pub struct Changes {
     /// Paths that change, in order.
     pub files: Vec<FileChange>,
+    /// Names of fields beside the files that change (npm `pear` keeps its own there).
+    pub fields: Vec<String>,
     /// Versions of the app.
     pub versions: Versions,
 }
@@ -289,15 +300,26 @@ impl Release {
                 }
             }
         }
-        let from = match &old {
-            Some(old) => version_of(old).await?,
-            None => None,
+        let (from, fields_before) = match &old {
+            Some(old) => (version_of(old).await?, old.fields().await?),
+            None => (None, BTreeMap::new()),
         };
+        let fields_after = new.fields().await?;
+        let fields: BTreeSet<&String> = fields_before.keys().chain(fields_after.keys()).collect();
+        let fields = fields
+            .into_iter()
+            .filter(|name| fields_before.get(*name) != fields_after.get(*name))
+            .cloned()
+            .collect();
         let versions = Versions {
             from,
             to: version_of(&new).await?,
         };
-        Ok(Changes { files, versions })
+        Ok(Changes {
+            files,
+            fields,
+            versions,
+        })
     }
 
     async fn change(
@@ -311,11 +333,15 @@ impl Release {
             (_, None) => DiffOp::Remove,
             _ => DiffOp::Change,
         };
-        Ok(Diff {
-            op,
-            key: key.to_owned(),
-            bytes_added: self.size(after).await?,
-            bytes_removed: self.size(before).await?,
+        Ok(FileChange {
+            diff: Diff {
+                op,
+                key: key.to_owned(),
+                bytes_added: self.size(after).await?,
+                bytes_removed: self.size(before).await?,
+            },
+            linkname: after.and_then(|entry| entry.linkname.clone()),
+            executable: after.is_some_and(|entry| entry.executable),
         })
     }
 

@@ -136,7 +136,13 @@ fn releases_follow_one_another() {
     let (length, same_length) = (length_of(&first), length_of(&other));
     assert_eq!(length, same_length, "both hold the same files");
     // Same files, same history: it is as good a source.
-    run(&mut verify(other.clone())(&lab).unwrap()).unwrap();
+    let shown = run(&mut verify(other.clone())(&lab).unwrap()).unwrap();
+    for line in [
+        "/link (0 B) → sub/deep er/run",
+        "/sub/deep er/run (+21 B) program",
+    ] {
+        assert!(shown.contains(line), "{line} is not shown: {shown}");
+    }
     let small = format!("by-arch/{}/app/Cool/small", bosc_runtime::host::current());
     fs::write(lab.folder("1.0.0").join(small), "evil").unwrap();
     let evil = lab.place.run("release", &["touch"]).unwrap();
@@ -187,7 +193,19 @@ fn releases_follow_one_another() {
         "TARGET_CORE_INSUFFICIENT_PEERS",
     )
     .unwrap();
-    let _targets = lab.seed_target().unwrap();
+    let _east = lab.place.seed("east", &lab.link).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let lurker = runtime.block_on(lurk(&lab.place.bootstrap, &lab.link));
+    let said = lab
+        .expect_code(
+            || lab.commit("alice", &next, &new_request, &[]),
+            "TARGET_CORE_NOT_FULLY_SEEDED",
+        )
+        .unwrap();
+    assert!(said.contains("(1/2)") && said.contains("has 0 of"), "{said}");
+    drop(lurker);
+    runtime.shutdown_background();
+    let _west = lab.place.seed("west", &lab.link).unwrap();
     run(&mut lab.commit("bob", &next, &new_request, &[]).unwrap()).unwrap();
 
     // What was signed before cannot be brought back.

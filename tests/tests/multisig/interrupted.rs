@@ -71,6 +71,20 @@ fn contents_without_entries_are_completed() {
     let _half = lab.place.seed("release", &lab.link).unwrap();
     let empty = lab.place.run("reader", &["info", &lab.link, "--timeout", "3"]);
     assert!(empty.is_err(), "half a release was seen: {empty:?}");
+    // Another release cannot take the place of what was begun.
+    let other = lab.place.run("release", &["touch"]).unwrap();
+    let small = format!("by-arch/{}/app/Cool/small", bosc_runtime::host::current());
+    std::fs::write(lab.folder("1.0.0").join(&small), "other bytes").unwrap();
+    let empty = other.trim().replace("://", "://0.0.");
+    let other = lab.provision("1.0.0", other.trim(), &empty).unwrap();
+    lab.expect_code(
+        || Ok(lab.multisig("release", &["request", &other, "--force"])),
+        "TARGET_NOT_EMPTY",
+    )
+    .unwrap();
+    std::fs::remove_dir_all(lab.folder("1.0.0")).unwrap();
+    assert_eq!(lab.provision_next("1.0.0").unwrap(), source);
+
     run(&mut lab.commit("release", &source, &text, &["--force"]).unwrap()).unwrap();
     lab.place.run("reader", &["dump", &lab.link, "read"]).unwrap();
     expect_same(&lab.place.home.join("read"), &lab.folder("1.0.0")).unwrap();

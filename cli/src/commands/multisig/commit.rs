@@ -12,7 +12,7 @@ use multisig::{
 };
 use serde_json::{Value, json};
 
-use super::session::Session;
+use super::session::{Session, expect_hash};
 use super::{read_team, show};
 use crate::args::{self, Global, MultisigOptions};
 use crate::drives::{open_store, open_store_to_write};
@@ -39,6 +39,7 @@ pub(super) async fn run(
             request.length()
         );
     }
+    expect_hash(&link, &request)?;
     let ballot = count(&request, &args.responses)?;
     let signatures = match (ballot.signatures(), dry_run) {
         (Ok(signatures), _) => Some(signatures),
@@ -65,8 +66,8 @@ pub(super) async fn run(
         json!({ "srcKey": release.source().key().to_string(), "dstKey": release.key().to_string() }),
     );
     let content = check(&session, &request, args.force).await?;
-    let changes = release.changes().await?;
-    show::changes(release, &request, &content, &changes, Output::diff, output);
+    let changes = session.bounded(release.changes()).await?;
+    show::changes(release, &request, &content, &changes, Output::diff_with, output);
     show::quorum(&ballot, output);
 
     let to_write = signatures.as_ref().filter(|_| !dry_run);
@@ -118,22 +119,29 @@ async fn check(session: &Session, request: &Request, force: bool) -> anyhow::Res
     release.check_source(patience).await?;
     if force {
         session.expect_source(request.length())?;
+    } else {
+        let length = request.length();
+        release
+            .check_source_seeded(Part::Entries, length, patience)
+            .await?;
     }
-    let content = release.check_request(request, patience).await?;
+    let content = session.bounded(release.check_request(request, patience)).await?;
     let parts = [
         (Part::Entries, request.length()),
         (Part::Contents, content.length),
     ];
     for (part, length) in parts {
-        release.check_lineage(part, length).await?;
+        session.bounded(release.check_lineage(part, length)).await?;
     }
     if !force {
+        release
+            .check_source_seeded(Part::Contents, content.length, patience)
+            .await?;
         for (part, length) in parts {
-            release.check_source_seeded(part, length, patience).await?;
             release.check_target_seeded(part, length, patience).await?;
         }
     }
-    release.fetch_entries().await?;
+    session.bounded(release.fetch_entries()).await?;
     Ok(content)
 }
 

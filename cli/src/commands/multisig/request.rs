@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
 use bosc_runtime::Link;
-use multisig::Part;
+use multisig::{MultisigError, Part};
 use serde_json::{Value, json};
 
-use super::session::Session;
+use super::session::{Session, expect_hash};
 use super::{read_team, show};
 use crate::args::{self, Global, MultisigOptions};
 use crate::drives::open_store;
@@ -19,8 +20,12 @@ pub(super) async fn run(
     output: &Output,
 ) -> anyhow::Result<()> {
     let link: Link = args.link.parse()?;
-    let (_, length) = link.version("<verlink>")?;
+    let (fork, length) = link.version("<verlink>")?;
     let team = read_team(options)?;
+    if fork != 0 {
+        let source_key = link.key;
+        return Err(MultisigError::SourceForked { source_key, fork }.into());
+    }
     let store = open_store(global)?;
     let wait = Duration::from_millis(args.wait.peer_update_timeout);
     let session = Session::open(&store, &link, length, team, wait, global, output).await?;
@@ -28,6 +33,12 @@ pub(super) async fn run(
 
     output.tag("getting-src-blobs", Value::Null);
     release.check_source(patience).await?;
+    if fork != release.source().fork() {
+        bail!(
+            "{link} is not there: the drive is at fork {}; use the link that `bosc provision` printed",
+            release.source().fork()
+        );
+    }
     if args.force {
         session.expect_source(length)?;
     } else {
@@ -37,21 +48,30 @@ pub(super) async fn run(
             .await?;
     }
     output.tag("getting-blobs-length", Value::Null);
-    release.fetch_entries().await?;
-    let content = release.content(patience).await?;
+    session.bounded(release.fetch_entries()).await?;
+    let content = session.bounded(release.content(patience)).await?;
     if !args.force {
         output.tag("verify-blobs-requestable-start", Value::Null);
         release
             .check_source_seeded(Part::Contents, content.length, patience)
             .await?;
     }
-    release.check_lineage(Part::Entries, length).await?;
-    release.check_lineage(Part::Contents, content.length).await?;
+    for (part, length) in [(Part::Entries, length), (Part::Contents, content.length)] {
+        session.bounded(release.check_lineage(part, length)).await?;
+    }
 
     output.tag("creating-drive", Value::Null);
-    let request = release.request(content, args.legacy).await?;
-    let changes = release.changes().await?;
-    show::changes(release, &request, &content, &changes, Output::say_diff, output);
+    let request = session.bounded(release.request(content, args.legacy)).await?;
+    expect_hash(&link, &request)?;
+    let changes = session.bounded(release.changes()).await?;
+    show::changes(
+        release,
+        &request,
+        &content,
+        &changes,
+        Output::say_diff_with,
+        output,
+    );
     let text = request.to_string();
     session.network.close().await;
     store.close()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use bosc_runtime::Link;
 use corestore::Corestore;
-use multisig::{Part, Patience, Release, Team};
+use multisig::{MultisigError, Part, Patience, Release, Request, Team};
 
 use crate::args::Global;
 use crate::drives::open;
@@ -15,11 +15,24 @@ use crate::output::Output;
 /// How long connecting may take before the checks begin.
 const CONNECT: Duration = Duration::from_secs(15);
 
+/// How long the list of entries may take to arrive, and what little else a diff needs.
+const STALLED: Duration = Duration::from_secs(180);
+
 /// A release on the network.
 pub(super) struct Session {
     pub(super) release: Release,
     pub(super) network: Network,
     pub(super) patience: Patience,
+}
+
+/// Fails if a link that names a tree hash names another one than the request's.
+pub(super) fn expect_hash(link: &Link, request: &Request) -> anyhow::Result<()> {
+    if link.hash.is_some_and(|hash| hash != *request.tree_hash()) {
+        bail!(
+            "{link} names another tree hash than the drive has at that length: it is not the version that was meant"
+        );
+    }
+    Ok(())
 }
 
 impl Session {
@@ -75,5 +88,22 @@ impl Session {
             );
         }
         Ok(())
+    }
+
+    /// Work that may need peers, with an end: whoever knows a drive only by its head can send nothing of it.
+    pub(super) async fn bounded<T>(
+        &self,
+        work: impl Future<Output = Result<T, MultisigError>>,
+    ) -> anyhow::Result<T> {
+        match tokio::time::timeout(STALLED, work).await {
+            Ok(done) => Ok(done?),
+            Err(_) => {
+                let link = Link::plain(self.release.source().key());
+                bail!(
+                    "the peers of {link} did not send its list of files within {} s: run `bosc seed {link}` on a machine that has it whole",
+                    STALLED.as_secs()
+                )
+            }
+        }
     }
 }

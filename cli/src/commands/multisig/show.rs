@@ -6,10 +6,10 @@ use indicatif::HumanBytes;
 use multisig::{Ballot, Changes, Content, Part, Release, Request};
 use serde_json::{Value, json};
 
-use crate::output::Output;
+use crate::output::{Output, printable};
 
-/// Prints one changed path.
-type PrintDiff = fn(&Output, &Diff);
+/// Prints one changed path with a note.
+type PrintDiff = fn(&Output, &Diff, &str);
 
 /// What changes for those who follow the team's drive. `print` says which stream the paths go to.
 pub(super) fn changes(
@@ -24,7 +24,11 @@ pub(super) fn changes(
         release.target(Part::Entries).length(),
         release.target(Part::Contents).length(),
     );
-    let shown = |version: &Option<String>| version.clone().unwrap_or_else(|| "no version".to_owned());
+    let shown = |version: &Option<String>| {
+        version
+            .as_deref()
+            .map_or_else(|| "no version".to_owned(), printable)
+    };
     let (from, to) = (&changes.versions.from, shown(&changes.versions.to));
     output.say(&summary(request));
     if release.is_first() {
@@ -36,12 +40,21 @@ pub(super) fn changes(
     if *from == changes.versions.to && !release.is_first() {
         output.say("the version stays the same: apps will not take this for an update");
     }
-    for diff in &changes.files {
-        print(output, diff);
+    for file in &changes.files {
+        let mut note = String::new();
+        if let Some(target) = &file.linkname {
+            note = format!(" → {}", printable(target));
+        } else if file.executable {
+            note.push_str(" program");
+        }
+        print(output, &file.diff, &note);
     }
-    let count = |op: DiffOp| changes.files.iter().filter(|diff| diff.op == op).count();
-    let added = changes.files.iter().map(|diff| diff.bytes_added).sum();
-    let removed = changes.files.iter().map(|diff| diff.bytes_removed).sum();
+    for field in &changes.fields {
+        output.say(&format!("~ field {}", printable(field)));
+    }
+    let count = |op: DiffOp| changes.files.iter().filter(|file| file.diff.op == op).count();
+    let added = changes.files.iter().map(|file| file.diff.bytes_added).sum();
+    let removed = changes.files.iter().map(|file| file.diff.bytes_removed).sum();
     output.say(&format!(
         "{} added, {} changed, {} removed (+{}, -{}); length {entries} → {}, contents {contents} → {} blocks",
         count(DiffOp::Add),
@@ -54,7 +67,7 @@ pub(super) fn changes(
     ));
     output.tag(
         "diffed",
-        json!({ "changes": changes.files.len(), "firstRelease": release.is_first(),
+        json!({ "changes": changes.files.len(), "fields": changes.fields, "firstRelease": release.is_first(),
             "version": { "from": changes.versions.from, "to": changes.versions.to },
             "length": { "from": entries, "to": request.length() },
             "contents": { "from": contents, "to": content.length } }),
