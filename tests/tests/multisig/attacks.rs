@@ -37,6 +37,16 @@ fn released(lab: &Lab) -> u64 {
     parsed.length()
 }
 
+/// The reader ends with the release that the quorum signed.
+fn expect_honest_release(lab: &Lab) {
+    let dump = ["dump", &lab.link, "read", "--force", "--timeout", "10"];
+    wait_until("the honest release is read", Duration::from_secs(60), || {
+        Ok(lab.place.run("reader", &dump).ok())
+    })
+    .unwrap();
+    expect_same(&lab.place.home.join("read"), &lab.folder("1.0.0")).unwrap();
+}
+
 /// One signer extends the team's drive in its own store, under its own signature, and serves that.
 #[test]
 fn one_signer_alone_ships_nothing() {
@@ -135,16 +145,7 @@ fn one_signer_alone_ships_nothing() {
     let request = lab.request("honest", source).unwrap();
     run(&mut lab.commit("honest", source, &request, &["--force"]).unwrap()).unwrap();
     let _honest = lab.place.seed("honest", &lab.link).unwrap();
-    wait_until(
-        "a reader gets the honest release",
-        Duration::from_secs(60),
-        || {
-            let dump = ["dump", &lab.link, "read", "--force", "--timeout", "10"];
-            Ok(lab.place.run("reader", &dump).ok())
-        },
-    )
-    .unwrap();
-    expect_same(&lab.place.home.join("read"), &lab.folder("1.0.0")).unwrap();
+    expect_honest_release(&lab);
 }
 
 /// Changes one byte of every large block of a core in a store.
@@ -217,16 +218,7 @@ fn a_tampered_block_is_neither_committed_nor_taken() {
 
     run(&mut lab.commit("carol", &source, &request, &["--force"]).unwrap()).unwrap();
     let _honest = lab.place.seed("carol", &lab.link).unwrap();
-    wait_until(
-        "a reader gets the honest release",
-        Duration::from_secs(60),
-        || {
-            let dump = ["dump", &lab.link, "read", "--force", "--timeout", "10"];
-            Ok(lab.place.run("reader", &dump).ok())
-        },
-    )
-    .unwrap();
-    expect_same(&lab.place.home.join("read"), &lab.folder("1.0.0")).unwrap();
+    expect_honest_release(&lab);
 }
 
 /// The key of a link's contents, from `bosc info`.
