@@ -1,75 +1,16 @@
 //! Two cores that exchange requests and proofs by hand: they converge, and no altered proof is taken.
 
+mod exchange;
+
 use bytes::Bytes;
-use hypercore::manifest::{Manifest, Signer};
-use hypercore::merkle::{Batch, Node, SeekResult};
+use exchange::{append, block, block_request, core_of, fetch, reader, upgrade};
+use hypercore::merkle::SeekResult;
 use hypercore::proof::{Data, Request, RequestBlock, RequestSeek, RequestUpgrade};
-use hypercore::signature::{self, PartialSignature, assemble, sign};
-use hypercore::{Core, CoreError, CoreEvent, CoreOptions, KeyPair, ProofError, Storage};
+use hypercore::{Core, CoreEvent, CoreOptions, KeyPair, ProofError, Storage};
 use proptest::prelude::*;
 
 fn writer() -> Core {
-    let storage = Storage::in_memory().unwrap();
-    Core::open(
-        &storage,
-        CoreOptions {
-            key_pair: Some(KeyPair::from_seed([1; 32])),
-            ..Default::default()
-        },
-    )
-    .unwrap()
-}
-
-fn reader(of: &Core) -> Core {
-    let storage = Storage::in_memory().unwrap();
-    Core::open(
-        &storage,
-        CoreOptions {
-            key: Some(of.key()),
-            ..Default::default()
-        },
-    )
-    .unwrap()
-}
-
-fn block(seed: u64) -> Bytes {
-    Bytes::from(vec![seed as u8; (seed % 37) as usize])
-}
-
-fn append(core: &Core, count: u64) {
-    let start = core.length();
-    let blocks: Vec<Bytes> = (start..start + count).map(block).collect();
-    core.append(&blocks).unwrap();
-}
-
-fn upgrade_request(from: &Core, to: &Core) -> Request {
-    let same_fork = from.fork() == to.fork();
-    let start = if same_fork { to.length() } else { 0 };
-    Request {
-        fork: from.fork(),
-        upgrade: Some(RequestUpgrade {
-            start,
-            length: from.length() - start,
-        }),
-        manifest: to.manifest().is_none(),
-        ..Default::default()
-    }
-}
-
-fn upgrade(from: &Core, to: &Core) {
-    if (from.fork(), from.length()) != (to.fork(), to.length()) && from.length() > 0 {
-        let data = from.create_proof(&upgrade_request(from, to)).unwrap().unwrap();
-        to.verify(data).unwrap();
-    }
-}
-
-fn block_request(to: &Core, index: u64) -> Request {
-    let nodes = to.missing_nodes(2 * index).unwrap();
-    Request {
-        fork: to.fork(),
-        block: Some(RequestBlock { index, nodes }),
-        ..Default::default()
-    }
+    core_of(&Storage::in_memory().unwrap(), 1)
 }
 
 /// Asks for the node that spans `start..end`, which the asker has.
@@ -81,11 +22,6 @@ fn hash_request(to: &Core, start: u64, end: u64) -> Request {
         hash: Some(RequestBlock { index, nodes: 0 }),
         ..Default::default()
     }
-}
-
-fn fetch(from: &Core, to: &Core, index: u64) {
-    let data = from.create_proof(&block_request(to, index)).unwrap().unwrap();
-    assert_eq!(to.verify(data).unwrap().block, Some(index));
 }
 
 #[test]
@@ -240,164 +176,6 @@ async fn seeks_find_the_block_of_a_byte() {
         offset += size;
     }
     assert!(a.seek(offset + 1).await.is_err());
-}
-
-/// A core of which two of three must sign, with the signers' secrets.
-fn team(storage: &Storage) -> ([KeyPair; 3], Core) {
-    let pairs = [1, 2, 3].map(|seed| KeyPair::from_seed([seed; 32]));
-    let signers = pairs.iter().map(|pair| Signer {
-        namespace: [7; 32],
-        public_key: pair.public_key,
-    });
-    let options = CoreOptions {
-        manifest: Some(Manifest::multi(2, signers.collect())),
-        key_pair: Some(pairs[0].clone()),
-        ..Default::default()
-    };
-    (pairs, Core::open(storage, options).unwrap())
-}
-
-#[test]
-fn a_team_appends_by_quorum_and_readers_check_it() {
-    let storage = Storage::in_memory().unwrap();
-    let (pairs, team) = team(&storage);
-    let manifest = team.manifest().unwrap();
-    let blocks = [block(5), block(6)];
-    assert!(
-        !team.writable() && team.append(&blocks).is_err(),
-        "one signer alone wrote"
-    );
-
-    let mut tree = Batch::empty(0);
-    (0..)
-        .zip(&blocks)
-        .for_each(|(index, block)| tree.append(&Node::leaf(index, block)));
-    let by = |signer: usize| PartialSignature {
-        signer: signer as u64,
-        signature: sign(&manifest, &team.key(), &tree, &pairs[signer])
-            .unwrap()
-            .try_into()
-            .unwrap(),
-        patch: 0,
-    };
-    for too_little in [assemble(&[by(2)]), assemble(&[by(2), by(2)]), Vec::new()] {
-        assert!(team.append_signed(&blocks, &too_little).is_err());
-        assert_eq!(team.length(), 0);
-    }
-    let signature = assemble(&[by(2), by(0)]);
-    assert!(
-        team.append_signed(&blocks[..1], &signature).is_err(),
-        "other blocks were taken"
-    );
-    assert_eq!(team.append_signed(&blocks, &signature).unwrap(), 2);
-
-    let other = reader(&team);
-    let request = upgrade_request(&team, &other);
-    let mut forged = team.create_proof(&request).unwrap().unwrap();
-    forged.upgrade.as_mut().unwrap().signature = assemble(&[by(2)]);
-    assert!(
-        other.verify(forged).is_err(),
-        "a reader took one signature for two"
-    );
-    upgrade(&team, &other);
-    (0..2).for_each(|index| fetch(&team, &other, index));
-    assert_eq!(other.manifest(), Some(manifest));
-}
-
-/// A single signer's core grows; a team's core follows it, step by step, under the team's signature alone.
-#[test]
-fn a_team_takes_over_the_blocks_of_a_source() {
-    let storage = Storage::in_memory().unwrap();
-    let (pairs, team) = team(&storage);
-    let source = Core::open(
-        &storage,
-        CoreOptions {
-            key_pair: Some(KeyPair::from_seed([9; 32])),
-            ..Default::default()
-        },
-    )
-    .unwrap();
-    append(&source, 5);
-    let signed = |length: u64| {
-        let signable = signature::signable(&team.key().0, &source.tree_hash(length).unwrap(), length, 0);
-        let by = |signer: usize| PartialSignature {
-            signer: signer as u64,
-            signature: pairs[signer].sign(&signable),
-            patch: 0,
-        };
-        assemble(&[by(1), by(2)])
-    };
-    assert!(
-        matches!(
-            team.append_from(&source, 5, &signed(4)),
-            Err(CoreError::InvalidSignature(_))
-        ),
-        "a signature over another length was taken"
-    );
-    assert_eq!(team.length(), 0);
-    assert_eq!(team.append_from(&source, 3, &signed(3)).unwrap(), 3);
-    append(&source, 6);
-    assert_eq!(team.append_from(&source, 11, &signed(11)).unwrap(), 11);
-    assert_eq!(
-        team.append_from(&source, 11, &signed(11)).unwrap(),
-        11,
-        "once more changes nothing"
-    );
-    assert!(matches!(
-        team.append_from(&source, 3, &signed(3)),
-        Err(CoreError::OutOfBounds { .. })
-    ));
-    assert_eq!(team.tree_hash(11).unwrap(), source.tree_hash(11).unwrap());
-
-    append(&source, 2);
-    source.clear(12, 13).unwrap();
-    let gap = team.append_from(&source, 13, &signed(13));
-    assert!(
-        matches!(gap, Err(CoreError::NotAvailable { index: 12, .. })),
-        "{gap:?}"
-    );
-    assert_eq!((team.length(), team.contiguous_length()), (11, 11));
-
-    let follower = reader(&team);
-    upgrade(&team, &follower);
-    (0..11).for_each(|index| fetch(&team, &follower, index));
-
-    // Whoever knows the team's core by its head alone fills it from the source.
-    let elsewhere = Storage::in_memory().unwrap();
-    let same = Core::open(
-        &elsewhere,
-        CoreOptions {
-            key_pair: Some(KeyPair::from_seed([9; 32])),
-            ..Default::default()
-        },
-    )
-    .unwrap();
-    append(&same, 13);
-    let known = Core::open(
-        &elsewhere,
-        CoreOptions {
-            manifest: team.manifest(),
-            ..Default::default()
-        },
-    )
-    .unwrap();
-    upgrade(&team, &known);
-    assert_eq!((known.length(), known.contiguous_length()), (11, 0));
-    same.clear(4, 5).unwrap();
-    assert_eq!(known.append_from(&same, 11, &signed(11)).unwrap(), 11);
-    assert_eq!((known.contiguous_length(), known.has_range(5, 11)), (4, true));
-    let third = reader(&known);
-    upgrade(&known, &third);
-    (0..11)
-        .filter(|index| *index != 4)
-        .for_each(|index| fetch(&known, &third, index));
-    fetch(&team, &known, 4);
-    assert_eq!(known.contiguous_length(), 11);
-
-    assert!(matches!(
-        team.append_from(&same, 13, &signed(13)),
-        Err(CoreError::OtherStore { .. })
-    ));
 }
 
 #[test]

@@ -198,8 +198,11 @@ impl KeyRing {
         }
     }
 
-    /// Stores a key, the secret part first. Nothing that exists is written over.
-    pub fn add(
+    /// Where a new key would be stored.
+    ///
+    /// # Errors
+    /// [`KeyRingError::Exists`] if the name is taken, [`KeyRingError::Mismatch`] if the secret is of another key.
+    pub fn check_new(
         &self,
         name: &KeyName,
         public_key: &Key,
@@ -209,10 +212,25 @@ impl KeyRing {
         if files.public.exists() || files.secret.exists() {
             return Err(KeyRingError::Exists(name.clone()));
         }
+        let own = secret.and_then(EncryptedKey::public_key);
+        if own.is_some_and(|own| own != public_key.0) {
+            return Err(KeyRingError::Mismatch(files.public, files.secret));
+        }
+        Ok(files)
+    }
+
+    /// Stores a key, the secret part first. Nothing that exists is written over.
+    ///
+    /// # Errors
+    /// As [`check_new`](Self::check_new), and if the files cannot be written.
+    pub fn add(
+        &self,
+        name: &KeyName,
+        public_key: &Key,
+        secret: Option<&EncryptedKey>,
+    ) -> Result<KeyFiles, KeyRingError> {
+        let files = self.check_new(name, public_key, secret)?;
         if let Some(secret) = secret {
-            if secret.public_key().is_some_and(|own| own != public_key.0) {
-                return Err(KeyRingError::Mismatch(files.public, files.secret));
-            }
             let secret = secret.clone().with_public_key(public_key.0);
             self.write(&files.secret, &secret.encode())?;
         }
@@ -273,10 +291,13 @@ fn read_secret(path: &Path) -> Result<EncryptedKey, KeyRingError> {
 
 fn read_public(path: &Path) -> Result<Key, KeyRingError> {
     let bytes = std::fs::read(path).map_err(io(path))?;
-    let raw = <[u8; 32]>::try_from(bytes.as_slice()).ok().map(Key);
-    let text = || std::str::from_utf8(&bytes).ok()?.trim().parse().ok();
-    raw.or_else(text)
-        .ok_or_else(|| KeyRingError::Public(path.to_owned()))
+    decode_public_key(&bytes).ok_or_else(|| KeyRingError::Public(path.to_owned()))
+}
+
+/// The public key that a file holds: its 32 bytes, as `pear` stores them, or text, as `hypercore-sign` does.
+pub fn decode_public_key(file: &[u8]) -> Option<Key> {
+    let raw = <[u8; 32]>::try_from(file).ok().map(Key);
+    raw.or_else(|| std::str::from_utf8(file).ok()?.trim().parse().ok())
 }
 
 /// Takes a secret file away from other users of the machine: other tools do not.

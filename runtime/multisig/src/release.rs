@@ -1,7 +1,7 @@
 //! One version of a source drive against what the team's drive holds: the guards of a request and of a commit, the changes that
 //! a signer approves, and the commit itself (npm `hyper-multisig` index.js, lib/verify.js, lib/sign.js).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::Future;
 
 use corestore::{Corestore, GetOptions};
@@ -282,29 +282,17 @@ impl Release {
     /// What changes for those who follow the team's drive. Call after the lineage was checked: the source then holds what is
     /// released now, too.
     pub async fn changes(&self) -> Result<Changes, MultisigError> {
-        let (present, new) = (self.target.length(), self.source.checkout(self.length));
-        let old = (present > 0).then(|| self.source.checkout(present));
+        let present = self.target.length();
+        // At length 0 a drive has no entries.
+        let (old, new) = (self.source.checkout(present), self.source.checkout(self.length));
         let mut files = Vec::new();
-        match &old {
-            None => {
-                for entry in new.list("/").await? {
-                    files.push(self.change(&entry.key, None, Some(&entry)).await?);
-                }
-            }
-            Some(_) => {
-                for entry in new.diff(present, "/").await? {
-                    let (before, after) = (entry.right.as_ref(), entry.left.as_ref());
-                    if let Some(key) = after.or(before).map(|entry| &entry.key) {
-                        files.push(self.change(key, before, after).await?);
-                    }
-                }
+        for entry in new.diff(present, "/").await? {
+            let (before, after) = (entry.right.as_ref(), entry.left.as_ref());
+            if let Some(key) = after.or(before).map(|entry| &entry.key) {
+                files.push(self.change(key, before, after).await?);
             }
         }
-        let (from, fields_before) = match &old {
-            Some(old) => (version_of(old).await?, old.fields().await?),
-            None => (None, BTreeMap::new()),
-        };
-        let fields_after = new.fields().await?;
+        let (fields_before, fields_after) = (old.fields().await?, new.fields().await?);
         let fields: BTreeSet<&String> = fields_before.keys().chain(fields_after.keys()).collect();
         let fields = fields
             .into_iter()
@@ -312,7 +300,7 @@ impl Release {
             .cloned()
             .collect();
         let versions = Versions {
-            from,
+            from: version_of(&old).await?,
             to: version_of(&new).await?,
         };
         Ok(Changes {

@@ -4,7 +4,7 @@
 use super::{Core, Shared};
 use crate::merkle::{Batch, Cursor, Node};
 use crate::storage::{self, Transaction, lock};
-use crate::{CoreError, StorageError, crypto};
+use crate::{CoreError, StorageError, crypto, signature};
 
 impl Core {
     /// Appends the blocks from this core's length up to `length` of `source`, in one transaction: afterwards either all of
@@ -40,14 +40,17 @@ impl Core {
                 let leaf = self.storage().read(|db| storage::node(db, from.id, 2 * index))?;
                 tree.append(&leaf.ok_or_else(|| missing(source, index))?);
             }
-            let signature = self.check_signature(state.manifest.as_ref(), &tree, signature)?;
+            let manifest = state.manifest.as_ref();
+            if !manifest.is_some_and(|found| signature::verify(found, &self.key(), &tree, signature)) {
+                return Err(CoreError::InvalidSignature(self.key()));
+            }
             let leaves: Vec<Node> = tree
                 .nodes
                 .iter()
                 .filter(|node| node.index % 2 == 0)
                 .copied()
                 .collect();
-            self.grow(state, tree, signature, |tx| {
+            self.grow(state, tree, signature.to_vec(), |tx| {
                 for leaf in &leaves {
                     if !self.copy_block(tx, from, leaf)? {
                         return Err(missing(source, leaf.index / 2));

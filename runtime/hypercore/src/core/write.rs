@@ -1,4 +1,4 @@
-//! Changing a core locally: append, signed append, truncate, clear.
+//! Changing a core locally: append, truncate, clear.
 
 use std::sync::MutexGuard;
 
@@ -17,15 +17,6 @@ impl Core {
     /// [`CoreError::NotWritable`] without the secret key, [`CoreError::Moved`] if another process appended meanwhile (nothing
     /// is written then), [`CoreError::BlockTooLarge`].
     pub fn append(&self, blocks: &[Bytes]) -> Result<u64, CoreError> {
-        self.append_inner(blocks, None)
-    }
-
-    /// Appends blocks under a signature made elsewhere (multisig); it must verify against the manifest.
-    pub fn append_signed(&self, blocks: &[Bytes], signature: &[u8]) -> Result<u64, CoreError> {
-        self.append_inner(blocks, Some(signature))
-    }
-
-    fn append_inner(&self, blocks: &[Bytes], signature: Option<&[u8]>) -> Result<u64, CoreError> {
         if let Some(block) = blocks.iter().find(|block| block.len() > MAX_BLOCK) {
             return Err(CoreError::BlockTooLarge(block.len()));
         }
@@ -39,10 +30,7 @@ impl Core {
         for (index, block) in (start..).zip(blocks) {
             tree.append(&Node::leaf(index, block));
         }
-        let signature = match signature {
-            Some(signature) => self.check_signature(state.manifest.as_ref(), &tree, signature)?,
-            None => self.sign(state.manifest.as_ref(), state.key_pair.as_ref(), &tree)?,
-        };
+        let signature = self.sign(state.manifest.as_ref(), state.key_pair.as_ref(), &tree)?;
         let shared = &self.shared;
         self.grow(state, tree, signature, |tx| {
             for (index, block) in (start..).zip(blocks) {
@@ -97,21 +85,6 @@ impl Core {
         shared.emit(CoreEvent::Append { length });
         shared.wake();
         Ok(length)
-    }
-
-    /// A signature made elsewhere, if it verifies over `tree`.
-    pub(super) fn check_signature(
-        &self,
-        manifest: Option<&crate::manifest::Manifest>,
-        tree: &Batch,
-        signature: &[u8],
-    ) -> Result<Vec<u8>, CoreError> {
-        match manifest {
-            Some(manifest) if signature::verify(manifest, &self.key(), tree, signature) => {
-                Ok(signature.to_vec())
-            }
-            _ => Err(CoreError::InvalidSignature(self.key())),
-        }
     }
 
     fn sign(

@@ -1,14 +1,15 @@
 //! One core on one connection, as a state machine: messages and time in, messages out (npm `hypercore` lib/replicator.js).
 
+mod tell;
+
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::broadcast::error::TryRecvError;
 
 use crate::bitfield::Bitfield;
 use crate::codec::DecodeError;
-use crate::merkle::{Cursor, MAX_LENGTH, SeekResult, full_roots};
+use crate::merkle::{Cursor, MAX_LENGTH, SeekResult};
 use crate::messages::{self, INVALID_REQUEST, NOT_AVAILABLE, Range, Sync, Want, kind};
 use crate::proof::{Request, RequestBlock, RequestSeek, RequestUpgrade};
 use crate::storage::lock;
@@ -33,8 +34,6 @@ const MAX_STALE: u32 = 1000;
 const MAX_INVALID: u32 = 64;
 /// Blocks about which one want message asks: upstream's batch of 65,536 words.
 const WANT_SPAN: u64 = 65_536 * 32;
-/// Blocks that one bitfield message tells of.
-const BITFIELD_SPAN: u64 = 32_768 * 8;
 
 /// The peer must be dropped.
 #[derive(Debug, thiserror::Error)]
@@ -257,28 +256,6 @@ impl Peer {
         Ok(())
     }
 
-    fn on_want(&mut self, want: Want) {
-        let (length, contiguous) = (self.core.length(), self.core.contiguous_length());
-        if self.remote_wants.len() < 64 {
-            self.remote_wants.push((want.start, want.length));
-        }
-        let end = want.start.saturating_add(want.length).min(length);
-        if contiguous == length || end <= contiguous {
-            self.send_range(0, contiguous);
-            return;
-        }
-        let mut start = want.start / 32 * 32;
-        while start < end {
-            let span = BITFIELD_SPAN.min(end - start);
-            let words = lock(&self.core.shared.state).bitfield.words(start, span);
-            if !words.is_empty() {
-                self.outgoing
-                    .push_back((kind::BITFIELD, messages::encode_bitfield(start, &words)));
-            }
-            start += span.next_multiple_of(32);
-        }
-    }
-
     fn on_data(&mut self, payload: &Bytes, now: Instant) -> Result<(), PeerError> {
         let (id, data) = messages::decode_data(payload).map_err(malformed("data"))?;
         let Some(asked) = self.inflight.remove(&id) else {
@@ -360,152 +337,6 @@ impl Peer {
     /// Whether requests of the peer wait for an answer.
     pub fn has_uploads(&self) -> bool {
         !self.uploads.is_empty()
-    }
-
-    /// Tells our state if it is not what we told last.
-    fn tell_sync(&mut self) -> Result<(), PeerError> {
-        let (fork, length, has_manifest) = {
-            let state = lock(&self.core.shared.state);
-            let compat = state
-                .manifest
-                .as_ref()
-                .is_some_and(|manifest| manifest.is_compat(&self.core.key()));
-            (
-                state.tree.fork,
-                state.tree.length,
-                state.manifest.is_some() && !compat,
-            )
-        };
-        let same_fork = fork == self.remote.fork;
-        let remote_length = if same_fork { self.remote.length } else { 0 };
-        // Once the upgrade from that length can be proved it stays so: stored nodes are not looked up again.
-        let proved = self.told.is_some_and(|told| {
-            told.can_upgrade && (told.fork, told.length, told.remote_length) == (fork, length, remote_length)
-        });
-        let can_upgrade =
-            same_fork && (remote_length == 0 || proved || self.can_upgrade_from(remote_length, length)?);
-        let sync = Sync {
-            fork,
-            length,
-            remote_length,
-            can_upgrade,
-            uploading: true,
-            downloading: true,
-            has_manifest,
-            allow_push: false,
-        };
-        // A length we need not confirm is no news.
-        let confirm = self.remote.length > 0 || !self.synced;
-        let news = self.told.is_none_or(|told| {
-            Sync {
-                remote_length: sync.remote_length,
-                ..told
-            } != sync
-        }) || (confirm
-            && self
-                .told
-                .is_some_and(|told| told.remote_length != sync.remote_length));
-        if news {
-            self.told = Some(sync);
-            self.outgoing.push_back((kind::SYNC, sync.encode()));
-        }
-        Ok(())
-    }
-
-    /// Whether we hold the roots of the shorter tree, without which the upgrade from it cannot be proved.
-    fn can_upgrade_from(&self, from: u64, length: u64) -> Result<bool, PeerError> {
-        if from >= length {
-            return Ok(false);
-        }
-        for root in full_roots(from) {
-            if self.core.missing_nodes(root)? > 0 {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn send_range(&mut self, start: u64, length: u64) {
-        if length > 0 {
-            self.outgoing.push_back((
-                kind::RANGE,
-                Range {
-                    drop: false,
-                    start,
-                    length,
-                }
-                .encode(),
-            ));
-        }
-    }
-
-    /// Tells of blocks that came or went.
-    fn tell_blocks(&mut self) {
-        let contiguous = self.core.contiguous_length();
-        let mut single = Vec::new();
-        loop {
-            match self.events.try_recv() {
-                Ok(CoreEvent::Truncate { length, .. }) => {
-                    if self.told_contiguous > length {
-                        let range = Range {
-                            drop: true,
-                            start: length,
-                            length: self.told_contiguous - length,
-                        };
-                        self.outgoing.push_back((kind::RANGE, range.encode()));
-                        self.told_contiguous = length;
-                    }
-                    self.seen_length = self.seen_length.min(length);
-                }
-                // What was appended here is told at once: the blocks before may be missing, so that it never becomes a part
-                // of the contiguous length.
-                Ok(CoreEvent::Append { length }) => {
-                    let start = std::mem::replace(&mut self.seen_length, length);
-                    if start > contiguous && start < length && self.core.has_range(start, length) {
-                        self.send_range(start, length - start);
-                    }
-                }
-                Ok(CoreEvent::Download { index, .. }) if index >= contiguous => {
-                    let asked = self
-                        .remote_wants
-                        .iter()
-                        .any(|(start, length)| index.checked_sub(*start).is_some_and(|at| at < *length));
-                    if asked && !self.remote_has(index) && self.core.has(index) {
-                        single.push(index);
-                    }
-                }
-                Ok(_) => {}
-                Err(TryRecvError::Lagged(_)) => {
-                    for (start, length) in std::mem::take(&mut self.remote_wants) {
-                        self.on_want(Want {
-                            start,
-                            length,
-                            any: false,
-                        });
-                    }
-                }
-                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-            }
-        }
-        for index in single {
-            self.send_range(index, 1);
-        }
-        if contiguous < self.told_contiguous {
-            let range = Range {
-                drop: true,
-                start: contiguous,
-                length: self.told_contiguous - contiguous,
-            };
-            self.outgoing.push_back((kind::RANGE, range.encode()));
-            self.told_contiguous = contiguous;
-        } else if contiguous > self.told_contiguous {
-            // A peer that holds them all does not care to hear of every single one.
-            let complete = contiguous == self.core.length();
-            if complete || self.remote_contiguous < contiguous {
-                self.send_range(0, contiguous);
-                self.told_contiguous = contiguous;
-            }
-        }
     }
 
     fn remote_has(&self, index: u64) -> bool {
