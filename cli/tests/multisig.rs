@@ -5,7 +5,6 @@ mod place;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use assert_cmd::Command;
 use place::{Place, refuses};
 use predicates::str::contains;
 use serde_json::{Value, json};
@@ -37,13 +36,8 @@ fn config(place: &Place, vectors: &Value, quorum: u64) {
 
 /// `bosc multisig` with keys in the place, and a password on stdin.
 fn multisig(place: &Place, args: &[&str], password: &str) -> assert_cmd::assert::Assert {
-    Command::cargo_bin("bosc")
-        .unwrap()
-        .arg("multisig")
-        .args(args)
-        .current_dir(place.path("."))
-        .env("BOSC_STORAGE", place.path("store"))
-        .env("BOSC_BOOTSTRAP", "127.0.0.1:1")
+    place
+        .command(&[&["multisig"], args].concat())
         .env("BOSC_KEYS", place.path("keys"))
         .write_stdin(password.to_owned())
         .assert()

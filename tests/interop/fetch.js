@@ -2,7 +2,7 @@
 // With `newer` it waits for a version above the one in the store. Prints `length <n>` and `done`.
 const Corestore = require('corestore')
 const Hyperdrive = require('hyperdrive')
-const Hyperswarm = require('hyperswarm')
+const connect = require('./connect')
 const Localdrive = require('localdrive')
 const { decode } = require('hypercore-id-encoding')
 
@@ -12,11 +12,7 @@ async function main () {
   const store = new Corestore(storage)
   const drive = new Hyperdrive(store, decode(key))
   await drive.ready()
-  const swarm = new Hyperswarm({ bootstrap: [bootstrap] })
-  swarm.on('connection', (connection) => {
-    connection.on('error', () => {})
-    store.replicate(connection)
-  })
+  const swarm = connect(store, bootstrap)
   swarm.join(drive.discoveryKey, { server: false, client: true })
   // A fresh drive claims version 1 before anything was replicated: the core's length tells.
   const known = newer ? drive.core.length : 1

@@ -9,7 +9,7 @@
 const Corestore = require('corestore')
 const HyperMultisig = require('hyper-multisig')
 const Hyperdrive = require('hyperdrive')
-const Hyperswarm = require('hyperswarm')
+const connect = require('./connect')
 const CoreSign = require('hypercore-sign-lib')
 const sodium = require('sodium-native')
 const id = require('hypercore-id-encoding')
@@ -26,13 +26,9 @@ function secure (text) {
   return buffer
 }
 
-function connect (storage) {
+function open (storage) {
   const store = new Corestore(storage)
-  const swarm = new Hyperswarm({ bootstrap: [bootstrap] })
-  swarm.on('connection', (connection) => {
-    connection.on('error', () => {})
-    store.replicate(connection)
-  })
+  const swarm = connect(store, bootstrap)
   return { store, swarm, multisig: new HyperMultisig(store, swarm) }
 }
 
@@ -61,7 +57,7 @@ const commands = {
 
   async request (config, storage, source, length) {
     const { publicKeys, namespace, quorum } = team(config)
-    const { store, multisig } = connect(storage)
+    const { store, multisig } = open(storage)
     const drive = new Hyperdrive(store, id.decode(source))
     const runner = multisig.requestDrive(publicKeys, namespace, drive, Number(length), { quorum, ...PATIENCE })
     const { request } = await runner.done()
@@ -72,7 +68,7 @@ const commands = {
   commit: (...args) => release('commitDrive', ...args),
 
   async seed (storage, key) {
-    const { store, swarm } = connect(storage)
+    const { store, swarm } = open(storage)
     const drive = new Hyperdrive(store, id.decode(key))
     await drive.ready()
     drive.core.download({ start: 0, end: -1 })
@@ -86,7 +82,7 @@ const commands = {
 
 async function release (method, config, storage, source, request, first, ...responses) {
   const { publicKeys, namespace, quorum } = team(config)
-  const { store, multisig } = connect(storage)
+  const { store, multisig } = open(storage)
   const drive = new Hyperdrive(store, id.decode(source))
   const options = { quorum, skipTargetChecks: first === '1', ...PATIENCE }
   const runner = multisig[method](publicKeys, namespace, drive, request, responses, options)

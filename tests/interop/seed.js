@@ -3,7 +3,7 @@
 // With `key` as the mode it prints the key alone and ends.
 const Corestore = require('corestore')
 const Hyperdrive = require('hyperdrive')
-const Hyperswarm = require('hyperswarm')
+const connect = require('./connect')
 const Localdrive = require('localdrive')
 
 const [, , bootstrap, folder, storage, mode] = process.argv
@@ -21,11 +21,7 @@ async function main () {
   const start = Date.now()
   for await (const change of new Localdrive(folder).mirror(drive, options)) void change
   console.log('staged ' + (Date.now() - start))
-  const swarm = new Hyperswarm({ bootstrap: [bootstrap] })
-  swarm.on('connection', (connection) => {
-    connection.on('error', () => {})
-    store.replicate(connection)
-  })
+  const swarm = connect(store, bootstrap)
   await swarm.join(drive.discoveryKey, { server: true, client: false }).flushed()
   console.log(drive.key.toString('hex') + ' ' + drive.core.length)
 }

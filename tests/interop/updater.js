@@ -1,7 +1,7 @@
 // Runs npm pear-runtime-updater against a link: updater.js <bootstrap> <link> <dir> <bundle name> <app> <version>
 // Prints `updating` and `updated <staged folder>`.
 const Corestore = require('corestore')
-const Hyperswarm = require('hyperswarm')
+const connect = require('./connect')
 const Updater = require('pear-runtime-updater')
 const path = require('path')
 
@@ -17,11 +17,7 @@ async function main () {
     process.exit(0)
   })
   await updater.ready()
-  const swarm = new Hyperswarm({ bootstrap: [bootstrap] })
-  swarm.on('connection', (connection) => {
-    connection.on('error', () => {})
-    store.replicate(connection)
-  })
+  const swarm = connect(store, bootstrap)
   swarm.join(updater.drive.core.discoveryKey, { server: false, client: true })
 }
 

@@ -4,5 +4,6 @@ pub mod display;
 pub mod peers;
 pub mod process;
 pub mod team;
+pub mod update;
 pub mod walkthrough;
 pub mod webdriver;

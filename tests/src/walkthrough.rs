@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::display::Display;
 use crate::peers::{Place, fresh_home, program, root};
 use crate::process::{Process, wait_until};
+use crate::update::installed_version;
 use crate::webdriver::{WebDriver, free_port};
 
 /// The three messages.
@@ -118,6 +119,19 @@ impl Workshop {
     /// The chat's project folder.
     pub fn project(&self) -> PathBuf {
         self.setup.home.join("pear-chat")
+    }
+
+    /// Changes the header of the chat's page.
+    pub fn edit_header(&self, header: &str) -> Result<()> {
+        let page = self.project().join("renderer/index.html");
+        let html = fs::read_to_string(&page)?;
+        let before = ">Pear chat</h1>";
+        ensure!(
+            html.contains(before),
+            "the template's header is not the documented one"
+        );
+        fs::write(&page, html.replace(before, &format!(">{header}</h1>")))?;
+        Ok(())
     }
 
     /// Where logs are kept.
@@ -370,14 +384,7 @@ pub fn run_walkthrough(setup: Setup, display: &Display, say: &mut dyn FnMut(&str
     watch_label(&driver)?;
 
     say("\n4. Version 1.0.2: the header is edited and released while the app is open");
-    let page = workshop.project().join("renderer/index.html");
-    let html = fs::read_to_string(&page)?;
-    let (before, after) = (">Pear chat</h1>", ">Pear chat — v2</h1>");
-    ensure!(
-        html.contains(before),
-        "the template's header is not the documented one"
-    );
-    fs::write(&page, html.replace(before, after))?;
+    workshop.edit_header("Pear chat — v2")?;
     say("renderer/index.html           \"Pear chat\" -> \"Pear chat — v2\"");
     let version = workshop.release("patch", say)?;
     ensure!(version == "1.0.2", "the patch version is {version}");
@@ -415,11 +422,8 @@ pub fn run_walkthrough(setup: Setup, display: &Display, say: &mut dyn FnMut(&str
     let clicked = Instant::now();
     driver.find("#update")?.click()?;
     driver.abandon();
-    let package = app.bundle.join("resources/app/package.json");
     wait_until("the bundle on disk is 1.0.2", Duration::from_secs(30), || {
-        Ok(fs::read_to_string(&package)
-            .is_ok_and(|text| text.contains("\"1.0.2\""))
-            .then_some(()))
+        Ok((installed_version(&app) == "1.0.2").then_some(()))
     })
     .context("state not reached: applyUpdate() swaps the bundle")?;
 

@@ -1,14 +1,14 @@
 //! The installed app, in a real window, follows a drive that the JavaScript tools stage and seed: it updates, restarts, and is then
 //! the staged bundle byte for byte.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use bosc_tests::display::Display;
 use bosc_tests::peers::{PATIENCE, expect_same, root};
-use bosc_tests::process::{Process, run, wait_until};
+use bosc_tests::process::{Process, run};
+use bosc_tests::update;
 use bosc_tests::walkthrough::{Setup, Workshop};
 
 fn quiet(_: &str) {}
@@ -46,13 +46,7 @@ fn the_app_updates_from_javascript(name: &str, mode: &str) {
         .wait_text("#version", "v1.0.1", Duration::from_secs(20))
         .unwrap();
 
-    let page = workshop.project().join("renderer/index.html");
-    let html = fs::read_to_string(&page).unwrap();
-    fs::write(
-        &page,
-        html.replace(">Pear chat</h1>", ">Staged by JavaScript</h1>"),
-    )
-    .unwrap();
+    workshop.edit_header("Staged by JavaScript").unwrap();
     workshop.release("patch", &mut quiet).unwrap();
     let mut command = seed_js(&workshop.place.bootstrap, &deployment, &store, mode);
     let mut seed = Process::start("js-seed", &mut command, &workshop.logs()).unwrap();
@@ -61,24 +55,7 @@ fn the_app_updates_from_javascript(name: &str, mode: &str) {
     })
     .unwrap();
 
-    let shown = "return !document.querySelector('#update').hidden";
-    wait_until("\"Update ready!\" is shown", PATIENCE, || {
-        Ok((driver.run(shown)? == true).then_some(()))
-    })
-    .unwrap();
-    driver.find("#update").unwrap().click().unwrap();
-    driver.abandon();
-    let package = app.bundle.join("resources/app/package.json");
-    wait_until("1.0.2 is in place", Duration::from_secs(30), || {
-        Ok(fs::read_to_string(&package)
-            .is_ok_and(|text| text.contains("\"1.0.2\""))
-            .then_some(()))
-    })
-    .unwrap();
-    let driver = app.attach("app-again", &mut process).unwrap();
-    driver
-        .wait_text("#version", "v1.0.2", Duration::from_secs(20))
-        .unwrap();
+    let driver = update::take(&app, &mut process, driver, "1.0.2", PATIENCE).unwrap();
     driver
         .wait_text("h1", "Staged by JavaScript", Duration::from_secs(5))
         .unwrap();

@@ -1,40 +1,15 @@
 //! From one laptop to two of three: an app that follows a link of its author moves to a team's link, and updates from there.
 
-use std::fs;
 use std::time::Duration;
 
 use bosc_tests::display::Display;
-use bosc_tests::process::{Process, wait_until};
 use bosc_tests::team::{Team, seeders, verlink};
-use bosc_tests::walkthrough::{Installed, Setup, Workshop};
-use bosc_tests::webdriver::WebDriver;
+use bosc_tests::update;
+use bosc_tests::walkthrough::{Setup, Workshop};
 
 fn quiet(_: &str) {}
 
-/// Whether the page offers an update.
-const OFFERED: &str = "return !document.querySelector('#update').hidden";
-
-/// Waits for the offer, takes it, and finds the window of the new version.
-fn update(app: &Installed, process: &mut Process, driver: WebDriver, version: &str) -> WebDriver {
-    wait_until("\"Update ready!\" is shown", Duration::from_secs(60), || {
-        Ok((driver.run(OFFERED)? == true).then_some(()))
-    })
-    .unwrap();
-    driver.find("#update").unwrap().click().unwrap();
-    driver.abandon();
-    let package = app.bundle.join("resources/app/package.json");
-    wait_until("the new version is in place", Duration::from_secs(30), || {
-        Ok(fs::read_to_string(&package)
-            .is_ok_and(|text| text.contains(&format!("\"{version}\"")))
-            .then_some(()))
-    })
-    .unwrap();
-    let driver = app.attach(&format!("app-{version}"), process).unwrap();
-    driver
-        .wait_text("#version", &format!("v{version}"), Duration::from_secs(30))
-        .unwrap();
-    driver
-}
+const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_team_takes_over_from_a_laptop_and_the_installed_app_follows() {
@@ -53,20 +28,20 @@ fn a_team_takes_over_from_a_laptop_and_the_installed_app_follows() {
     let team = Team::new(&workshop.place, &["alice", "bob", "carol"], 2).unwrap();
     workshop.follow(&team.link).unwrap();
     workshop.release("patch", &mut quiet).unwrap();
-    let driver = update(&app, &mut process, driver, "1.0.2");
+    let driver = update::take(&app, &mut process, driver, "1.0.2", SOON).unwrap();
 
     // The team's first release, signed by alice and carol.
     let source = workshop.provisioned().unwrap();
     let _sources = seeders(&workshop.place, &["north", "south"], &workshop.provision).unwrap();
     let place = &workshop.place;
-    let request = place.run("alice", &["multisig", "request", &source]).unwrap();
-    let request = request.trim();
-    let answers = [
-        team.sign("alice", request).unwrap(),
-        team.sign("carol", request).unwrap(),
-    ];
+    let sign = |requester: &str, source: &str, signers: [&str; 2]| {
+        let request = place.run(requester, &["multisig", "request", source]).unwrap();
+        let answers = signers.map(|name| team.sign(name, request.trim()).unwrap());
+        (request.trim().to_owned(), answers)
+    };
+    let (request, answers) = sign("alice", &source, ["alice", "carol"]);
     let shown = place
-        .run("bob", &["multisig", "verify", &source, request, &answers[0]])
+        .run("bob", &["multisig", "verify", &source, &request, &answers[0]])
         .unwrap();
     assert!(shown.contains("+ /package.json"), "{shown}");
     let commit = |store: &str, source: &str, request: &str, answers: &[String]| {
@@ -76,37 +51,26 @@ fn a_team_takes_over_from_a_laptop_and_the_installed_app_follows() {
     };
     // The commit waits for these two.
     let _targets = seeders(place, &["east", "west"], &team.link).unwrap();
-    let committed = commit("alice", &source, request, &answers).unwrap();
+    let committed = commit("alice", &source, &request, &answers).unwrap();
     assert!(committed.contains("^Latest: 1.0.2"), "{committed}");
 
     // The second, requested by bob, signed by bob and carol, committed by carol.
-    let page = workshop.project().join("renderer/index.html");
-    let html = fs::read_to_string(&page).unwrap();
-    fs::write(
-        &page,
-        html.replace(">Pear chat</h1>", ">Released by a quorum</h1>"),
-    )
-    .unwrap();
+    workshop.edit_header("Released by a quorum").unwrap();
     workshop.production = verlink(&committed).unwrap();
     workshop.release("patch", &mut quiet).unwrap();
     let source = workshop.provisioned().unwrap();
-    let request = place.run("bob", &["multisig", "request", &source]).unwrap();
-    let request = request.trim();
-    let answers = [
-        team.sign("carol", request).unwrap(),
-        team.sign("bob", request).unwrap(),
-    ];
+    let (request, answers) = sign("bob", &source, ["carol", "bob"]);
     let shown = place
-        .run("alice", &["multisig", "verify", &source, request])
+        .run("alice", &["multisig", "verify", &source, &request])
         .unwrap();
     assert!(shown.contains("~ /package.json"), "{shown}");
     assert_eq!(
-        driver.run(OFFERED).unwrap(),
+        driver.run(update::OFFERED).unwrap(),
         false,
         "what is provisioned but not signed by enough reached the app"
     );
-    commit("carol", &source, request, &answers).unwrap();
-    let driver = update(&app, &mut process, driver, "1.0.3");
+    commit("carol", &source, &request, &answers).unwrap();
+    let driver = update::take(&app, &mut process, driver, "1.0.3", SOON).unwrap();
     driver
         .wait_text("h1", "Released by a quorum", Duration::from_secs(5))
         .unwrap();

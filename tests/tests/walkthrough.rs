@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bosc_tests::display::Display;
 use bosc_tests::process::{Process, wait_until};
+use bosc_tests::update::{self, installed_version};
 use bosc_tests::walkthrough::{
     Installed, MESSAGES, Setup, Workshop, expect_messages, run_walkthrough, send_message,
 };
@@ -112,20 +113,8 @@ fn update_into(
         Ok(())
     };
     workshop.release_with("patch", &mut quiet, spoil).unwrap();
-    let shown = "return !document.querySelector('#update').hidden";
-    wait_until("the update is offered", Duration::from_secs(60), || {
-        Ok((driver.run(shown)? == true).then_some(()))
-    })
-    .unwrap();
-    driver.find("#update").unwrap().click().unwrap();
-    driver.abandon();
+    update::accept(driver, Duration::from_secs(60)).unwrap();
     process
-}
-
-fn installed_version(app: &Installed) -> String {
-    let text = fs::read_to_string(app.bundle.join("resources/app/package.json")).unwrap_or_default();
-    let package: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    package["version"].as_str().unwrap_or_default().to_owned()
 }
 
 #[test]

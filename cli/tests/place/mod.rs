@@ -24,14 +24,19 @@ impl Place {
     }
 
     /// `bosc` in this place, with a network that leads nowhere.
-    pub(crate) fn bosc(&self, args: &[&str]) -> Assert {
-        Command::cargo_bin("bosc")
-            .unwrap()
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("bosc").unwrap();
+        command
             .args(args)
             .current_dir(self.0.path())
             .env("BOSC_STORAGE", self.path("store"))
-            .env("BOSC_BOOTSTRAP", "127.0.0.1:1")
-            .assert()
+            .env("BOSC_BOOTSTRAP", "127.0.0.1:1");
+        command
+    }
+
+    /// Runs it.
+    pub(crate) fn bosc(&self, args: &[&str]) -> Assert {
+        self.command(args).assert()
     }
 
     pub(crate) fn stdout(&self, args: &[&str]) -> String {

@@ -7,19 +7,16 @@ use anyhow::{Context, bail};
 use bosc_runtime::Link;
 use hypercore::{Core, Key};
 use indicatif::{ProgressBar, ProgressStyle};
-use multisig::{
-    Ballot, Content, CoreSignatures, Holder, MIN_PEERS, Part, Release, Request, Response, holders,
-};
+use multisig::{Ballot, Content, CoreSignatures, Part, Release, Request, Response};
 use serde_json::{Value, json};
 
 use super::session::{Session, expect_hash};
-use super::{read_team, show};
+use super::{read_team, seeders, show};
 use crate::args::{self, Global, MultisigOptions};
 use crate::drives::{open_store, open_store_to_write};
-use crate::network::{Network, stop_signal};
 use crate::output::Output;
 
-/// How often to look at peers and progress.
+/// How often to look at progress.
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(
@@ -92,7 +89,7 @@ pub(super) async fn run(
         if args.force {
             output.say(&format!("committed; serve it with `bosc seed {plain}`"));
         } else {
-            wait_for_seeders(&session.network, release, &content, output).await;
+            seeders::wait(&session.network, release, &content, output).await;
         }
     }
     let key = release.key();
@@ -182,106 +179,6 @@ fn progress(blocks: u64, output: &Output) -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-/// Serves the release until enough other machines hold it, or until told to stop: it is committed either way.
-async fn wait_for_seeders(network: &Network, release: &Release, content: &Content, output: &Output) {
-    let plain = Link::plain(release.key());
-    let (entries, contents) = (release.target(Part::Entries), release.target(Part::Contents));
-    let _serving = network.join(entries.discovery_key(), true);
-    output.say(&format!(
-        "Waiting for remote seeders: the release is committed; run `bosc seed {plain}` on {MIN_PEERS} other machines. Ctrl-C leaves without harm."
-    ));
-    let stop = stop_signal();
-    tokio::pin!(stop);
-    let mut before = None;
-    loop {
-        let now = copies(entries, contents, content.length);
-        let full = now.iter().filter(|copy| copy.full()).count();
-        if before.as_ref() != Some(&now) {
-            let peers: Vec<Value> = now.iter().map(PeerCopy::data).collect();
-            output.tag(
-                "seeders",
-                json!({ "needed": MIN_PEERS, "full": full, "peers": peers }),
-            );
-            output.say(&format!(
-                "{full}/{MIN_PEERS} hold all of it{}",
-                missing(&now, entries.length(), content.length)
-            ));
-            before = Some(now);
-        }
-        if full >= MIN_PEERS {
-            output.say(&format!("released; keep serving it with `bosc seed {plain}`"));
-            return;
-        }
-        tokio::select! {
-            () = &mut stop => {
-                output.say(&format!("left while {full}/{MIN_PEERS} hold it; the release is committed: serve it with `bosc seed {plain}`"));
-                return;
-            }
-            () = tokio::time::sleep(LOOK) => {}
-        }
-    }
-}
-
-/// What one peer holds of the team's drive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct PeerCopy {
-    peer: Key,
-    entries: Holder,
-    contents: Option<Holder>,
-    /// A release without contents.
-    no_contents: bool,
-}
-
-impl PeerCopy {
-    fn full(&self) -> bool {
-        self.entries.full && (self.no_contents || self.contents.as_ref().is_some_and(|held| held.full))
-    }
-
-    fn contents_length(&self) -> u64 {
-        self.contents.as_ref().map_or(0, |held| held.length)
-    }
-
-    fn data(&self) -> Value {
-        json!({ "peer": self.peer.to_string(), "db": self.entries.length, "blobs": self.contents_length(), "full": self.full() })
-    }
-}
-
-fn copies(entries: &Core, contents: &Core, contents_length: u64) -> Vec<PeerCopy> {
-    let held = holders(contents, contents_length);
-    holders(entries, entries.length())
-        .into_iter()
-        .map(|holder| PeerCopy {
-            peer: holder.public_key,
-            contents: held
-                .iter()
-                .find(|held| held.public_key == holder.public_key)
-                .cloned(),
-            entries: holder,
-            no_contents: contents_length == 0,
-        })
-        .collect()
-}
-
-/// Who is connected and lacks what.
-fn missing(copies: &[PeerCopy], entries: u64, contents: u64) -> String {
-    let lacking: Vec<String> = copies
-        .iter()
-        .filter(|copy| !copy.full())
-        .map(|copy| {
-            let held = (copy.entries.length, copy.contents_length());
-            format!(
-                "{} has {} of {entries} entries, {} of {contents} blocks",
-                copy.peer, held.0, held.1
-            )
-        })
-        .collect();
-    match (copies.len(), lacking.is_empty()) {
-        (0, _) => "; no peer is connected".to_owned(),
-        (_, true) => String::new(),
-        _ => format!("; {}", lacking.join("; ")),
-    }
 }
 
 /// Both cores before and after, in upstream's shape.

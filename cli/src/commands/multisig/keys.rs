@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use hypercore::Key;
-use multisig::{EncryptedKey, KeyFiles, KeyName, KeyRing, KeyRingError};
+use multisig::{EncryptedKey, KeyFiles, KeyName, KeyRing, KeyRingError, decode_public_key};
 use serde_json::{Value, json};
 
 use crate::args::{AddKey, GetKey, KeyCommand, MultisigOptions, RemoveKey};
@@ -106,16 +106,14 @@ fn add(ring: &KeyRing, args: &AddKey, dry_run: bool, output: &Output) -> anyhow:
         ),
         None => None,
     };
-    let mut files = ring.files(&name);
-    if dry_run {
-        if files.public.exists() || files.secret.exists() {
-            return Err(KeyRingError::Exists(name).into());
-        }
+    let files = if dry_run {
+        let files = ring.check_new(&name, &public_key, secret.as_ref())?;
         output.tag("dry", Value::Null);
         output.say("dry run: nothing is written");
+        files
     } else {
-        files = ring.add(&name, &public_key, secret.as_ref())?;
-    }
+        ring.add(&name, &public_key, secret.as_ref())?
+    };
     output.tag(
         "key",
         with_paths(
@@ -183,10 +181,7 @@ fn public_key(given: &str) -> anyhow::Result<Key> {
     if let Ok(key) = given.parse() {
         return Ok(key);
     }
-    let bytes = content(given)?;
-    let raw = <[u8; 32]>::try_from(bytes.as_slice()).ok().map(Key);
-    let text = || std::str::from_utf8(&bytes).ok()?.trim().parse().ok();
-    raw.or_else(text).with_context(|| {
+    decode_public_key(&content(given)?).with_context(|| {
         format!(
             "{} is no public key: expected 52 z-base-32 characters, 64 hex digits, or a file",
             shown(given)

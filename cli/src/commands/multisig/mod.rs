@@ -3,6 +3,7 @@
 mod commit;
 mod keys;
 mod request;
+mod seeders;
 mod session;
 mod show;
 mod sign;
