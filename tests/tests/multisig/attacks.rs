@@ -13,7 +13,7 @@ use rusqlite::{Connection, params};
 
 use crate::lab::Lab;
 
-/// Row ids hold the core's number above the index (runtime/hypercore, storage/rows.rs).
+/// Row ids hold the core's number above the index (runtime/data/hypercore, storage/rows.rs).
 const INDEX_BITS: u32 = 41;
 
 fn database(store: &Path) -> Connection {

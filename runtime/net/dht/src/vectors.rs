@@ -15,7 +15,7 @@ use crate::node::ServerHandshake;
 use crate::rpc::message::{Message, Reply, Request};
 
 fn vectors() -> Value {
-    serde_json::from_str(include_str!("../../../tests/vectors/dht/messages.json")).unwrap()
+    serde_json::from_str(include_str!("../../../../tests/vectors/dht/messages.json")).unwrap()
 }
 
 fn text(v: &Value) -> Option<&str> {

@@ -13,7 +13,7 @@ use hypercore::{Core, CoreOptions, Key, KeyPair, Storage, signature};
 use serde_json::Value;
 
 static VECTORS: LazyLock<Value> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../../../tests/vectors/hypercore/core.json")).unwrap()
+    serde_json::from_str(include_str!("../../../../tests/vectors/hypercore/core.json")).unwrap()
 });
 
 fn list(value: &Value) -> &Vec<Value> {

@@ -5,7 +5,7 @@ mod support;
 use hyperbee::{Batch, Bee, Range};
 use serde_json::Value;
 
-const VECTORS: &str = include_str!("../../../tests/vectors/hyperbee/blocks.json");
+const VECTORS: &str = include_str!("../../../../tests/vectors/hyperbee/blocks.json");
 
 fn text(value: &Value) -> &str {
     value.as_str().expect("text")

@@ -11,7 +11,7 @@ use hypercore::proof::{
 use serde_json::Value;
 
 fn vectors() -> Value {
-    serde_json::from_str(include_str!("../../../tests/vectors/hypercore/messages.json")).unwrap()
+    serde_json::from_str(include_str!("../../../../tests/vectors/hypercore/messages.json")).unwrap()
 }
 
 fn message(name: &str) -> Bytes {

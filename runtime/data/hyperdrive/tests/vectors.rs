@@ -9,7 +9,7 @@ use hypercore::KeyPair;
 use hyperdrive::{Batch, Hyperdrive, PutOptions};
 use serde_json::Value;
 
-const VECTORS: &str = include_str!("../../../tests/vectors/hyperdrive/drive.json");
+const VECTORS: &str = include_str!("../../../../tests/vectors/hyperdrive/drive.json");
 
 fn vectors() -> Value {
     serde_json::from_str(VECTORS).expect("vectors")
