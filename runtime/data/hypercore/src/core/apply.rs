@@ -86,7 +86,7 @@ impl Core {
             .as_ref()
             .map(|block| Node::leaf(block.index, &block.value));
         let mut state = lock(&self.shared.state);
-        let learned = self.check_manifest(&state, data.manifest.as_ref())?;
+        let learned = self.check_manifest(&state, &data)?;
         let reorg = data.fork != state.tree.fork;
         if reorg && (data.upgrade.is_none() || data.fork < state.tree.fork) {
             return Err(ProofError::Stale);
@@ -190,20 +190,22 @@ impl Core {
         }
     }
 
-    /// The manifest in a proof, if it is news; an error if it does not belong to this core.
-    fn check_manifest(
-        &self,
-        state: &State,
-        manifest: Option<&Manifest>,
-    ) -> Result<Option<Manifest>, ProofError> {
-        let Some(manifest) = manifest.filter(|_| state.manifest.is_none()) else {
+    /// The manifest in a proof, if it is news. It counts only if its hash is the key, and only beside an upgrade, whose
+    /// signature the caller checks under it before anything is kept. That a manifest names the key itself as its signer
+    /// says nothing: anybody can write that down, and cores older than manifests need none.
+    fn check_manifest(&self, state: &State, data: &Data) -> Result<Option<Manifest>, ProofError> {
+        let Some(manifest) = data.manifest.as_ref().filter(|_| state.manifest.is_none()) else {
             return Ok(None);
         };
-        if manifest.belongs_to(&self.key()) {
-            Ok(Some(manifest.clone()))
-        } else {
-            Err(ProofError::Invalid("the manifest does not belong to the key"))
+        if manifest.key() != self.key() {
+            return Err(ProofError::Invalid("the manifest does not hash to the key"));
         }
+        if data.upgrade.is_none() {
+            return Err(ProofError::Invalid(
+                "it has a manifest and no tree that is signed under it",
+            ));
+        }
+        Ok(Some(manifest.clone()))
     }
 
     fn store_manifest(&self, state: &mut State, manifest: Manifest) -> Result<(), CoreError> {

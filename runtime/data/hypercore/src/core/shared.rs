@@ -356,7 +356,17 @@ fn load(storage: &Storage, row: &CoreRow) -> Result<State, StorageError> {
     for (number, bits) in storage.read(|db| storage::bitfield(db, row.id))? {
         bitfield.merge_page(number, &bits);
     }
-    let manifest = row.manifest.as_deref().map(Manifest::decode).transpose();
+    // Nothing vouches for a manifest that only repeats the key while nothing was verified under it: such a one was once
+    // taken from strangers, and kept the true one out. A core as old as that needs none.
+    let manifest = row
+        .manifest
+        .as_deref()
+        .map(Manifest::decode)
+        .transpose()
+        .map(|found| {
+            let vouched = row.length > 0 || row.secret_key.is_some();
+            found.filter(|manifest| vouched || !manifest.is_compat(&row.key))
+        });
     let secret = row.secret_key.as_deref().map(|secret| {
         <&[u8; 64]>::try_from(secret)
             .ok()
