@@ -3,7 +3,7 @@
 use crate::storage::StorageError;
 
 /// A local operation on a core failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CoreError {
     /// The disk or the database failed.
@@ -32,6 +32,22 @@ pub enum CoreError {
         key: crate::Key,
         /// The block asked for.
         index: u64,
+    },
+    /// Peers brought nothing for too long.
+    #[error(
+        "no peer sent block {index} of core {key} for {seconds} s: {peers} connected, {holding} of them say that they have it; is someone seeding it?"
+    )]
+    Stalled {
+        /// The core.
+        key: crate::Key,
+        /// The block waited for.
+        index: u64,
+        /// How long nothing came, in seconds.
+        seconds: u64,
+        /// Peers that are connected for this core.
+        peers: usize,
+        /// Those whose copy reaches that far.
+        holding: usize,
     },
     /// The manifest does not belong to the key, or is unusable.
     #[error("core {key}: {reason}")]

@@ -25,7 +25,8 @@ pub mod storage;
 pub mod wants;
 
 pub use core::{
-    Applied, Core, CoreEvent, CoreOptions, Download, DownloadRange, GetOptions, MAX_BLOCK, PeerInfo,
+    Applied, BlockHealth, Core, CoreEvent, CoreOptions, Download, DownloadRange, GetOptions, MAX_BLOCK,
+    PATIENCE, PeerInfo,
 };
 pub use error::{CoreError, ProofError};
 pub use keys::{DiscoveryKey, InvalidKey, Key};

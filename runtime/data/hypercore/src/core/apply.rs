@@ -1,10 +1,12 @@
 //! The replication side of a core: answering requests with proofs, and applying proofs from peers.
 
+use std::sync::atomic::Ordering;
+
 use super::shared::{Nodes, State};
 use super::write::delete_from;
-use super::{Core, CoreEvent, Shared};
+use super::{BlockHealth, Core, CoreEvent, Shared};
 use crate::manifest::Manifest;
-use crate::merkle::{self, Batch, Node, NodeSource, ProveError, TreeView};
+use crate::merkle::{self, Batch, Node, NodeSource, ProveError, TreeView, full_roots};
 use crate::proof::{Data, Request};
 use crate::storage::lock;
 use crate::{CoreError, ProofError, signature};
@@ -25,7 +27,7 @@ impl Core {
     /// [`ProofError::Invalid`] if the request is nonsense, which is the peer's fault.
     pub fn create_proof(&self, request: &Request) -> Result<Option<Data>, ProofError> {
         let mut data = {
-            let state = lock(&self.shared.state);
+            let mut state = lock(&self.shared.state);
             if request.fork != state.tree.fork {
                 return Ok(None);
             }
@@ -52,8 +54,12 @@ impl Core {
                 Ok(data) => data,
                 Err(ProveError::Missing(_)) => return Ok(None),
                 Err(ProveError::Invalid(reason)) => return Err(ProofError::Invalid(reason)),
-                Err(ProveError::Storage(error)) => return Err(error.into()),
+                Err(ProveError::Source(error)) => return Err(error.into()),
             };
+            if !self.holds(&state, &data)? {
+                self.mend_path(&mut state, &data)?;
+                return Ok(None);
+            }
             if request.manifest {
                 data.manifest.clone_from(&state.manifest);
             }
@@ -66,6 +72,74 @@ impl Core {
             }
         }
         Ok(Some(data))
+    }
+
+    /// Whether a proof made here would convince its reader: nodes on disk may have rotted, and who sends a false proof
+    /// counts as a liar.
+    fn holds(&self, state: &State, data: &Data) -> Result<bool, ProofError> {
+        let nodes = Nodes {
+            shared: &self.shared,
+            state,
+        };
+        let base = match &data.upgrade {
+            None => state.tree.without_nodes(),
+            Some(upgrade) => {
+                let roots = full_roots(upgrade.start)
+                    .into_iter()
+                    .map(|index| nodes.node(index));
+                // A reader that has the shorter tree may hold roots that are not stored here.
+                let Some(roots) = roots.collect::<Result<Option<Vec<_>>, _>>()? else {
+                    return Ok(true);
+                };
+                Batch::from_roots(data.fork, upgrade.start, roots)
+            }
+        };
+        let leaf = match &data.block {
+            Some(block) => nodes.node(2 * block.index)?,
+            None => None,
+        };
+        let prologue = state
+            .manifest
+            .as_ref()
+            .and_then(|manifest| manifest.prologue.as_ref());
+        let Ok(verified) = merkle::verify(base, data, leaf, prologue) else {
+            return Ok(false);
+        };
+        if data.upgrade.is_some() && verified.batch.roots != state.tree.roots {
+            return Ok(false);
+        }
+        match verified.unverified {
+            Some(root) => Ok(nodes.node(root.index)? == Some(root)),
+            None => Ok(true),
+        }
+    }
+
+    /// Mends, or drops to be fetched again, what made a proof of ours false.
+    fn mend_path(&self, state: &mut State, data: &Data) -> Result<(), ProofError> {
+        let block = data.block.as_ref().map(|block| 2 * block.index);
+        let starts = data.upgrade.iter().flat_map(|upgrade| full_roots(upgrade.start));
+        let upgraded = data
+            .upgrade
+            .iter()
+            .flat_map(|upgrade| upgrade.nodes.iter().map(|node| node.index));
+        let asked = block.or(data.hash.as_ref().map(|hash| hash.index));
+        let sought = data
+            .seek
+            .iter()
+            .flat_map(|seek| seek.nodes.iter().map(|node| node.index));
+        let paths: Vec<u64> = asked
+            .into_iter()
+            .chain(starts)
+            .chain(upgraded)
+            .chain(sought)
+            .collect();
+        for index in paths {
+            let health = self.shared.audit(state, index, true)?;
+            if health == BlockHealth::Rotten && block == Some(index) {
+                self.shared.lost(index / 2);
+            }
+        }
+        Ok(())
     }
 
     /// Verifies a peer's proof and, if it holds, takes over what it brings.
@@ -86,6 +160,7 @@ impl Core {
             .as_ref()
             .map(|block| Node::leaf(block.index, &block.value));
         let mut state = lock(&self.shared.state);
+        self.shared.accepts(&mut state)?;
         let learned = self.check_manifest(&state, &data)?;
         let reorg = data.fork != state.tree.fork;
         if reorg && (data.upgrade.is_none() || data.fork < state.tree.fork) {
@@ -133,7 +208,14 @@ impl Core {
             };
             match stored {
                 Some(stored) if stored == root => {}
-                Some(_) => return Err(ProofError::Invalid("a hash does not match the tree")),
+                Some(_) => {
+                    // Theirs or ours: what the roots do not prove here was spoilt by the disk.
+                    let health = self.shared.audit(&mut state, root.index, true)?;
+                    if health != BlockHealth::Sound {
+                        return Err(ProofError::Stale);
+                    }
+                    return Err(ProofError::Invalid("a hash does not match the tree"));
+                }
                 None => return Err(ProofError::Stale),
             }
         }
@@ -156,6 +238,9 @@ impl Core {
         self.shared.flush_soon(&mut state)?;
         let (fork, length) = (state.tree.fork, state.tree.length);
         drop(state);
+        if applied.upgraded || applied.block.is_some() {
+            self.shared.progress.fetch_add(1, Ordering::AcqRel);
+        }
         let bytes = data.block.as_ref().map_or(0, |block| block.value.len() as u64);
         self.tell(&applied, bytes, truncated, before, fork, length);
         Ok(applied)

@@ -6,8 +6,10 @@
 
 mod apply;
 mod copy;
+mod heal;
 mod read;
 mod shared;
+mod stall;
 mod write;
 
 use std::collections::BTreeMap;
@@ -18,8 +20,10 @@ use bytes::Bytes;
 use tokio::sync::{Notify, broadcast};
 
 pub use apply::Applied;
+pub use heal::BlockHealth;
 pub use read::Download;
 pub(crate) use shared::Shared;
+pub use stall::PATIENCE;
 
 use crate::manifest::Manifest;
 use crate::storage::lock;
@@ -44,8 +48,10 @@ pub struct CoreOptions {
 pub struct GetOptions {
     /// Whether to wait for a peer if the block is not stored here.
     pub wait: bool,
-    /// How long to wait at most; `None` waits for ever.
+    /// How long to wait at most; `None` sets no limit.
     pub timeout: Option<Duration>,
+    /// How long to wait without any peer bringing anything for this core; `None` waits for ever.
+    pub patience: Option<Duration>,
 }
 
 impl Default for GetOptions {
@@ -53,6 +59,7 @@ impl Default for GetOptions {
         Self {
             wait: true,
             timeout: None,
+            patience: Some(PATIENCE),
         }
     }
 }

@@ -1,14 +1,22 @@
 //! Reading a core: local and awaited blocks, seeks, updates, downloads.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::shared::Nodes;
+use super::stall::{PATIENCE, Stall};
 use super::{Core, DownloadRange, GetOptions, Shared};
-use crate::merkle::{self, Batch, Cursor, NodeSource, SeekResult, full_roots};
+use crate::merkle::{self, Batch, Cursor, Node, NodeSource, SeekResult, full_roots};
 use crate::storage::{self, lock};
 use crate::wants::WantId;
 use crate::{CoreError, crypto};
+
+/// Times a block is read again when what was read does not hash to its leaf: another process may have replaced both.
+const READS: u32 = 3;
+/// How long a peer's claim of a longer core is waited for.
+const UPDATE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Withdraws a waiting reader's want when the read ends or is dropped.
 struct Waiting<'a> {
@@ -31,22 +39,36 @@ impl Drop for Waiting<'_> {
 }
 
 impl Core {
-    /// Block `index` if it is stored here.
+    /// Block `index` if it is stored here. It is hashed on its way: one that the disk spoilt is dropped, so that it can be
+    /// fetched again, and counts as not stored.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn get_local(&self, index: u64) -> Result<Option<Bytes>, CoreError> {
-        {
-            let state = lock(&self.shared.state);
-            if let Some(block) = state.pending.blocks.get(&index) {
-                return Ok(Some(block.clone()));
+        // A block that another process replaced meanwhile is read once more.
+        for _ in 0..READS {
+            {
+                let state = lock(&self.shared.state);
+                if let Some(block) = state.pending.blocks.get(&index) {
+                    return Ok(Some(block.clone()));
+                }
+                if !state.bitfield.get(index) {
+                    return Ok(None);
+                }
             }
-            if !state.bitfield.get(index) {
-                return Ok(None);
+            let id = self.shared.id;
+            let (value, leaf) = self
+                .shared
+                .storage
+                .snapshot(|db| Ok((storage::block(db, id, index)?, storage::node(db, id, 2 * index)?)))?;
+            if let Some(value) = value
+                && leaf == Some(Node::leaf(index, &value))
+            {
+                return Ok(Some(Bytes::from(value)));
             }
+            self.check_block(index, true)?;
         }
-        let block = self
-            .shared
-            .storage
-            .read(|db| storage::block(db, self.shared.id, index))?;
-        Ok(block.map(Bytes::from))
+        Ok(None)
     }
 
     /// Block `index`, waiting for a peer to send it if need be. Dropping the future withdraws the request.
@@ -66,15 +88,16 @@ impl Core {
         if !options.wait {
             return Ok(None);
         }
-        let wait = self.wait_for(index);
+        let wait = self.wait_for(index, options.patience);
         match options.timeout {
             None => wait.await.map(Some),
             Some(timeout) => tokio::time::timeout(timeout, wait).await.ok().transpose(),
         }
     }
 
-    async fn wait_for(&self, index: u64) -> Result<Bytes, CoreError> {
+    async fn wait_for(&self, index: u64, patience: Option<Duration>) -> Result<Bytes, CoreError> {
         lock(&self.shared.wants).add_block(index);
+        let mut stall = Stall::new(self, index, patience)?;
         let _waiting = Waiting {
             shared: &self.shared,
             index,
@@ -92,7 +115,7 @@ impl Core {
             }
             self.shared.wake();
             // An error means the list was dropped, which a wake-up is as good as.
-            let _ = receiver.await;
+            stall.limit(receiver).await?;
             if let Some(block) = self.get_local(index)? {
                 return Ok(block);
             }
@@ -159,6 +182,7 @@ impl Core {
         }
         let mut version = self.shared.version.subscribe();
         let mut want = None;
+        let mut stall = Stall::new(self, 0, Some(PATIENCE))?;
         loop {
             version.borrow_and_update();
             match self.seek_local(bytes)? {
@@ -177,12 +201,7 @@ impl Core {
                 want = Some(Want(&self.shared, lock(&self.shared.wants).add_seek(bytes)));
                 self.shared.wake();
             }
-            if version.changed().await.is_err() {
-                return Err(CoreError::NotAvailable {
-                    key: self.key(),
-                    index: 0,
-                });
-            }
+            stall.limit(version.changed()).await?;
         }
     }
 
@@ -223,12 +242,14 @@ impl Core {
         Ok(merkle::missing_nodes(&nodes, index, state.tree.length)?)
     }
 
-    /// Waits until peers had a chance to tell of a longer core; true if it grew meanwhile. With `wait`, also waits while
+    /// Waits until peers had a chance to tell of a longer core and to prove it; true if it grew meanwhile. A peer that claims a
+    /// longer core and proves nothing is waited for no longer than 10 seconds. With `wait`, also waits while
     /// peers are still being found ([`Storage::finding_peers`](crate::Storage::finding_peers)).
     pub async fn update(&self, wait: bool) -> Result<bool, CoreError> {
         self.refresh()?;
         let before = (self.fork(), self.length());
         let mut version = self.shared.version.subscribe();
+        let mut stall = Stall::new(self, before.1, Some(UPDATE_PATIENCE))?;
         self.shared.wake();
         loop {
             version.borrow_and_update();
@@ -236,19 +257,23 @@ impl Core {
             if now != before {
                 return Ok(true);
             }
-            let settled = {
+            let (settled, searching) = {
                 let peers = lock(&self.shared.peers);
                 let behind = peers.values().any(|peer| {
                     !peer.synced || (peer.remote_fork, peer.remote_length) > (before.0, before.1)
                 });
                 let searching = wait && peers.is_empty() && self.shared.storage.is_finding_peers();
-                !behind && !searching
+                (!behind && !searching, searching)
             };
             if settled {
                 return Ok(false);
             }
-            if version.changed().await.is_err() {
-                return Ok(false);
+            stall.set_patience(if searching { PATIENCE } else { UPDATE_PATIENCE });
+            match stall.limit(version.changed()).await {
+                Ok(()) => {}
+                // What peers claim and do not prove is not waited for any longer.
+                Err(CoreError::Stalled { .. }) => return Ok(false),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -273,21 +298,21 @@ pub struct Download {
 }
 
 impl Download {
-    /// Waits until the whole range is stored; for an open range, until everything up to the present length is.
+    /// Waits until the whole range is stored; for an open range, until everything up to the present length is. Dropping the
+    /// future stops the wait, not the fetching.
+    ///
+    /// # Errors
+    /// [`CoreError::Stalled`] if no peer brings anything for [`PATIENCE`], and whatever the store fails with.
     pub async fn done(&self) -> Result<(), CoreError> {
         let mut version = self.core.shared.version.subscribe();
+        let mut stall = Stall::new(&self.core, self.range.start, Some(PATIENCE))?;
         loop {
             version.borrow_and_update();
             let end = self.range.end.unwrap_or_else(|| self.core.length());
             if self.core.has_range(self.range.start, end) {
                 return Ok(());
             }
-            if version.changed().await.is_err() {
-                return Err(CoreError::NotAvailable {
-                    key: self.core.key(),
-                    index: self.range.start,
-                });
-            }
+            stall.limit(version.changed()).await?;
         }
     }
 }

@@ -1,16 +1,18 @@
 //! The state that all handles of a core share, and how it reaches the disk.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
+use super::heal::Head;
 use super::{Block, CoreEvent, Peers};
 use crate::bitfield::Bitfield;
 use crate::manifest::Manifest;
 use crate::merkle::{Batch, Node, NodeSource, full_roots};
-use crate::storage::{self, CoreRow, lock};
+use crate::storage::{self, lock};
 use crate::wants::Wants;
 use crate::{CoreError, DiscoveryKey, Key, KeyPair, Storage, StorageError};
 
@@ -18,6 +20,10 @@ use crate::{CoreError, DiscoveryKey, Key, KeyPair, Storage, StorageError};
 const FLUSH_BYTES: usize = 4 * 1024 * 1024;
 const FLUSH_BLOCKS: usize = 1024;
 const FLUSH_AFTER: Duration = Duration::from_millis(20);
+/// How often a head is read again after it was mended or while others write it.
+const LOADS: u32 = 8;
+/// How long a store that failed is left alone before peers' blocks are offered to it again.
+const RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Shared {
     pub(crate) storage: Storage,
@@ -33,6 +39,15 @@ pub(crate) struct Shared {
     pub(crate) events: broadcast::Sender<CoreEvent>,
     /// Counts changes, for those who wait for any.
     pub(crate) version: watch::Sender<u64>,
+    /// Blocks and upgrades that peers brought so far.
+    pub(crate) progress: AtomicU64,
+    /// Why what peers sent could not be written, until it can.
+    failure: Mutex<Option<Failure>>,
+}
+
+struct Failure {
+    error: StorageError,
+    since: Instant,
 }
 
 pub(crate) struct State {
@@ -84,6 +99,8 @@ pub(crate) struct Nodes<'a> {
 }
 
 impl NodeSource for Nodes<'_> {
+    type Error = StorageError;
+
     fn node(&self, index: u64) -> Result<Option<Node>, StorageError> {
         if let Some(node) = self.state.pending.nodes.get(&index) {
             return Ok(Some(*node));
@@ -105,7 +122,7 @@ impl Shared {
             Some(row) => row,
             None => storage.write(|tx| tx.insert_core(&key).map_err(CoreError::from))?,
         };
-        let state = load(storage, &row)?;
+        let state = load(storage, row.id, LOADS)?;
         Ok(Self {
             storage: storage.clone(),
             id: row.id,
@@ -118,6 +135,8 @@ impl Shared {
             drivers: Mutex::default(),
             events: broadcast::Sender::new(4096),
             version: watch::Sender::new(0),
+            progress: AtomicU64::new(0),
+            failure: Mutex::default(),
         })
     }
 
@@ -213,16 +232,55 @@ impl Shared {
         runtime.spawn(async move {
             tokio::time::sleep(FLUSH_AFTER).await;
             let Some(shared) = weak.upgrade() else { return };
-            let done = tokio::task::spawn_blocking(move || shared.flush()).await;
-            if let Ok(Err(error)) = done {
-                tracing::error!(%error, "could not store blocks");
-            }
+            // A failure is kept, and told to whoever waits for the blocks.
+            let _ = tokio::task::spawn_blocking(move || shared.flush()).await;
         });
         Ok(())
     }
 
     pub(crate) fn flush(&self) -> Result<(), CoreError> {
         self.flush_state(&mut lock(&self.state))
+    }
+
+    /// Fails while what peers sent before could not be written: nothing more is taken then, so that it does not pile up in
+    /// memory. Tries again once a second.
+    pub(crate) fn accepts(&self, state: &mut State) -> Result<(), CoreError> {
+        let failing = lock(&self.failure)
+            .as_ref()
+            .map(|failure| (failure.error.clone(), failure.since.elapsed() < RETRY));
+        match failing {
+            None => Ok(()),
+            Some((error, true)) => Err(error.into()),
+            Some((_, false)) => self.flush_state(state),
+        }
+    }
+
+    /// Why the store cannot be written, if it could not when that was last tried.
+    pub(crate) fn failure(&self) -> Option<StorageError> {
+        lock(&self.failure).as_ref().map(|failure| failure.error.clone())
+    }
+
+    /// The store failed: whoever waits for a block or for progress hears of it now.
+    fn fail(&self, error: &StorageError) {
+        let first = lock(&self.failure)
+            .replace(Failure {
+                error: error.clone(),
+                since: Instant::now(),
+            })
+            .is_none();
+        if first {
+            tracing::error!(core = %self.key, %error, "what peers sent cannot be stored");
+        }
+        lock(&self.waiting).clear();
+        self.wake();
+    }
+
+    /// The store works again.
+    fn recover(&self) {
+        if lock(&self.failure).take().is_some() {
+            tracing::info!(core = %self.key, "what peers send can be stored again");
+            self.wake();
+        }
     }
 
     /// Writes what is pending, in one transaction. If another process moved the core meanwhile, what still fits is kept.
@@ -270,6 +328,7 @@ impl Shared {
             Ok(Some((revision, moved))) => {
                 state.pending = Pending::default();
                 state.revision = revision;
+                self.recover();
                 if moved {
                     self.reload(state)?;
                 }
@@ -277,6 +336,7 @@ impl Shared {
             }
             Ok(None) => {
                 state.pending = Pending::default();
+                self.recover();
                 Ok(self.reload(state)?)
             }
             Err(error) => {
@@ -285,6 +345,7 @@ impl Shared {
                 for index in indices {
                     state.bitfield.touch(index);
                 }
+                self.fail(&error);
                 Err(CoreError::Storage(error))
             }
         }
@@ -305,8 +366,7 @@ impl Shared {
 
     /// Loads the state from disk and tells of what changed.
     pub(crate) fn reload(&self, state: &mut State) -> Result<(), StorageError> {
-        let row = self.storage.read(|db| storage::core_by_id(db, self.id))?;
-        let fresh = load(&self.storage, &row)?;
+        let fresh = load(&self.storage, self.id, LOADS)?;
         let before = std::mem::replace(state, fresh);
         let waited: Vec<u64> = lock(&self.waiting)
             .keys()
@@ -342,45 +402,59 @@ impl Drop for Shared {
     }
 }
 
-fn load(storage: &Storage, row: &CoreRow) -> Result<State, StorageError> {
+/// Reads a core's state from disk, and mends a head that the disk spoilt.
+fn load(storage: &Storage, id: i64, tries: u32) -> Result<State, StorageError> {
     let damaged = |what| StorageError::Damaged {
         path: storage.path().to_owned(),
         what,
     };
-    let mut roots = Vec::new();
-    for index in full_roots(row.length) {
-        let node = storage.read(|db| storage::node(db, row.id, index))?;
-        roots.push(node.ok_or_else(|| damaged("a root of a core's tree is missing"))?);
+    let (row, roots, pages) = storage.snapshot(|db| {
+        let row = storage::core_by_id(db, id)?;
+        let roots = full_roots(row.length).into_iter();
+        let roots = roots.map(|index| storage::node(db, id, index));
+        let roots = roots.collect::<rusqlite::Result<Option<Vec<Node>>>>()?;
+        Ok((row, roots, storage::bitfield(db, id)?))
+    })?;
+    if row.key.discovery_key() != row.discovery_key {
+        return Err(damaged("a core's key and discovery key do not belong together"));
     }
-    let mut bitfield = Bitfield::default();
-    for (number, bits) in storage.read(|db| storage::bitfield(db, row.id))? {
-        bitfield.merge_page(number, &bits);
-    }
-    // Nothing vouches for a manifest that only repeats the key while nothing was verified under it: such a one was once
-    // taken from strangers, and kept the true one out. A core as old as that needs none.
-    let manifest = row
-        .manifest
-        .as_deref()
-        .map(Manifest::decode)
-        .transpose()
-        .map(|found| {
-            let vouched = row.length > 0 || row.secret_key.is_some();
-            found.filter(|manifest| vouched || !manifest.is_compat(&row.key))
-        });
     let secret = row.secret_key.as_deref().map(|secret| {
         <&[u8; 64]>::try_from(secret)
             .ok()
             .and_then(KeyPair::from_secret_key)
             .ok_or_else(|| damaged("a secret key"))
     });
+    let key_pair = secret.transpose()?;
+    let Some(head) = Head::check(&row, roots, key_pair.as_ref()) else {
+        storage.write(|tx| {
+            let moved = tx.run(|db| storage::core_by_id(db, id))?.revision != row.revision;
+            if moved {
+                return Ok(()); // What was read is of another state: read again.
+            }
+            Head::mend(storage, tx, &row, key_pair.as_ref())
+        })?;
+        return match tries {
+            0 => Err(damaged(
+                "the head of a core does not verify, and writing it anew does not help",
+            )),
+            _ => load(storage, id, tries - 1),
+        };
+    };
+    let mut bitfield = Bitfield::default();
+    for (number, bits) in pages {
+        bitfield.merge_page(number, &bits);
+    }
+    // Bits beyond the head are no blocks of this core.
+    bitfield.set_range(head.tree.length, u64::MAX, false);
+    bitfield.forget_dirty();
     Ok(State {
-        tree: Batch::from_roots(row.fork, row.length, roots),
-        signature: row.signature.clone(),
-        manifest: manifest.map_err(|_| damaged("a manifest does not decode"))?,
-        key_pair: secret.transpose()?,
+        tree: head.tree,
+        signature: head.signature,
+        manifest: head.manifest,
+        key_pair,
         bitfield,
         contiguous: 0,
         pending: Pending::default(),
-        revision: row.revision,
+        revision: head.revision,
     })
 }

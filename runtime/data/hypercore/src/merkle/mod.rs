@@ -3,12 +3,14 @@
 //! Nodes are numbered in order (npm `flat-tree`): block `i` is node `2i`, parents are odd. The algorithms follow npm
 //! `hypercore` lib/merkle-tree.js. Nothing here touches storage: a [`NodeSource`] hands out stored nodes.
 
+mod audit;
 mod batch;
 mod cursor;
 mod prove;
 mod seek;
 mod verify;
 
+pub use audit::{Audit, audit};
 pub use batch::Batch;
 pub use cursor::Cursor;
 pub use prove::{ProveError, TreeView, prove};
@@ -17,7 +19,6 @@ pub use verify::{Verified, VerifyError, verify};
 
 use crate::codec::{DecodeError, Reader, put_uint};
 use crate::crypto;
-use crate::storage::StorageError;
 
 /// The longest core we handle, in blocks: 2^40, about 64 PiB of 64 KiB blocks. It keeps every index in 42 bits.
 pub const MAX_LENGTH: u64 = 1 << 40;
@@ -55,8 +56,11 @@ impl Node {
 
 /// Where stored nodes come from.
 pub trait NodeSource {
+    /// How looking one up fails.
+    type Error;
+
     /// The node at a flat-tree index, if it is stored.
-    fn node(&self, index: u64) -> Result<Option<Node>, StorageError>;
+    fn node(&self, index: u64) -> Result<Option<Node>, Self::Error>;
 }
 
 /// The roots of a tree of `length` blocks, left to right.
@@ -68,7 +72,7 @@ pub fn full_roots(length: u64) -> Vec<u64> {
 
 /// How many levels above node `index` are missing until one that is stored, in a tree of `length` blocks; the number that
 /// goes into a request, so that the answer proves no more than needed. 0 if the node lies outside the tree.
-pub fn missing_nodes(source: &impl NodeSource, index: u64, length: u64) -> Result<u64, StorageError> {
+pub fn missing_nodes<S: NodeSource>(source: &S, index: u64, length: u64) -> Result<u64, S::Error> {
     let head = 2 * length;
     let mut cursor = Cursor::new(index);
     if cursor.right_span() >= head {

@@ -3,11 +3,10 @@
 use super::seek::{byte_offset, unpadded};
 use super::{Batch, Cursor, MAX_LENGTH, Node, NodeSource};
 use crate::proof::{Data, DataBlock, DataHash, DataSeek, DataUpgrade, Request, RequestSeek};
-use crate::storage::StorageError;
 
 /// Why a request cannot be answered.
 #[derive(Debug, thiserror::Error)]
-pub enum ProveError {
+pub enum ProveError<E> {
     /// It does not fit the tree: out of range, or contradictory.
     #[error("invalid request: {0}")]
     Invalid(&'static str),
@@ -16,7 +15,7 @@ pub enum ProveError {
     Missing(u64),
     /// The store failed.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Source(E),
 }
 
 /// The tree that is proved: its roots, its stored nodes, and the signature over it.
@@ -52,7 +51,7 @@ struct Target {
 }
 
 /// Answers `request`, all but the block's value, which the caller fills in.
-pub fn prove<S: NodeSource>(view: &TreeView<'_, S>, request: &Request) -> Result<Data, ProveError> {
+pub fn prove<S: NodeSource>(view: &TreeView<'_, S>, request: &Request) -> Result<Data, ProveError<S::Error>> {
     let tree = view.tree;
     let mut data = Data {
         fork: tree.fork,
@@ -158,7 +157,7 @@ pub fn prove<S: NodeSource>(view: &TreeView<'_, S>, request: &Request) -> Result
     Ok(data)
 }
 
-fn target_of(request: &Request) -> Result<Option<Target>, ProveError> {
+fn target_of<E>(request: &Request) -> Result<Option<Target>, ProveError<E>> {
     let target = if let Some(block) = request.block {
         Target {
             index: block.index.saturating_mul(2),
@@ -183,14 +182,17 @@ fn target_of(request: &Request) -> Result<Option<Target>, ProveError> {
     Ok(Some(target))
 }
 
-fn stored<S: NodeSource>(view: &TreeView<'_, S>, index: u64) -> Result<Node, ProveError> {
+fn stored<S: NodeSource>(view: &TreeView<'_, S>, index: u64) -> Result<Node, ProveError<S::Error>> {
     if let Some(root) = view.tree.roots.iter().find(|root| root.index == index) {
         return Ok(*root);
     }
-    view.source.node(index)?.ok_or(ProveError::Missing(index))
+    view.source
+        .node(index)
+        .map_err(ProveError::Source)?
+        .ok_or(ProveError::Missing(index))
 }
 
-fn climb(index: u64, nodes: u64, head: u64) -> Result<u64, ProveError> {
+fn climb<E>(index: u64, nodes: u64, head: u64) -> Result<u64, ProveError<E>> {
     let mut cursor = Cursor::new(index);
     if cursor.right_span() >= head {
         return Err(ProveError::Invalid("block out of range"));
@@ -206,7 +208,7 @@ fn climb(index: u64, nodes: u64, head: u64) -> Result<u64, ProveError> {
     Ok(cursor.index())
 }
 
-fn up(cursor: &mut Cursor) -> Result<(), ProveError> {
+fn up<E>(cursor: &mut Cursor) -> Result<(), ProveError<E>> {
     cursor
         .parent()
         .map(|_| ())
@@ -218,7 +220,7 @@ fn seek_path<S: NodeSource>(
     seek_root: u64,
     root: u64,
     parts: &mut Parts,
-) -> Result<(), ProveError> {
+) -> Result<(), ProveError<S::Error>> {
     let mut cursor = Cursor::new(seek_root);
     let mut nodes = vec![stored(view, cursor.index())?];
     while cursor.index() != root {
@@ -236,7 +238,7 @@ fn block_and_seek<S: NodeSource>(
     seek_root: u64,
     root: u64,
     parts: &mut Parts,
-) -> Result<(), ProveError> {
+) -> Result<(), ProveError<S::Error>> {
     let Some(target) = target else {
         return seek_path(view, seek_root, root, parts);
     };
@@ -259,11 +261,11 @@ fn block_and_seek<S: NodeSource>(
 }
 
 /// Visits, left to right, the nodes that lead from the tree that ends at node `from` to the one that ends at `to`.
-fn nodes_between(
+fn nodes_between<E>(
     from: u64,
     to: u64,
-    mut visit: impl FnMut(u64) -> Result<(), ProveError>,
-) -> Result<(), ProveError> {
+    mut visit: impl FnMut(u64) -> Result<(), ProveError<E>>,
+) -> Result<(), ProveError<E>> {
     let mut connected = from == 0;
     let mut cursor = Cursor::new(0);
     while cursor.full_root(to) {
@@ -298,7 +300,7 @@ fn upgrade_nodes<S: NodeSource>(
     to: u64,
     sub_tree: u64,
     parts: &mut Parts,
-) -> Result<(), ProveError> {
+) -> Result<(), ProveError<S::Error>> {
     let mut nodes = Vec::new();
     nodes_between(from, to, |index| {
         if parts.node.is_none() && parts.seek.is_none() && Cursor::new(index).contains(sub_tree) {
@@ -317,7 +319,7 @@ fn additional_nodes<S: NodeSource>(
     from: u64,
     to: u64,
     parts: &mut Parts,
-) -> Result<(), ProveError> {
+) -> Result<(), ProveError<S::Error>> {
     let mut nodes = Vec::new();
     nodes_between(from, to, |index| {
         nodes.push(stored(view, index)?);
@@ -331,7 +333,7 @@ fn seek_from_head<S: NodeSource>(
     view: &TreeView<'_, S>,
     head: u64,
     seek: RequestSeek,
-) -> Result<u64, ProveError> {
+) -> Result<u64, ProveError<S::Error>> {
     let mut bytes = seek.bytes;
     for root in super::full_roots(head / 2) {
         let size = unpadded(&stored(view, root)?, seek.padding);
@@ -351,8 +353,10 @@ fn seek_untrusted<S: NodeSource>(
     view: &TreeView<'_, S>,
     root: u64,
     seek: RequestSeek,
-) -> Result<u64, ProveError> {
-    let offset = byte_offset(view.source, view.tree, root)?.ok_or(ProveError::Missing(root))?;
+) -> Result<u64, ProveError<S::Error>> {
+    let offset = byte_offset(view.source, view.tree, root)
+        .map_err(ProveError::Source)?
+        .ok_or(ProveError::Missing(root))?;
     let padded = seek.padding.saturating_mul(Cursor::new(root).left_span() / 2);
     let offset = offset.saturating_sub(padded);
     let Some(bytes) = seek.bytes.checked_sub(offset) else {
@@ -372,14 +376,14 @@ fn seek_within<S: NodeSource>(
     root: u64,
     mut bytes: u64,
     padding: u64,
-) -> Result<u64, ProveError> {
+) -> Result<u64, ProveError<S::Error>> {
     let mut cursor = Cursor::new(root);
     if bytes == 0 {
         return Ok(root);
     }
     while cursor.factor() > 2 {
         cursor.left_child();
-        let Some(left) = view.source.node(cursor.index())? else {
+        let Some(left) = view.source.node(cursor.index()).map_err(ProveError::Source)? else {
             up(&mut cursor)?;
             break;
         };

@@ -1,7 +1,6 @@
 //! From byte offsets to blocks and back, over stored nodes (npm `hypercore` lib/merkle-tree.js: `ByteSeeker`, `getByteOffset`).
 
 use super::{Batch, Cursor, Node, NodeSource};
-use crate::storage::StorageError;
 
 /// How far a seek came with the nodes at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +30,7 @@ pub(super) fn unpadded(node: &Node, padding: u64) -> u64 {
 }
 
 /// Finds the block that holds byte `bytes`.
-pub fn seek(source: &impl NodeSource, tree: &Batch, mut bytes: u64) -> Result<SeekResult, StorageError> {
+pub fn seek<S: NodeSource>(source: &S, tree: &Batch, mut bytes: u64) -> Result<SeekResult, S::Error> {
     if bytes == 0 && tree.length > 0 {
         return Ok(SeekResult::Found { block: 0, offset: 0 });
     }
@@ -77,7 +76,7 @@ pub fn seek(source: &impl NodeSource, tree: &Batch, mut bytes: u64) -> Result<Se
 }
 
 /// The byte at which the span of node `index` starts; `None` if nodes on the way are not stored.
-pub fn byte_offset(source: &impl NodeSource, tree: &Batch, index: u64) -> Result<Option<u64>, StorageError> {
+pub fn byte_offset<S: NodeSource>(source: &S, tree: &Batch, index: u64) -> Result<Option<u64>, S::Error> {
     if index == 2 * tree.length {
         return Ok(Some(tree.byte_length));
     }

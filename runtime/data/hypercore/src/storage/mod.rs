@@ -21,7 +21,7 @@ pub use rows::{CoreRow, Transaction};
 pub(crate) use rows::{bitfield, block, core_by_id, find_core, node, nodes_below, user_data};
 
 /// The store could not be read or written.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
     /// The folder or file cannot be used.
@@ -30,7 +30,7 @@ pub enum StorageError {
         /// The database file.
         path: PathBuf,
         /// What SQLite said.
-        source: rusqlite::Error,
+        source: Arc<rusqlite::Error>,
     },
     /// A newer Bosc made it.
     #[error("the store {path} has format {found}, this version reads {expected}: install a newer version")]
@@ -54,7 +54,7 @@ pub enum StorageError {
         /// The database file.
         path: PathBuf,
         /// What SQLite said.
-        source: rusqlite::Error,
+        source: Arc<rusqlite::Error>,
     },
     /// A stored value is not what we write.
     #[error("the store {path} is damaged: {what}")]
@@ -94,7 +94,7 @@ impl Storage {
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         let fail = |source| StorageError::Open {
             path: path.to_owned(),
-            source,
+            source: Arc::new(source),
         };
         let writer = Connection::open(path).map_err(fail)?;
         schema::prepare(&writer, path)?;
@@ -108,7 +108,7 @@ impl Storage {
         let path = PathBuf::from(":memory:");
         let writer = Connection::open_in_memory().map_err(|source| StorageError::Open {
             path: path.clone(),
-            source,
+            source: Arc::new(source),
         })?;
         schema::prepare(&writer, &path)?;
         Ok(Self::new(path, writer, None))
@@ -140,12 +140,33 @@ impl Storage {
 
     pub(crate) fn error(&self, source: rusqlite::Error) -> StorageError {
         let path = self.inner.path.clone();
+        if matches!(
+            source,
+            rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::QueryReturnedNoRows
+        ) {
+            return StorageError::Damaged {
+                path,
+                what: "a row is missing or not of the shape it was written in; restore the store from a copy",
+            };
+        }
         match source.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => StorageError::DiskFull(path),
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
                 StorageError::Busy(path)
             }
-            _ => StorageError::Sqlite { path, source },
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                StorageError::Damaged {
+                    path,
+                    what: "the database file itself is broken; keep it, and restore the store from a copy",
+                }
+            }
+            _ => StorageError::Sqlite {
+                path,
+                source: Arc::new(source),
+            },
         }
     }
 
@@ -156,6 +177,19 @@ impl Storage {
     ) -> Result<T, StorageError> {
         let connection = self.inner.reader.as_ref().unwrap_or(&self.inner.writer);
         read(&lock(connection)).map_err(|source| self.error(source))
+    }
+
+    /// Runs `read` on the reading connection, all of it on one state of the file.
+    pub(crate) fn snapshot<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StorageError> {
+        self.read(|db| {
+            let transaction = db.unchecked_transaction()?;
+            let out = read(&transaction)?;
+            transaction.finish()?;
+            Ok(out)
+        })
     }
 
     /// Runs `write` in one transaction; nothing is written if it fails.

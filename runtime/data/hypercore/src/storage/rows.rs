@@ -16,6 +16,8 @@ pub struct CoreRow {
     pub id: i64,
     /// Its key.
     pub key: Key,
+    /// The discovery key it is found by.
+    pub discovery_key: DiscoveryKey,
     /// Encoded manifest, once known.
     pub manifest: Option<Vec<u8>>,
     /// Libsodium secret key (64 bytes), if the core is writable here.
@@ -35,14 +37,16 @@ fn row_id(core: i64, index: u64) -> i64 {
 }
 
 fn read_core(row: &rusqlite::Row<'_>) -> rusqlite::Result<CoreRow> {
-    let key: Vec<u8> = row.get(1)?;
-    let key = key
-        .try_into()
-        .map(Key)
-        .map_err(|_| rusqlite::Error::InvalidColumnType(1, "key".to_owned(), rusqlite::types::Type::Blob))?;
+    let key = |column: usize, name: &str| -> rusqlite::Result<[u8; 32]> {
+        let bytes: Vec<u8> = row.get(column)?;
+        bytes.try_into().map_err(|_| {
+            rusqlite::Error::InvalidColumnType(column, name.to_owned(), rusqlite::types::Type::Blob)
+        })
+    };
     Ok(CoreRow {
         id: row.get(0)?,
-        key,
+        key: Key(key(1, "key")?),
+        discovery_key: DiscoveryKey(key(8, "discovery_key")?),
         manifest: row.get(2)?,
         secret_key: row.get(3)?,
         fork: row.get::<_, i64>(4)?.unsigned_abs(),
@@ -52,7 +56,7 @@ fn read_core(row: &rusqlite::Row<'_>) -> rusqlite::Result<CoreRow> {
     })
 }
 
-const COLUMNS: &str = "id, key, manifest, secret_key, fork, length, signature, revision";
+const COLUMNS: &str = "id, key, manifest, secret_key, fork, length, signature, revision, discovery_key";
 
 /// The head of the core with this discovery key.
 pub(crate) fn find_core(db: &Connection, discovery_key: &DiscoveryKey) -> rusqlite::Result<Option<CoreRow>> {
@@ -249,6 +253,15 @@ impl<'a> Transaction<'a> {
         self.run(|db| {
             db.prepare_cached("DELETE FROM nodes WHERE id >= ?1 AND id < ?2")?
                 .execute([row_id(core, start), row_id(core + 1, 0)])
+                .map(|_| ())
+        })
+    }
+
+    /// Deletes all of a core's bitfield.
+    pub(crate) fn delete_pages(&self, core: i64) -> Result<(), StorageError> {
+        self.run(|db| {
+            db.prepare_cached("DELETE FROM bitfields WHERE id >= ?1 AND id < ?2")?
+                .execute([row_id(core, 0), row_id(core + 1, 0)])
                 .map(|_| ())
         })
     }

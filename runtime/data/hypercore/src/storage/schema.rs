@@ -1,6 +1,7 @@
 //! The tables, and how a connection is set up.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -45,7 +46,7 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StorageError> {
     let fail = |source: rusqlite::Error| StorageError::Open {
         path: path.to_owned(),
-        source,
+        source: Arc::new(source),
     };
     connection.busy_timeout(Duration::from_secs(10)).map_err(fail)?;
     connection.pragma_update(None, "page_size", 8192).map_err(fail)?;

@@ -1,0 +1,91 @@
+//! The limit on waiting: nothing waits for peers for ever, only as long as they bring something.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Core;
+use crate::CoreError;
+use crate::storage::lock;
+
+/// How long a reader waits without any peer bringing anything for its core. Longer than a connection takes to be given up and
+/// found again, so that a peer that restarts is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Watches over one wait for peers. What they claim does not count, only what was verified.
+pub(super) struct Stall<'a> {
+    core: &'a Core,
+    /// What is waited for, for the error.
+    index: u64,
+    patience: Option<Duration>,
+    /// The count of what peers brought, and when it last rose.
+    seen: u64,
+    since: Instant,
+}
+
+impl<'a> Stall<'a> {
+    /// Fails at once if what peers send cannot be stored; tries that once more before.
+    pub(super) fn new(core: &'a Core, index: u64, patience: Option<Duration>) -> Result<Self, CoreError> {
+        if core.shared.failure().is_some() {
+            core.shared.flush()?;
+        }
+        Ok(Self {
+            core,
+            index,
+            patience,
+            seen: core.shared.progress.load(Ordering::Acquire),
+            since: Instant::now(),
+        })
+    }
+
+    /// Changes how long to wait from the last progress on.
+    pub(super) fn set_patience(&mut self, patience: Duration) {
+        self.patience = Some(patience);
+    }
+
+    /// Waits for `event`, as long as peers bring something. Cancel safe if `event` is.
+    ///
+    /// # Errors
+    /// [`CoreError::Stalled`], or the error of a store that cannot be written.
+    pub(super) async fn limit<T>(&mut self, event: impl Future<Output = T>) -> Result<(), CoreError> {
+        tokio::pin!(event);
+        loop {
+            let now = self.core.shared.progress.load(Ordering::Acquire);
+            if std::mem::replace(&mut self.seen, now) != now {
+                self.since = Instant::now();
+            }
+            let Some(patience) = self.patience else {
+                event.await;
+                break;
+            };
+            if tokio::time::timeout_at(self.since + patience, &mut event)
+                .await
+                .is_ok()
+            {
+                break;
+            }
+            if self.core.shared.progress.load(Ordering::Acquire) == self.seen {
+                return Err(self.stalled(patience));
+            }
+        }
+        match self.core.shared.failure() {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn stalled(&self, patience: Duration) -> CoreError {
+        let peers = lock(&self.core.shared.peers);
+        CoreError::Stalled {
+            key: self.core.key(),
+            index: self.index,
+            seconds: patience.as_secs(),
+            peers: peers.len(),
+            holding: peers
+                .values()
+                .filter(|peer| peer.remote_length > self.index)
+                .count(),
+        }
+    }
+}
