@@ -6,6 +6,8 @@
 
 mod apply;
 mod copy;
+#[cfg(test)]
+mod full_disk;
 mod heal;
 mod read;
 mod shared;

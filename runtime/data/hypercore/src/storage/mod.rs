@@ -219,6 +219,19 @@ impl Storage {
         Ok(before != version)
     }
 
+    /// Lets the file grow no further than by `pages`, as a full disk would; `None` lifts that.
+    #[cfg(test)]
+    pub(crate) fn limit(&self, pages: Option<i64>) {
+        let writer = lock(&self.inner.writer);
+        let now: i64 = writer
+            .pragma_query_value(None, "page_count", |row| row.get(0))
+            .unwrap();
+        let most = pages.map_or(i64::from(u32::MAX) - 1, |pages| now + pages);
+        writer
+            .pragma_update_and_check(None, "max_page_count", most, |_| Ok(()))
+            .unwrap();
+    }
+
     /// A value of the store itself (primary key, settings).
     pub fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
         self.read(|db| {
