@@ -5,23 +5,32 @@
 //!
 //! Feed what arrives to [`Mux::receive`], take what happened from [`Mux::poll_event`], and send what
 //! [`Mux::poll_outgoing`] yields. Messages queued between two calls of it leave as one batch.
+//!
+//! A large frame is decoded piece by piece as events are taken: a driver may stop between any two events, do other
+//! work, and go on later ([`Mux::has_backlog`]). What is wrong in a later piece is told by [`Mux::check`] and by the
+//! next [`Mux::receive`].
 
+mod inbox;
+mod pending;
 mod wire;
 
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
+use inbox::Inbox;
+use pending::{Pending, Requests};
 pub use wire::MuxError;
 use wire::{Frame, Reader};
 
 /// A batch is closed once it holds this many bytes, so that large messages leave early and frames stay far below the
 /// 16 MiB that the stream can carry.
 const BATCH_BYTES: usize = 256 * 1024;
-/// Channels that the peer opened and that nobody here answered yet.
-const MAX_PENDING: usize = 1024;
-/// Bytes buffered for such channels, all together.
-const MAX_PENDING_BYTES: usize = 1024 * 1024;
+/// Events decoded ahead of whoever takes them. A frame of 16 MiB can hold eight million messages (npm limits its batches
+/// by bytes alone, 8 MiB), so they cannot be refused by their number, but need not all lie in memory at once either.
+const EVENTS_AHEAD: usize = 4096;
+/// Channel requests in one frame: there cannot be more channels than that, and each may cost an answer.
+const MAX_OPENS_PER_FRAME: usize = MAX_CHANNELS;
 /// Channels of one peer.
 const MAX_CHANNELS: usize = 65_536;
 
@@ -74,12 +83,15 @@ struct Local {
 
 enum Remote {
     /// Opened by the peer, not by us yet.
-    Pending {
-        handshake: Bytes,
-        messages: Vec<(u64, Bytes)>,
-    },
+    Pending(Pending),
     /// Paired with a channel of ours.
     Paired(ChannelId),
+}
+
+/// An event, or the request for a channel that may be withdrawn before anybody hears of it.
+enum Queued {
+    Event(Event),
+    Request { remote: usize, serial: u64 },
 }
 
 /// The state of one connection's channels.
@@ -87,13 +99,19 @@ enum Remote {
 pub struct Mux {
     local: Vec<Option<Local>>,
     free: Vec<usize>,
+    /// How many of ours are open or opening, by topic.
+    open: HashMap<Topic, usize>,
     remote: Vec<Option<(Topic, Remote)>>,
     /// Ours that wait for the peer, oldest first.
     outgoing_opens: HashMap<Topic, VecDeque<ChannelId>>,
-    pending: usize,
-    pending_bytes: usize,
-    events: VecDeque<Event>,
+    /// The peer's that wait for us.
+    requests: Requests,
+    events: VecDeque<Queued>,
+    inbox: Inbox,
+    failed: Option<MuxError>,
     outgoing: VecDeque<Frame>,
+    /// Whether the refusal of a channel 0 is on its way already.
+    zero_refused: bool,
 }
 
 impl Mux {
@@ -123,13 +141,10 @@ impl Mux {
             }
         };
         let channel = ChannelId(index);
+        *self.open.entry(topic.clone()).or_default() += 1;
         self.outgoing
             .push_back(Frame::open(index + 1, protocol, id, handshake));
-        let waiting = self
-            .remote
-            .iter()
-            .position(|slot| matches!(slot, Some((other, Remote::Pending { .. })) if *other == topic));
-        match waiting {
+        match self.requests.oldest(&topic) {
             Some(remote) => self.pair(channel, remote),
             None => self.outgoing_opens.entry(topic).or_default().push_back(channel),
         }
@@ -138,23 +153,18 @@ impl Mux {
 
     /// Whether a channel of this protocol and id is open or opening here.
     pub fn is_open(&self, protocol: &str, id: &[u8]) -> bool {
-        self.local
-            .iter()
-            .flatten()
-            .any(|local| !local.closed && local.topic.0 == protocol && local.topic.1 == id)
+        self.open
+            .contains_key(&(protocol.to_owned(), Bytes::copy_from_slice(id)))
     }
 
     /// Refuses what the peer asked for.
     pub fn reject(&mut self, protocol: &str, id: &[u8]) {
-        for (index, slot) in self.remote.iter_mut().enumerate() {
-            let asked = slot.as_ref().is_some_and(|((p, i), _)| p == protocol && i == id);
-            if let Some((_, Remote::Pending { messages, .. })) =
-                slot.take_if(|slot| asked && matches!(slot.1, Remote::Pending { .. }))
-            {
-                self.pending -= 1;
-                self.pending_bytes -= messages.iter().map(|(_, payload)| payload.len()).sum::<usize>();
-                self.outgoing.push_back(Frame::reject(index + 1));
+        let topic = (protocol.to_owned(), Bytes::copy_from_slice(id));
+        while let Some(index) = self.requests.oldest(&topic) {
+            if let Some(Some((_, Remote::Pending(pending)))) = self.remote.get_mut(index).map(Option::take) {
+                self.requests.remove(&topic, &pending);
             }
+            self.outgoing.push_back(Frame::reject(index + 1));
         }
     }
 
@@ -170,7 +180,11 @@ impl Mux {
         };
         self.outgoing.push_back(Frame::close(channel.0 + 1));
         match local.remote {
-            None => local.closed = true,
+            None => {
+                local.closed = true;
+                let topic = local.topic.clone();
+                self.count_closed(&topic);
+            }
             Some(remote) => {
                 if let Some(slot) = self.remote.get_mut(remote) {
                     *slot = None;
@@ -195,6 +209,7 @@ impl Mux {
 
     /// The next frame to send. Everything queued goes into one batch, up to 256 KiB.
     pub fn poll_outgoing(&mut self) -> Option<Bytes> {
+        self.zero_refused = false;
         let first = self.outgoing.pop_front()?;
         let mut size = first.len();
         let mut batch = vec![first];
@@ -208,36 +223,81 @@ impl Mux {
         Some(wire::encode_batch(&batch))
     }
 
-    /// The next thing that happened.
+    /// The next thing that happened. `None` once everything received was looked at, or after an error.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        loop {
+            match self.events.pop_front() {
+                Some(Queued::Event(event)) => return Some(event),
+                Some(Queued::Request { remote, serial }) => {
+                    if let Some(Some((topic, Remote::Pending(pending)))) = self.remote.get(remote)
+                        && pending.serial == serial
+                    {
+                        let (protocol, id) = topic.clone();
+                        return Some(Event::Requested { protocol, id });
+                    }
+                }
+                None if self.inbox.is_empty() => return None,
+                None => self.decode_some().err().map_or((), |error| self.fail(error)),
+            }
+        }
+    }
+
+    /// Whether [`Mux::poll_event`] has more to look at. Feed it nothing more until this is false, or memory grows with
+    /// what the peer sends.
+    pub fn has_backlog(&self) -> bool {
+        !self.events.is_empty() || !self.inbox.is_empty()
+    }
+
+    /// Whether the peer kept to the protocol as far as was looked at.
+    ///
+    /// # Errors
+    /// If not; close the connection then.
+    pub fn check(&self) -> Result<(), MuxError> {
+        self.failed.map_or(Ok(()), Err)
     }
 
     /// Takes in one frame.
     ///
     /// # Errors
-    /// If the peer breaks the protocol; close the connection then.
+    /// If the peer broke the protocol, in this frame or in what was left of earlier ones; close the connection then.
     pub fn receive(&mut self, frame: &Bytes) -> Result<(), MuxError> {
+        self.check()?;
         if frame.is_empty() {
             return Ok(()); // Keep-alive.
         }
-        let mut reader = Reader::new(frame);
-        let channel = reader.uint()?;
-        self.receive_on(channel, reader, true)
+        let result = self.inbox.push(frame).and_then(|()| self.decode_some());
+        if let Err(error) = result {
+            self.fail(error);
+        }
+        result
     }
 
-    fn receive_on(
-        &mut self,
-        channel: usize,
-        mut reader: Reader<'_>,
-        batch_allowed: bool,
-    ) -> Result<(), MuxError> {
+    fn fail(&mut self, error: MuxError) {
+        self.failed = Some(error);
+        self.inbox.clear();
+    }
+
+    /// Decodes until enough events wait, or nothing is left.
+    fn decode_some(&mut self) -> Result<(), MuxError> {
+        while self.events.len() < EVENTS_AHEAD {
+            let Some((frame, channel, body)) = self.inbox.next_message()? else {
+                break;
+            };
+            self.receive_on(channel, Reader::part(&frame, body))?;
+        }
+        Ok(())
+    }
+
+    fn receive_on(&mut self, channel: usize, mut reader: Reader<'_>) -> Result<(), MuxError> {
         let kind = reader.uint()?;
         let Some(index) = channel.checked_sub(1) else {
             return match kind {
-                0 if batch_allowed => self.on_batch(reader),
+                // The inbox takes batches apart; this is one inside another.
                 0 => Err(MuxError::NestedBatch),
-                1 => self.on_open(reader),
+                1 => {
+                    self.inbox.count_open(MAX_OPENS_PER_FRAME)?;
+                    self.on_open(reader)
+                }
                 2 => self.on_reject(reader.uint()?),
                 3 => {
                     self.on_close(reader.uint()?);
@@ -250,34 +310,15 @@ impl Mux {
             None => {} // Closed meanwhile.
             Some((_, Remote::Paired(channel))) => {
                 let (channel, payload) = (*channel, reader.rest());
-                self.events.push_back(Event::Message {
+                self.events.push_back(Queued::Event(Event::Message {
                     channel,
                     kind: kind as u64,
                     payload,
-                });
+                }));
             }
-            Some((_, Remote::Pending { messages, .. })) => {
-                let payload = reader.rest();
-                self.pending_bytes += payload.len();
-                messages.push((kind as u64, payload));
-                if self.pending_bytes > MAX_PENDING_BYTES || messages.len() > MAX_PENDING {
-                    return Err(MuxError::TooMuchPending);
-                }
+            Some((_, Remote::Pending(pending))) => {
+                self.requests.keep(pending, kind as u64, reader.copy())?;
             }
-        }
-        Ok(())
-    }
-
-    fn on_batch(&mut self, mut reader: Reader<'_>) -> Result<(), MuxError> {
-        let mut channel = reader.uint()?;
-        while !reader.is_empty() {
-            let length = reader.uint()?;
-            if length == 0 {
-                channel = reader.uint()?;
-                continue;
-            }
-            let message = reader.take(length)?;
-            self.receive_on(channel, message, false)?;
         }
         Ok(())
     }
@@ -285,56 +326,51 @@ impl Mux {
     fn on_open(&mut self, mut reader: Reader<'_>) -> Result<(), MuxError> {
         let number = reader.uint()?;
         let protocol = reader.string()?;
-        let id = reader.buffer()?;
-        let handshake = reader.rest();
+        let id = reader.copied_buffer()?;
+        let handshake = reader.copy();
         let Some(index) = number.checked_sub(1) else {
-            self.outgoing.push_back(Frame::reject(0));
+            if !std::mem::replace(&mut self.zero_refused, true) {
+                self.outgoing.push_back(Frame::reject(0));
+            }
             return Ok(());
         };
         if index == self.remote.len() && index < MAX_CHANNELS {
             self.remote.push(None);
         }
-        let topic = (protocol, id);
-        let slot = self
-            .remote
-            .get_mut(index)
-            .filter(|slot| slot.is_none())
-            .ok_or(MuxError::BadChannel)?;
-        let waiting = self.outgoing_opens.get_mut(&topic).and_then(VecDeque::pop_front);
-        if waiting.is_none() && self.pending >= MAX_PENDING {
-            return Err(MuxError::TooMuchPending);
+        if self.remote.get(index).is_none_or(Option::is_some) {
+            return Err(MuxError::BadChannel);
         }
-        *slot = Some((
-            topic.clone(),
-            Remote::Pending {
-                handshake,
-                messages: Vec::new(),
-            },
-        ));
-        self.pending += 1;
+        let topic = (protocol, id);
+        let waiting = self.outgoing_opens.get_mut(&topic).and_then(VecDeque::pop_front);
         if self.outgoing_opens.get(&topic).is_some_and(VecDeque::is_empty) {
             self.outgoing_opens.remove(&topic);
         }
-        match waiting {
+        let remote = match waiting {
             None => {
-                let (protocol, id) = topic;
-                self.events.push_back(Event::Requested { protocol, id });
+                let pending = self.requests.add(&topic, index, handshake)?;
+                self.events.push_back(Queued::Request {
+                    remote: index,
+                    serial: pending.serial,
+                });
+                Remote::Pending(pending)
             }
-            Some(channel)
-                if self
-                    .local
-                    .get(channel.0)
-                    .and_then(Option::as_ref)
-                    .is_some_and(|l| l.closed) =>
-            {
-                // We closed before this answer came; the peer learns of it from our close.
-                self.pending -= 1;
-                if let Some(slot) = self.remote.get_mut(index) {
-                    *slot = None;
+            Some(channel) => {
+                let local = self.local.get_mut(channel.0).and_then(Option::as_mut);
+                match local.filter(|local| !local.closed) {
+                    // We closed before this answer came; the peer learns of it from our close.
+                    None => {
+                        self.release(channel.0);
+                        return Ok(());
+                    }
+                    Some(local) => local.remote = Some(index),
                 }
-                self.release(channel.0);
+                self.events
+                    .push_back(Queued::Event(Event::Opened { channel, handshake }));
+                Remote::Paired(channel)
             }
-            Some(channel) => self.pair(channel, index),
+        };
+        if let Some(slot) = self.remote.get_mut(index) {
+            *slot = Some((topic, remote));
         }
         Ok(())
     }
@@ -356,9 +392,9 @@ impl Mux {
         }
         self.release(index);
         if !closed {
-            self.events.push_back(Event::Closed {
+            self.events.push_back(Queued::Event(Event::Closed {
                 channel: ChannelId(index),
-            });
+            }));
         }
         Ok(())
     }
@@ -367,49 +403,56 @@ impl Mux {
         let Some(index) = number.checked_sub(1) else {
             return;
         };
-        let Some(slot) = self.remote.get_mut(index) else {
-            return;
-        };
-        match slot.take() {
+        match self.remote.get_mut(index).and_then(Option::take) {
             None => {}
             Some((_, Remote::Paired(channel))) => {
                 self.release(channel.0);
-                self.events.push_back(Event::Closed { channel });
+                self.events.push_back(Queued::Event(Event::Closed { channel }));
             }
-            Some((topic, Remote::Pending { messages, .. })) => {
-                self.pending -= 1;
-                self.pending_bytes -= messages.iter().map(|(_, payload)| payload.len()).sum::<usize>();
-                let (protocol, id) = topic;
-                self.events.retain(|event| !matches!(event, Event::Requested { protocol: p, id: i } if *p == protocol && *i == id));
-            }
+            // The event that told of it is void now.
+            Some((topic, Remote::Pending(pending))) => self.requests.remove(&topic, &pending),
         }
     }
 
+    /// Answers the peer's request for a channel with one of ours.
     fn pair(&mut self, channel: ChannelId, remote: usize) {
         if let Some(local) = self.local.get_mut(channel.0).and_then(Option::as_mut) {
             local.remote = Some(remote);
         }
-        let Some((_, state)) = self.remote.get_mut(remote).and_then(Option::as_mut) else {
+        let Some((topic, state)) = self.remote.get_mut(remote).and_then(Option::as_mut) else {
             return;
         };
-        if let Remote::Pending { handshake, messages } = std::mem::replace(state, Remote::Paired(channel)) {
-            self.pending -= 1;
-            self.events.push_back(Event::Opened { channel, handshake });
-            for (kind, payload) in messages {
-                self.pending_bytes -= payload.len();
-                self.events.push_back(Event::Message {
+        if let Remote::Pending(pending) = std::mem::replace(state, Remote::Paired(channel)) {
+            self.requests.remove(topic, &pending);
+            self.events.push_back(Queued::Event(Event::Opened {
+                channel,
+                handshake: pending.handshake,
+            }));
+            for (kind, payload) in pending.messages {
+                self.events.push_back(Queued::Event(Event::Message {
                     channel,
                     kind,
                     payload,
-                });
+                }));
             }
         }
     }
 
     fn release(&mut self, index: usize) {
-        if let Some(slot) = self.local.get_mut(index) {
-            *slot = None;
+        if let Some(local) = self.local.get_mut(index).and_then(Option::take) {
             self.free.push(index);
+            if !local.closed {
+                self.count_closed(&local.topic);
+            }
+        }
+    }
+
+    fn count_closed(&mut self, topic: &Topic) {
+        if let Some(count) = self.open.get_mut(topic) {
+            *count -= 1;
+            if *count == 0 {
+                self.open.remove(topic);
+            }
         }
     }
 }

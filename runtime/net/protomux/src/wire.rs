@@ -3,6 +3,10 @@
 use bytes::Bytes;
 use compact_encoding::{decode_usize, encode_var_u64, encoded_size_var_u64};
 
+/// Messages up to this size are copied out of frames above the other: a copy costs little more than sharing does.
+const COPY_UP_TO: usize = 512;
+const KEEP_FRAMES_UP_TO: usize = 4096;
+
 /// The peer broke the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MuxError {
@@ -18,9 +22,12 @@ pub enum MuxError {
     /// It opens channels faster than they are answered.
     #[error("the peer opened too many protomux channels at once")]
     TooMuchPending,
+    /// Frames were fed in while earlier ones were not looked at.
+    #[error("more protomux frames arrived than were looked at")]
+    Overrun,
 }
 
-/// A cursor over one frame that hands out slices without copying.
+/// A cursor over one frame.
 #[derive(Clone)]
 pub(crate) struct Reader<'a> {
     frame: &'a Bytes,
@@ -29,12 +36,18 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(frame: &'a Bytes) -> Self {
+    /// A part of a frame.
+    pub(crate) fn part(frame: &'a Bytes, part: std::ops::Range<usize>) -> Self {
         Self {
             frame,
-            start: 0,
-            end: frame.len(),
+            start: part.start,
+            end: part.end,
         }
+    }
+
+    /// Where in the frame it stands.
+    pub(crate) fn position(&self) -> usize {
+        self.start
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -67,18 +80,30 @@ impl<'a> Reader<'a> {
         Ok(part)
     }
 
-    pub(crate) fn buffer(&mut self) -> Result<Bytes, MuxError> {
+    fn buffer(&mut self) -> Result<Reader<'a>, MuxError> {
         let length = self.uint()?;
-        Ok(self.take(length)?.rest())
+        self.take(length)
+    }
+
+    /// A buffer with its length before it, in memory of its own.
+    pub(crate) fn copied_buffer(&mut self) -> Result<Bytes, MuxError> {
+        Ok(self.buffer()?.copy())
     }
 
     pub(crate) fn string(&mut self) -> Result<String, MuxError> {
-        String::from_utf8(self.buffer()?.to_vec()).map_err(|_| MuxError::Malformed)
+        String::from_utf8(self.buffer()?.left().to_vec()).map_err(|_| MuxError::Malformed)
     }
 
+    /// What is left, in memory of its own.
+    pub(crate) fn copy(&self) -> Bytes {
+        Bytes::copy_from_slice(self.left())
+    }
+
+    /// What is left. A small part of a large frame is copied, so that keeping it does not keep the frame.
     pub(crate) fn rest(&self) -> Bytes {
-        if self.is_empty() {
-            Bytes::new()
+        let left = self.left();
+        if left.len() <= COPY_UP_TO && self.frame.len() > KEEP_FRAMES_UP_TO {
+            Bytes::copy_from_slice(left)
         } else {
             self.frame.slice(self.start..self.end)
         }

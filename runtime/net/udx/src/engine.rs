@@ -118,7 +118,9 @@ impl Engine {
     /// How many more bytes a writer may hand over now.
     pub(crate) fn write_room(&self) -> usize {
         let limit = (2 * self.sender.congestion_window() as usize).clamp(MIN_QUEUE, MAX_QUEUE);
-        limit.saturating_sub(self.sender.queued())
+        limit
+            .saturating_sub(self.sender.queued())
+            .min(self.sender.memory_left())
     }
 
     /// Says that nothing more will be read or written. What was written and ended is still delivered; a stream

@@ -9,6 +9,8 @@
 
 mod congestion;
 mod engine;
+#[cfg(test)]
+mod hostile;
 mod mtu;
 mod packet;
 mod receiver;

@@ -12,7 +12,7 @@ pub(crate) const SACK: u8 = 4;
 pub(crate) const DESTROY: u8 = 16;
 pub(crate) const HEARTBEAT: u8 = 32;
 
-/// The most selective acknowledgement blocks one packet carries.
+/// The most selective acknowledgement blocks one packet carries, here and in libudx; what is beyond is not read.
 pub(crate) const MAX_SACKS: usize = 50;
 
 /// A packet's header. All numbers are little-endian on the wire.
@@ -61,7 +61,8 @@ impl Header {
         }
     }
 
-    /// The selectively acknowledged ranges, each from its first number to just after its last.
+    /// The selectively acknowledged ranges, each from its first number to just after its last; no more than a packet
+    /// of an honest peer carries.
     pub(crate) fn sacks<'a>(&self, rest: &'a [u8]) -> impl Iterator<Item = (u32, u32)> + use<'a> {
         let offset = usize::from(self.data_offset);
         let length = match self.kind & SACK {
@@ -72,6 +73,7 @@ impl Header {
         rest.get(..length)
             .unwrap_or_default()
             .chunks_exact(8)
+            .take(MAX_SACKS)
             .map(|block| {
                 let number = |part: &[u8]| part.iter().rev().fold(0, |n, b| (n << 8) | u32::from(*b));
                 let (start, end) = block.split_at(4);

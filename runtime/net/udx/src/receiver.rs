@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// The first packet number, as libudx's 0 in the 64 bits used here: room below for old packets.
 pub(crate) const FIRST: u64 = 1 << 32;
 /// How far ahead of the next expected packet another one may be.
-const MAX_AHEAD: u64 = 65536;
+pub(crate) const MAX_AHEAD: u64 = 65536;
 /// What a sender may send over the window: one that does not count what is on its way.
 const SLACK: usize = 512 * 1024;
 /// Less room than this is none.

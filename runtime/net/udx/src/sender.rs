@@ -2,13 +2,15 @@
 //!
 //! Losses are found by time (RACK, RFC 8985); a probe timeout covers the tail, and grows into a full timeout.
 
+mod ranges;
 mod recovery;
 
 use std::collections::VecDeque;
 
 use crate::congestion::{Congestion, Micros};
 use crate::mtu::Mtu;
-use crate::receiver::FIRST;
+use crate::receiver::{FIRST, MAX_AHEAD};
+use ranges::Ranges;
 
 /// Headers below the payload: IP, UDP, UDX.
 const IPV4_OVERHEAD: u16 = 20 + 8 + 20;
@@ -20,7 +22,11 @@ const MAX_PROBE_INTERVAL: Micros = 5_000_000;
 /// Probe timeouts in a row after which everything on its way counts as lost.
 const PROBES_BEFORE_TIMEOUT: u32 = 2;
 const MIN_PROBES_BEFORE_GIVING_UP: u32 = 6;
-/// Without any progress for this long, the peer is gone.
+/// Bytes kept for a peer that has not acknowledged them yet, whatever window it offers: what it acknowledges out of
+/// turn has to be kept, too. Twice our own receive window, and enough for a gigabit over 130 ms.
+const MAX_OUTSTANDING: u64 = 16 * 1024 * 1024;
+/// Without any progress for this long, the peer is gone. So it is if the oldest packet stays unacknowledged for so long,
+/// however often it was sent and whatever came after it.
 const GIVE_UP: Micros = 25_000_000;
 /// Room left in a zero-window wait before the peer counts as gone: it answers probes while it lives.
 const GIVE_UP_ZERO_WINDOW: Micros = 60_000_000;
@@ -90,8 +96,9 @@ pub(crate) struct Sender {
     lost: VecDeque<u64>,
     in_flight: usize,
     in_flight_bytes: u64,
-    /// Packets acknowledged ahead of `una`.
+    /// Packets acknowledged ahead of `una`: how many, and which.
     sacked: usize,
+    sacked_ranges: Ranges,
     remote_window: u32,
     window_seq: u64,
     window_ack: u64,
@@ -123,6 +130,9 @@ pub(crate) struct Sender {
     window_probes: u32,
     heartbeat: bool,
     last_progress: Micros,
+    /// When the oldest packet on its way became that.
+    last_advance: Micros,
+    stall_timer: Option<Micros>,
     last_heard: Micros,
     pub(crate) retransmits: u64,
 }
@@ -142,6 +152,7 @@ impl Sender {
             in_flight: 0,
             in_flight_bytes: 0,
             sacked: 0,
+            sacked_ranges: Ranges::default(),
             remote_window: INITIAL_REMOTE_WINDOW,
             window_seq: FIRST,
             window_ack: FIRST,
@@ -170,6 +181,8 @@ impl Sender {
             window_probes: 0,
             heartbeat: false,
             last_progress: now,
+            last_advance: now,
+            stall_timer: None,
             last_heard: now,
             retransmits: 0,
         }
@@ -180,7 +193,14 @@ impl Sender {
         self.overhead = if ipv6 { IPV6_OVERHEAD } else { IPV4_OVERHEAD };
         self.mtu = Mtu::new();
         self.last_progress = now;
+        self.advanced(now);
         self.last_heard = now;
+    }
+
+    /// Another packet is the oldest on its way now, or none.
+    fn advanced(&mut self, now: Micros) {
+        self.last_advance = now;
+        self.stall_timer = (!self.is_idle()).then_some(now + GIVE_UP);
     }
 
     fn max_payload(&self) -> usize {
@@ -193,6 +213,12 @@ impl Sender {
 
     pub(crate) fn srtt(&self) -> Micros {
         self.srtt
+    }
+
+    /// Packets acknowledged out of turn.
+    #[cfg(test)]
+    pub(crate) fn sacked(&self) -> usize {
+        self.sacked
     }
 
     pub(crate) fn mtu(&self) -> u16 {
@@ -210,6 +236,11 @@ impl Sender {
 
     fn pending(&self) -> u64 {
         self.base + self.buffer.len() as u64 - self.unsent
+    }
+
+    /// How much more can be kept before the peer must acknowledge some.
+    pub(crate) fn memory_left(&self) -> usize {
+        (MAX_OUTSTANDING as usize).saturating_sub(self.buffer.len())
     }
 
     pub(crate) fn write(&mut self, data: &[u8]) {
@@ -294,7 +325,11 @@ impl Sender {
     fn new_packet(&mut self, now: Micros, partial: bool, probe: bool) -> Option<Outgoing> {
         let pending = self.pending();
         let outstanding = self.unsent - self.base;
-        let allowed = u64::from(self.remote_window).saturating_sub(outstanding);
+        let mut allowed = u64::from(self.remote_window).saturating_sub(outstanding);
+        if self.packets.len() as u64 >= MAX_AHEAD {
+            // No receiver takes more ahead of the one it waits for.
+            allowed = 0;
+        }
         let full = self.max_payload() as u64;
         let length = full.min(pending).min(allowed);
         let ends = self.end == End::Queued && length == pending;
@@ -318,9 +353,7 @@ impl Sender {
         } else {
             0
         };
-        if self.is_idle() {
-            self.last_progress = now;
-        }
+        let was_idle = self.is_idle();
         let seq = self.next;
         self.packets.push_back(Packet {
             offset: self.unsent,
@@ -338,6 +371,10 @@ impl Sender {
             sacked: false,
         });
         self.next += 1;
+        if was_idle {
+            self.last_progress = now;
+            self.advanced(now);
+        }
         self.unsent += length;
         if ends {
             self.end = End::Sent;

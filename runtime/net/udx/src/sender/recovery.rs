@@ -7,7 +7,8 @@ use super::{
 use crate::congestion::{Micros, Sample};
 
 impl Sender {
-    /// Takes an acknowledgement: everything before `ack`, and the `sacks`.
+    /// Takes an acknowledgement: everything before `ack`, and the `sacks`, which ascend and do not overlap. A packet that
+    /// is known to have arrived is not looked at again, so an acknowledgement costs what it brings.
     pub(crate) fn on_ack(
         &mut self,
         now: Micros,
@@ -48,12 +49,19 @@ impl Sender {
             self.buffer
                 .drain(..((keep - self.base) as usize).min(self.buffer.len()));
             self.base = keep;
+            self.sacked_ranges.forget_before(self.una);
+            self.advanced(now);
             if self.buffer.is_empty() && self.buffer.capacity() > 1 << 20 {
                 self.buffer.shrink_to(1 << 16);
             }
         }
+        let mut least = self.una;
         for (start, end) in sacks {
-            if start >= self.una && start < end && end <= self.next {
+            if start < least || start >= end || end > self.next {
+                continue;
+            }
+            least = end;
+            for (start, end) in self.sacked_ranges.insert(start, end) {
                 for seq in start..end {
                     if self.acknowledge(now, seq, &mut newly) {
                         self.sacked += 1;
@@ -238,6 +246,7 @@ impl Sender {
             self.probe_timer,
             self.window_timer,
             self.pace_timer,
+            self.stall_timer,
         ]
         .into_iter()
         .flatten()
@@ -261,9 +270,25 @@ impl Sender {
             let interval = self.probe_interval().max(200_000) << self.window_probes.min(5);
             self.window_timer = Some(now + interval.min(MAX_PROBE_INTERVAL));
         }
+        if self.stall_timer.is_some_and(|at| at <= now) {
+            self.on_stall(now)?;
+        }
         if self.probe_timer.is_some_and(|at| at <= now) {
             self.on_probe_timeout(now)?;
         }
+        Ok(())
+    }
+
+    /// The oldest packet is on its way for too long. After a sleep of the machine it may not have been sent again yet.
+    fn on_stall(&mut self, now: Micros) -> Result<(), PeerGone> {
+        let again = self
+            .packets
+            .front()
+            .map(|oldest| oldest.transmits >= MIN_PROBES_BEFORE_GIVING_UP);
+        if again == Some(true) && now.saturating_sub(self.last_advance) >= GIVE_UP {
+            return Err(PeerGone);
+        }
+        self.stall_timer = again.is_some().then_some(now + MAX_PROBE_INTERVAL);
         Ok(())
     }
 
