@@ -49,7 +49,8 @@ impl Network {
                 if let Some(changes) = changes.clone() {
                     let _ = changes.send(PeerChange::Joined(key));
                     tokio::spawn(async move {
-                        replication.closed().await;
+                        // Why it ended is logged where it ends.
+                        let _ = replication.closed().await;
                         let _ = changes.send(PeerChange::Left(key));
                     });
                 }

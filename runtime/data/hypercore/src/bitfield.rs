@@ -1,6 +1,7 @@
 //! Which blocks are stored: one bit each, in pages of 32,768 bits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Bits in a page.
 pub const PAGE_BITS: u64 = 32_768;
@@ -8,10 +9,11 @@ pub const PAGE_BITS: u64 = 32_768;
 pub const PAGE_BYTES: usize = 4096;
 const WORDS: usize = PAGE_BYTES / 8;
 
-/// A sparse bitfield that remembers which pages changed since they were last stored.
+/// A sparse bitfield that remembers which pages changed since they were last stored. Clones share their pages until one of
+/// them changes.
 #[derive(Debug, Clone, Default)]
 pub struct Bitfield {
-    pages: BTreeMap<u64, Box<[u64; WORDS]>>,
+    pages: BTreeMap<u64, Arc<[u64; WORDS]>>,
     dirty: BTreeSet<u64>,
 }
 
@@ -36,7 +38,7 @@ impl Bitfield {
         if !value && !self.pages.contains_key(&number) {
             return false;
         }
-        let page = self.pages.entry(number).or_insert_with(|| Box::new([0; WORDS]));
+        let page = Arc::make_mut(self.pages.entry(number).or_insert_with(|| Arc::new([0; WORDS])));
         let Some(word) = page.get_mut(word) else {
             return false;
         };
@@ -66,7 +68,7 @@ impl Bitfield {
             }
             if bit.is_multiple_of(PAGE_BITS) && end - bit >= PAGE_BITS {
                 if value {
-                    self.pages.insert(number, Box::new([u64::MAX; WORDS]));
+                    self.pages.insert(number, Arc::new([u64::MAX; WORDS]));
                 } else {
                     self.pages.remove(&number);
                 }
@@ -74,8 +76,24 @@ impl Bitfield {
                 bit += PAGE_BITS;
                 continue;
             }
-            self.set(bit, value);
-            bit += 1;
+            // One word, or the part of it that lies in the range.
+            let stop = ((bit / 64 + 1) * 64).min(end);
+            self.set_in_word(bit, stop, value);
+            bit = stop;
+        }
+    }
+
+    /// Sets or clears `start..end`, which lie in one word of one page.
+    fn set_in_word(&mut self, start: u64, end: u64, value: bool) {
+        let (number, word, _) = split(start);
+        let ones = u64::MAX >> (64 - (end - start));
+        let mask = ones << (start % 64);
+        let page = Arc::make_mut(self.pages.entry(number).or_insert_with(|| Arc::new([0; WORDS])));
+        if let Some(word) = page.get_mut(word) {
+            let now = if value { *word | mask } else { *word & !mask };
+            if std::mem::replace(word, now) != now {
+                self.dirty.insert(number);
+            }
         }
     }
 
@@ -166,7 +184,7 @@ impl Bitfield {
             if *bits == 0 && !self.pages.contains_key(&number) {
                 continue;
             }
-            let page = self.pages.entry(number).or_insert_with(|| Box::new([0; WORDS]));
+            let page = Arc::make_mut(self.pages.entry(number).or_insert_with(|| Arc::new([0; WORDS])));
             if let Some(word) = page.get_mut(index) {
                 let shift = bit % 64;
                 *word = (*word & !(0xffff_ffff << shift)) | (u64::from(*bits) << shift);
@@ -199,7 +217,7 @@ impl Bitfield {
 
     /// Adds the bits of a stored page (OR), without marking it changed.
     pub fn merge_page(&mut self, number: u64, bytes: &[u8]) {
-        let page = self.pages.entry(number).or_insert_with(|| Box::new([0; WORDS]));
+        let page = Arc::make_mut(self.pages.entry(number).or_insert_with(|| Arc::new([0; WORDS])));
         for (word, chunk) in page.iter_mut().zip(bytes.chunks_exact(8)) {
             *word |= u64::from_le_bytes(chunk.try_into().unwrap_or([0; 8]));
         }

@@ -102,16 +102,18 @@ impl Wants {
         have: &Bitfield,
         peer_has: &Bitfield,
         length: u64,
-        skip: &HashSet<u64>,
+        skip: &dyn Fn(u64) -> bool,
         max: usize,
     ) -> Vec<u64> {
         let mut picked = Vec::new();
+        let mut seen = HashSet::new();
         for index in self.blocks.keys().take_while(|index| **index < length) {
             if picked.len() >= max {
                 break;
             }
             let asked = self.inflight.contains_key(index);
-            if !asked && !have.get(*index) && peer_has.get(*index) && !skip.contains(index) {
+            if !asked && !have.get(*index) && peer_has.get(*index) && !skip(*index) {
+                seen.insert(*index);
                 picked.push(*index);
             }
         }
@@ -126,10 +128,7 @@ impl Wants {
                 index = next + 1;
                 if have.get(next) {
                     index = have.first_unset(next);
-                } else if !self.inflight.contains_key(&next)
-                    && !skip.contains(&next)
-                    && !picked.contains(&next)
-                {
+                } else if !self.inflight.contains_key(&next) && !skip(next) && seen.insert(next) {
                     picked.push(next);
                 }
             }
@@ -169,10 +168,10 @@ mod tests {
         have.set(1, true);
         wants.add_range(0, None);
         wants.add_block(7);
-        let none = HashSet::new();
+        let none = |_| false;
         assert_eq!(wants.pick(&have, &peer, 10, &none, 3), [7, 0, 2]);
         assert_eq!(
-            wants.pick(&have, &peer, 10, &HashSet::from([4]), 9),
+            wants.pick(&have, &peer, 10, &|index| index == 4, 9),
             [3, 5, 6, 8, 9]
         );
         assert!(wants.pick(&have, &peer, 10, &none, 9) == [4]);
@@ -191,10 +190,7 @@ mod tests {
         wants.add_block(9);
         wants.remove_block(9);
         wants.remove_range(id);
-        assert_eq!(
-            wants.pick(&Bitfield::default(), &peer, 10, &HashSet::new(), 9),
-            [9]
-        );
+        assert_eq!(wants.pick(&Bitfield::default(), &peer, 10, &|_| false, 9), [9]);
         wants.remove_block(9);
         assert!(wants.is_idle());
     }

@@ -27,7 +27,7 @@ impl Core {
     /// [`ProofError::Invalid`] if the request is nonsense, which is the peer's fault.
     pub fn create_proof(&self, request: &Request) -> Result<Option<Data>, ProofError> {
         let mut data = {
-            let mut state = lock(&self.shared.state);
+            let mut state = self.shared.state();
             if request.fork != state.tree.fork {
                 return Ok(None);
             }
@@ -159,7 +159,7 @@ impl Core {
             .block
             .as_ref()
             .map(|block| Node::leaf(block.index, &block.value));
-        let mut state = lock(&self.shared.state);
+        let mut state = self.shared.state();
         self.shared.accepts(&mut state)?;
         let learned = self.check_manifest(&state, &data)?;
         let reorg = data.fork != state.tree.fork;

@@ -3,7 +3,7 @@
 
 use super::{Core, Shared};
 use crate::merkle::{Batch, Cursor, Node};
-use crate::storage::{self, Transaction, lock};
+use crate::storage::{self, Transaction};
 use crate::{CoreError, StorageError, crypto, signature};
 
 impl Core {
@@ -24,7 +24,7 @@ impl Core {
         }
         source.flush()?;
         let from = &source.shared;
-        let mut state = lock(&self.shared.state);
+        let mut state = self.shared.state();
         self.shared.flush_state(&mut state)?;
         let start = state.tree.length;
         if length < start {
@@ -68,7 +68,7 @@ impl Core {
     /// Takes over the blocks and tree nodes that this core lacks and the source has, if both have one history.
     fn fill_from(&self, source: &Core) -> Result<(), CoreError> {
         let from = &source.shared;
-        let mut state = lock(&self.shared.state);
+        let mut state = self.shared.state();
         self.shared.flush_state(&mut state)?;
         let length = state.tree.length;
         let lacking: Vec<u64> = (0..length).filter(|index| !state.bitfield.get(*index)).collect();

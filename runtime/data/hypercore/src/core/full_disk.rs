@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use super::{Core, CoreOptions, DownloadRange, GetOptions};
 use crate::proof::{Request, RequestBlock, RequestUpgrade};
-use crate::storage::lock;
 use crate::{CoreError, KeyPair, ProofError, Storage, StorageError};
 
 const BLOCK: usize = 64 * 1024;
@@ -82,7 +81,7 @@ async fn a_full_disk_ends_the_wait_and_costs_no_memory() {
     assert!(full(&done.unwrap_err()));
     assert!(full(&wait.await.unwrap().unwrap_err()));
     assert!(refused > 200, "{refused}");
-    let held = lock(&reader.shared.state).pending.bytes;
+    let held = reader.shared.state().pending.bytes;
     assert!(held <= 5 * 1024 * 1024, "{held} bytes wait to be written");
     // Who asks while it is full hears so at once.
     let asked = reader.get_with(BLOCKS - 1, GetOptions::default()).await;

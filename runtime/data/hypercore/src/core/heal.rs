@@ -45,7 +45,7 @@ impl Core {
     /// # Errors
     /// If the store fails.
     pub fn check_block(&self, index: u64, repair: bool) -> Result<BlockHealth, CoreError> {
-        let mut state = lock(&self.shared.state);
+        let mut state = self.shared.state();
         if !state.bitfield.get(index) {
             return Ok(BlockHealth::Absent);
         }

@@ -6,6 +6,7 @@
 
 mod apply;
 mod copy;
+mod front;
 #[cfg(test)]
 mod full_disk;
 mod heal;
@@ -196,19 +197,19 @@ impl Core {
 
     /// The manifest, once it is known: given at open, or learned from a peer.
     pub fn manifest(&self) -> Option<Manifest> {
-        lock(&self.shared.state).manifest.clone()
+        lock(&self.shared.front).manifest.clone()
     }
 
     /// The key pair that signs, if the core is writable here.
     pub fn key_pair(&self) -> Option<KeyPair> {
-        lock(&self.shared.state).key_pair.clone()
+        lock(&self.shared.front).key_pair.clone()
     }
 
     /// Whether this machine can append on its own: it holds the secret of the one signer.
     pub fn writable(&self) -> bool {
-        let state = lock(&self.shared.state);
-        state.key_pair.is_some()
-            && state
+        let front = lock(&self.shared.front);
+        front.key_pair.is_some()
+            && front
                 .manifest
                 .as_ref()
                 .is_some_and(|manifest| manifest.quorum == 1)
@@ -216,37 +217,37 @@ impl Core {
 
     /// Length in blocks.
     pub fn length(&self) -> u64 {
-        lock(&self.shared.state).tree.length
+        lock(&self.shared.front).head.length
     }
 
     /// Length in bytes.
     pub fn byte_length(&self) -> u64 {
-        lock(&self.shared.state).tree.byte_length
+        lock(&self.shared.front).byte_length
     }
 
     /// How often the core was truncated.
     pub fn fork(&self) -> u64 {
-        lock(&self.shared.state).tree.fork
+        lock(&self.shared.front).head.fork
     }
 
     /// How many blocks from the start are stored without a gap.
     pub fn contiguous_length(&self) -> u64 {
-        lock(&self.shared.state).contiguous()
+        lock(&self.shared.front).head.contiguous
     }
 
     /// Whether block `index` is stored here.
     pub fn has(&self, index: u64) -> bool {
-        lock(&self.shared.state).bitfield.get(index)
+        lock(&self.shared.front).bitfield.get(index)
     }
 
     /// Whether all of `start..end` is stored here.
     pub fn has_range(&self, start: u64, end: u64) -> bool {
-        lock(&self.shared.state).bitfield.first_unset(start) >= end
+        lock(&self.shared.front).bitfield.first_unset(start) >= end
     }
 
     /// How many blocks of `start..end` are stored here.
     pub fn count_stored(&self, start: u64, end: u64) -> u64 {
-        lock(&self.shared.state).bitfield.count(start, end)
+        lock(&self.shared.front).bitfield.count(start, end)
     }
 
     /// Tells of what happens to this core from now on. A receiver that lags behind 4,096 events misses the oldest.

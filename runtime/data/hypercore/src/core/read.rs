@@ -48,7 +48,7 @@ impl Core {
         // A block that another process replaced meanwhile is read once more.
         for _ in 0..READS {
             {
-                let state = lock(&self.shared.state);
+                let state = self.shared.state();
                 if let Some(block) = state.pending.blocks.get(&index) {
                     return Ok(Some(block.clone()));
                 }
@@ -127,7 +127,7 @@ impl Core {
     /// # Errors
     /// If `length` exceeds the core's, or nodes of that tree are not stored.
     pub fn tree_hash(&self, length: u64) -> Result<[u8; 32], CoreError> {
-        let state = lock(&self.shared.state);
+        let state = self.shared.state();
         if length > state.tree.length {
             return Err(CoreError::OutOfBounds {
                 key: self.key(),
@@ -166,7 +166,7 @@ impl Core {
 
     /// The head as a tree: fork, length, roots.
     pub fn tree(&self) -> Batch {
-        lock(&self.shared.state).tree.clone()
+        self.shared.state().tree.clone()
     }
 
     /// The block that holds byte `bytes` and the offset into it, asking peers for tree nodes if need be.
@@ -208,7 +208,7 @@ impl Core {
     /// The Merkle leaf of block `index` if the block is stored here: the hash of its content
     /// ([`hash_leaf`](crypto::hash_leaf)) and its size, without reading the content.
     pub fn leaf(&self, index: u64) -> Result<Option<merkle::Node>, CoreError> {
-        let state = lock(&self.shared.state);
+        let state = self.shared.state();
         if !state.bitfield.get(index) && !state.pending.blocks.contains_key(&index) {
             return Ok(None);
         }
@@ -221,7 +221,7 @@ impl Core {
 
     /// As [`seek`](Self::seek), with the nodes at hand.
     pub fn seek_local(&self, bytes: u64) -> Result<SeekResult, CoreError> {
-        let state = lock(&self.shared.state);
+        let state = self.shared.state();
         Ok(merkle::seek(
             &Nodes {
                 shared: &self.shared,
@@ -234,7 +234,7 @@ impl Core {
 
     /// How many tree levels above node `index` are not stored; goes into requests.
     pub fn missing_nodes(&self, index: u64) -> Result<u64, CoreError> {
-        let state = lock(&self.shared.state);
+        let state = self.shared.state();
         let nodes = Nodes {
             shared: &self.shared,
             state: &state,

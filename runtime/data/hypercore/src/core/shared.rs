@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
+use super::front::{Front, Guarded};
 use super::heal::Head;
 use super::{Block, CoreEvent, Peers};
 use crate::bitfield::Bitfield;
@@ -30,7 +31,8 @@ pub(crate) struct Shared {
     pub(crate) id: i64,
     pub(crate) key: Key,
     pub(crate) discovery_key: DiscoveryKey,
-    pub(crate) state: Mutex<State>,
+    pub(super) state: Guarded,
+    pub(crate) front: Mutex<Front>,
     pub(crate) wants: Mutex<Wants>,
     /// Readers that wait for a block.
     pub(crate) waiting: Mutex<HashMap<u64, Vec<oneshot::Sender<()>>>>,
@@ -122,13 +124,16 @@ impl Shared {
             Some(row) => row,
             None => storage.write(|tx| tx.insert_core(&key).map_err(CoreError::from))?,
         };
-        let state = load(storage, row.id, LOADS)?;
+        let mut state = load(storage, row.id, LOADS)?;
+        let mut front = Front::default();
+        front.renew(&key, &mut state);
         Ok(Self {
             storage: storage.clone(),
             id: row.id,
             key,
             discovery_key,
-            state: Mutex::new(state),
+            state: Guarded::new(state),
+            front: Mutex::new(front),
             wants: Mutex::default(),
             waiting: Mutex::default(),
             peers: Mutex::default(),
@@ -146,7 +151,7 @@ impl Shared {
         manifest: Option<Manifest>,
         key_pair: Option<KeyPair>,
     ) -> Result<(), CoreError> {
-        let mut state = lock(&self.state);
+        let mut state = self.state();
         let manifest = manifest.filter(|_| state.manifest.is_none());
         let key_pair = key_pair.filter(|_| state.key_pair.is_none());
         let invalid = |reason| {
@@ -239,7 +244,7 @@ impl Shared {
     }
 
     pub(crate) fn flush(&self) -> Result<(), CoreError> {
-        self.flush_state(&mut lock(&self.state))
+        self.flush_state(&mut self.state())
     }
 
     /// Fails while what peers sent before could not be written: nothing more is taken then, so that it does not pile up in
@@ -353,7 +358,7 @@ impl Shared {
 
     /// Takes over what other processes wrote.
     pub(crate) fn refresh(&self) -> Result<(), StorageError> {
-        let mut state = lock(&self.state);
+        let mut state = self.state();
         let row = self.storage.read(|db| storage::core_by_id(db, self.id))?;
         if row.revision == state.revision {
             return Ok(());

@@ -1,10 +1,9 @@
 //! Changing a core locally: append, truncate, clear.
 
-use std::sync::MutexGuard;
-
 use bytes::Bytes;
 
-use super::shared::{Nodes, State};
+use super::front::StateGuard;
+use super::shared::Nodes;
 use super::{Core, CoreEvent, MAX_BLOCK};
 use crate::merkle::{Batch, Cursor, Node, NodeSource, full_roots};
 use crate::storage::{self, Transaction, lock};
@@ -20,7 +19,7 @@ impl Core {
         if let Some(block) = blocks.iter().find(|block| block.len() > MAX_BLOCK) {
             return Err(CoreError::BlockTooLarge(block.len()));
         }
-        let mut state = lock(&self.shared.state);
+        let mut state = self.shared.state();
         self.shared.flush_state(&mut state)?;
         let start = state.tree.length;
         if blocks.is_empty() {
@@ -44,7 +43,7 @@ impl Core {
     /// transaction; nothing is written if it fails.
     pub(super) fn grow(
         &self,
-        mut state: MutexGuard<'_, State>,
+        mut state: StateGuard<'_>,
         mut tree: Batch,
         signature: Vec<u8>,
         put_blocks: impl FnOnce(&Transaction<'_>) -> Result<(), CoreError>,
@@ -117,7 +116,7 @@ impl Core {
     /// Peers that follow will drop the blocks beyond.
     pub fn truncate(&self, length: u64, fork: Option<u64>) -> Result<(), CoreError> {
         let shared = &self.shared;
-        let mut state = lock(&shared.state);
+        let mut state = shared.state();
         shared.flush_state(&mut state)?;
         let before = state.tree.length;
         if length > before {
@@ -172,7 +171,7 @@ impl Core {
     /// Deletes the stored blocks `start..end` to free space; the tree stays, so they can be fetched again.
     pub fn clear(&self, start: u64, end: u64) -> Result<(), CoreError> {
         let shared = &self.shared;
-        let mut state = lock(&shared.state);
+        let mut state = shared.state();
         shared.flush_state(&mut state)?;
         let end = end.min(state.tree.length);
         if start >= end {

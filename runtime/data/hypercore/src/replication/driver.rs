@@ -1,4 +1,5 @@
-//! Pumps one connection: protomux channels in, [`Peer`]s behind them.
+//! Pumps one connection: protomux channels in, [`Peer`]s behind them. What a peer wants done with the store is done on a thread
+//! for such work, one batch of a connection at a time, so that sockets never wait for a disk.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,22 +7,60 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use protomux::{ChannelId, Event, Mux};
+use protomux::{ChannelId, Event, Mux, MuxError};
 use secret_stream::{Connection, ConnectionInfo, ConnectionReceiver, ConnectionSender};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
 
-use super::peer::Peer;
+use super::action::{Action, Change, Done, Job, View};
+use super::core_view::{CoreView, work};
+use super::peer::{Peer, PeerError};
 use crate::messages::PROTOCOL;
-use crate::{Core, DiscoveryKey};
+use crate::{Core, CoreError, CoreEvent, DiscoveryKey};
 
 /// Bytes on their way to a slow peer before we stop answering its requests.
 const MAX_QUEUED: usize = 4 * 1024 * 1024;
-/// Messages taken in before answering, so that answers leave in batches.
+/// Bytes on their way to a peer before we stop reading what it sends. Above [`MAX_QUEUED`], so that two peers that serve each
+/// other never both stop; only what is not answered within that budget gets here.
+const MAX_BACKLOG: usize = 2 * MAX_QUEUED;
+/// What one batch of the store's work may read for the peer.
+const MAX_BATCH: usize = 1024 * 1024;
+/// Messages taken in before answering, so that answers leave in batches, and others have their turn.
 const MAX_TAKEN: usize = 64;
+/// Events of those messages looked at before others have their turn. A frame of 16 MiB can hold millions.
+const MAX_EVENTS: usize = 1024;
+/// Answers of the peer that wait to be verified before we stop reading. They are blocks of up to 15 MiB, and lie in memory.
+const MAX_UNVERIFIED: usize = 8 * 1024 * 1024;
 const TICK: Duration = Duration::from_millis(500);
 
 /// Finds the core with a discovery key that a peer asks for; `None` refuses.
 pub type Lookup = Arc<dyn Fn(DiscoveryKey) -> Option<Core> + Send + Sync>;
+
+/// Why a replication ended other than by a closed connection.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplicationError {
+    /// The peer broke the rules, or lied.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// The peer broke the rules of the channels below.
+    #[error(transparent)]
+    Channel(#[from] MuxError),
+    /// Our store failed. Not the peer's fault.
+    #[error(transparent)]
+    Store(#[from] CoreError),
+}
+
+impl ReplicationError {
+    /// Whether the peer is to blame: it should not be dialled again at once.
+    pub fn is_peers_fault(&self) -> bool {
+        !matches!(self, Self::Store(_))
+    }
+}
+
+/// What a replication came to: `None` while it runs.
+type Ended = Option<Result<(), ReplicationError>>;
 
 /// A running replication of one connection. It goes on when this handle is dropped; [`close`](Self::close) ends it.
 #[derive(Clone)]
@@ -29,7 +68,7 @@ pub struct Replication {
     commands: mpsc::UnboundedSender<Core>,
     info: ConnectionInfo,
     closer: ConnectionSender,
-    ended: watch::Receiver<Option<Option<String>>>,
+    ended: watch::Receiver<Ended>,
 }
 
 impl Replication {
@@ -54,15 +93,14 @@ impl Replication {
         self.ended.borrow().is_some() || self.commands.is_closed()
     }
 
-    /// Waits for the end; the reason, if the peer was dropped for a fault of its own.
-    pub async fn closed(&self) -> Option<String> {
+    /// Waits for the end. Cancel safe.
+    ///
+    /// # Errors
+    /// If it did not end because the connection was closed: by whose fault.
+    pub async fn closed(&self) -> Result<(), ReplicationError> {
         let mut ended = self.ended.clone();
-        let reason = ended
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|reason| reason.clone());
-        reason.flatten()
+        let outcome = ended.wait_for(Option::is_some).await;
+        outcome.ok().and_then(|ended| ended.clone()).unwrap_or(Ok(()))
     }
 }
 
@@ -79,32 +117,77 @@ pub fn replicate(connection: Connection, cores: Vec<Core>, lookup: Lookup) -> Re
         closer: sender.clone(),
         ended,
     };
-    let driver = Driver {
+    let mut driver = Driver {
         info,
         mux: Mux::new(),
         channels: HashMap::new(),
         by_key: HashMap::new(),
         wake: Arc::new(Notify::new()),
         lookup,
+        jobs: Vec::new(),
+        unverified: 0,
     };
     tokio::spawn(async move {
-        let reason = driver.run(sender.clone(), receiver, cores, inbox).await.err();
-        if let Some(reason) = &reason {
-            tracing::warn!(%reason, "dropped a peer");
+        let outcome = driver.run(sender.clone(), receiver, cores, inbox).await;
+        if let Err(error) = &outcome {
+            let peer = crate::Key(driver.info.remote_public_key);
+            tracing::warn!(%peer, %error, "ended a replication");
         }
+        driver.close();
         sender.close();
-        let _ = end.send(Some(reason));
+        let _ = end.send(Some(outcome));
     });
     replication
 }
 
+/// A core on this connection.
+struct Channel {
+    core: Core,
+    peer: Peer,
+    /// Number of the peer at the core.
+    id: u64,
+    events: broadcast::Receiver<CoreEvent>,
+}
+
+impl Channel {
+    /// Hears of what happened to the core.
+    fn look(&mut self) {
+        loop {
+            let change = match self.events.try_recv() {
+                Ok(CoreEvent::Truncate { length, .. }) => Change::Truncated(length),
+                Ok(CoreEvent::Append { length }) => Change::Grown(length),
+                Ok(CoreEvent::Download { index, .. }) => Change::Stored(index),
+                Ok(_) => continue,
+                Err(TryRecvError::Lagged(_)) => Change::Missed,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            };
+            self.peer.handle_change(change);
+        }
+    }
+}
+
+/// A job for the store, with the core it is about and whom to tell.
+struct Task {
+    channel: ChannelId,
+    id: u64,
+    core: Core,
+    job: Job,
+}
+
+/// What came of a batch: for each job whom to tell.
+type Results = Vec<(ChannelId, u64, Result<Done, CoreError>)>;
+
 struct Driver {
     info: ConnectionInfo,
     mux: Mux,
-    channels: HashMap<ChannelId, Peer>,
-    by_key: HashMap<DiscoveryKey, (ChannelId, Core)>,
+    channels: HashMap<ChannelId, Channel>,
+    by_key: HashMap<DiscoveryKey, ChannelId>,
     wake: Arc<Notify>,
     lookup: Lookup,
+    /// What the store is to do next.
+    jobs: Vec<Task>,
+    /// Bytes of answers among those jobs.
+    unverified: usize,
 }
 
 /// The queue to the task that writes to the connection, with a count of the bytes in it.
@@ -128,7 +211,8 @@ impl Writer {
                     return;
                 }
                 let before = queued.fetch_sub(length, Ordering::AcqRel);
-                if before >= MAX_QUEUED / 2 && before - length < MAX_QUEUED / 2 {
+                let crossed = |mark: usize| before >= mark && before - length < mark;
+                if crossed(MAX_QUEUED / 2) || crossed(MAX_BACKLOG) {
                     wake.notify_one();
                 }
             }
@@ -142,8 +226,12 @@ impl Writer {
         let _ = self.queue.send(frame);
     }
 
+    fn queued(&self) -> usize {
+        self.queued.load(Ordering::Acquire)
+    }
+
     fn room(&self) -> usize {
-        MAX_QUEUED.saturating_sub(self.queued.load(Ordering::Acquire))
+        MAX_QUEUED.saturating_sub(self.queued())
     }
 }
 
@@ -154,27 +242,53 @@ fn next_peer_id() -> u64 {
 
 impl Driver {
     async fn run(
-        mut self,
+        &mut self,
         sender: ConnectionSender,
         mut receiver: ConnectionReceiver,
         cores: Vec<Core>,
         mut inbox: mpsc::UnboundedReceiver<Core>,
-    ) -> Result<(), String> {
+    ) -> Result<(), ReplicationError> {
         let writer = Writer::spawn(sender, self.wake.clone());
         cores.into_iter().for_each(|core| self.open(core));
         let mut tick = tokio::time::interval(TICK);
         let mut commands_open = true;
+        let mut working: Option<JoinHandle<Results>> = None;
+        // Also heard of while the connection is not read.
+        let closed = receiver.closed();
+        tokio::pin!(closed);
         loop {
-            self.pump(&writer)?;
+            self.pump(&writer);
+            if working.is_none() && !self.jobs.is_empty() {
+                working = Some(self.work(writer.room().min(MAX_BATCH)));
+            }
+            let backlog = self.mux.has_backlog();
+            let reads = writer.queued() < MAX_BACKLOG && self.unverified < MAX_UNVERIFIED;
             let wake = self.wake.clone();
             tokio::select! {
-                message = receiver.recv() => {
+                results = join(&mut working) => {
+                    working = None;
+                    self.on_results(results)?;
+                }
+                () = std::future::ready(()), if backlog && reads => {
+                    self.look_at_events()?;
+                    tokio::task::yield_now().await;
+                }
+                message = receiver.recv(), if !backlog && reads => {
                     let Some(message) = message else { return Ok(()) };
-                    self.receive(&message)?;
+                    self.mux.receive(&message)?;
+                    self.look_at_events()?;
                     for _ in 0..MAX_TAKEN {
+                        if self.mux.has_backlog() || self.unverified >= MAX_UNVERIFIED {
+                            break;
+                        }
                         let Some(message) = receiver.try_recv() else { break };
-                        self.receive(&message)?;
+                        self.mux.receive(&message)?;
+                        self.look_at_events()?;
                     }
+                }
+                reason = &mut closed, if !reads => {
+                    tracing::debug!(%reason, "a connection closed while it was not read");
+                    return Ok(());
                 }
                 core = inbox.recv(), if commands_open => match core {
                     Some(core) => self.open(core),
@@ -193,20 +307,43 @@ impl Driver {
         }
         let id = next_peer_id();
         core.attach(id, self.wake.clone());
-        let peer = Peer::new(core.clone(), id, &self.info);
+        let events = core.events();
+        let peer = Peer::new(core.key(), CoreView(&core).head(), &self.info);
         let channel = self.mux.open(PROTOCOL, &key.0, &peer.handshake());
-        self.channels.insert(channel, peer);
-        self.by_key.insert(key, (channel, core));
+        let opened = Channel {
+            core,
+            peer,
+            id,
+            events,
+        };
+        self.channels.insert(channel, opened);
+        self.by_key.insert(key, channel);
     }
 
-    fn receive(&mut self, message: &Bytes) -> Result<(), String> {
-        self.mux.receive(message).map_err(|error| error.to_string())?;
-        while let Some(event) = self.mux.poll_event() {
+    /// Gives back what a core's peer held. If the peer opens the core again, so do we.
+    fn forget(&mut self, channel: ChannelId) {
+        if let Some(mut gone) = self.channels.remove(&channel) {
+            self.by_key.remove(&gone.core.discovery_key());
+            gone.peer.close(&mut CoreView(&gone.core));
+            gone.core.detach(gone.id);
+        }
+    }
+
+    fn close(&mut self) {
+        let channels: Vec<ChannelId> = self.channels.keys().copied().collect();
+        channels.into_iter().for_each(|channel| self.forget(channel));
+    }
+
+    /// Looks at some of what arrived.
+    fn look_at_events(&mut self) -> Result<(), ReplicationError> {
+        let now = Instant::now();
+        for _ in 0..MAX_EVENTS {
+            let Some(event) = self.mux.poll_event() else { break };
             match event {
                 Event::Requested { protocol, id } => self.on_requested(&protocol, &id),
                 Event::Opened { channel, handshake } => {
-                    if let Some(peer) = self.channels.get_mut(&channel) {
-                        peer.handle_open(&handshake).map_err(|error| error.to_string())?;
+                    if let Some(opened) = self.channels.get_mut(&channel) {
+                        opened.peer.handle_open(&handshake)?;
                     }
                 }
                 Event::Message {
@@ -214,20 +351,15 @@ impl Driver {
                     kind,
                     payload,
                 } => {
-                    if let Some(peer) = self.channels.get_mut(&channel) {
-                        peer.handle_message(kind, &payload, Instant::now())
-                            .map_err(|error| error.to_string())?;
+                    if let Some(Channel { core, peer, .. }) = self.channels.get_mut(&channel) {
+                        peer.handle_message(kind, &payload, now, &mut CoreView(core))?;
+                        self.act(channel);
                     }
                 }
-                Event::Closed { channel } => {
-                    // Dropping the peer gives back what it was asked for. If it opens the core again, so do we.
-                    if let Some(peer) = self.channels.remove(&channel) {
-                        self.by_key.remove(&peer.core().discovery_key());
-                    }
-                }
+                Event::Closed { channel } => self.forget(channel),
             }
         }
-        Ok(())
+        Ok(self.mux.check()?)
     }
 
     fn on_requested(&mut self, protocol: &str, id: &Bytes) {
@@ -241,29 +373,91 @@ impl Driver {
         }
     }
 
-    fn pump(&mut self, writer: &Writer) -> Result<(), String> {
+    /// Does what a peer wants done: sends, and puts aside what the store is to do.
+    fn act(&mut self, channel: ChannelId) {
+        let Some(Channel { core, peer, id, .. }) = self.channels.get_mut(&channel) else {
+            return;
+        };
+        while let Some(action) = peer.poll_action() {
+            match action {
+                Action::Send(kind, payload) => self.mux.send(channel, kind, &payload),
+                Action::Publish(info) => core.set_peer(*id, info),
+                Action::Store(job) => {
+                    self.unverified += size(&job);
+                    self.jobs.push(Task {
+                        channel,
+                        id: *id,
+                        core: core.clone(),
+                        job,
+                    });
+                }
+            }
+        }
+    }
+
+    fn pump(&mut self, writer: &Writer) {
         let now = Instant::now();
         let active = self
             .channels
             .values()
-            .filter(|peer| peer.has_uploads())
-            .count()
-            .max(1);
-        let budget = (writer.room() / active).min(1024 * 1024);
-        let mut more = false;
-        for (channel, peer) in &mut self.channels {
-            peer.poll(now, budget).map_err(|error| error.to_string())?;
-            while let Some((kind, payload)) = peer.poll_outgoing() {
-                self.mux.send(*channel, kind, &payload);
+            .filter(|channel| channel.peer.has_uploads())
+            .count();
+        let budget = (writer.room() / active.max(1)).min(MAX_BATCH);
+        let channels: Vec<ChannelId> = self.channels.keys().copied().collect();
+        for channel in channels {
+            if let Some(opened) = self.channels.get_mut(&channel) {
+                opened.look();
+                opened.peer.poll(now, budget, &mut CoreView(&opened.core));
             }
-            more |= peer.has_uploads();
+            self.act(channel);
         }
         while let Some(frame) = self.mux.poll_outgoing() {
             writer.send(frame);
         }
-        if more && writer.room() > MAX_QUEUED / 2 {
-            self.wake.notify_one();
+    }
+
+    /// Has the store do what waits.
+    fn work(&mut self, mut budget: usize) -> JoinHandle<Results> {
+        let tasks = std::mem::take(&mut self.jobs);
+        self.unverified = 0;
+        tokio::task::spawn_blocking(move || {
+            let one = |task: Task| {
+                let done = work(&task.core, task.job, &mut budget);
+                (task.channel, task.id, done)
+            };
+            tasks.into_iter().map(one).collect()
+        })
+    }
+
+    fn on_results(&mut self, results: Results) -> Result<(), ReplicationError> {
+        let now = Instant::now();
+        for (channel, id, done) in results {
+            let done = done?;
+            // A channel that was closed and opened again has another peer.
+            if let Some(Channel { core, peer, .. }) =
+                self.channels.get_mut(&channel).filter(|opened| opened.id == id)
+            {
+                peer.handle_done(done, now, &mut CoreView(core))?;
+                self.act(channel);
+            }
         }
         Ok(())
+    }
+}
+
+/// What a job holds in memory that came from the peer.
+fn size(job: &Job) -> usize {
+    match job {
+        Job::Verify { data, .. } => data.block.as_ref().map_or(0, |block| block.value.len()),
+        _ => 0,
+    }
+}
+
+/// Waits for the work in progress; for ever if there is none. Cancel safe.
+async fn join(working: &mut Option<JoinHandle<Results>>) -> Results {
+    match working {
+        // It only fails if it panicked or the runtime ends.
+        Some(handle) => handle.await.unwrap_or_default(),
+        None => std::future::pending().await,
     }
 }

@@ -5,8 +5,12 @@
 //! is asked. Peers of one core share nothing but the core itself, so any of them can stop or lie without holding up the
 //! others: what one does not deliver is asked of the next.
 
+mod action;
+mod core_view;
 mod driver;
 mod peer;
 
-pub use driver::{Lookup, Replication, replicate};
-pub use peer::{Outgoing, Peer, PeerError};
+pub use action::{Action, Change, Done, Head, InvalidRequest, Job, Verdict, View};
+pub use core_view::{CoreView, work};
+pub use driver::{Lookup, Replication, ReplicationError, replicate};
+pub use peer::{Peer, PeerError};
