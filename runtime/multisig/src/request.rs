@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hypercore::codec::{DecodeError, Reader, put_uint};
+use base::wire::{DecodeError, Reader, put_uint};
 use hypercore::manifest::Manifest;
-use hypercore::{Key, crypto, signature};
+use hypercore::{Key, signature};
 use hyperdrive::content_manifest;
 
 use crate::text;
@@ -210,7 +210,7 @@ impl Request {
 
     /// What responses name the request by: BLAKE2b-256 of its bytes.
     pub fn hash(&self) -> [u8; 32] {
-        crypto::blake2b(&[&self.bytes])
+        base::hash::blake2b(&[&self.bytes])
     }
 
     /// What the holder of `public_key` signs: the tree of entries, and for a drive that of its contents.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hypercore::codec::{DecodeError, Reader, put_uint};
+use base::wire::{DecodeError, Reader, put_uint};
 use hypercore::{Key, KeyPair};
 
 use crate::request::{LEGACY_VERSION, Request, RequestError, VERSION};

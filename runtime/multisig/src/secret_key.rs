@@ -4,8 +4,8 @@
 //! has neither the version byte nor the public key: 153 bytes. The payload is `id 8 ‖ secret key 64 ‖ BLAKE2b-256 of both`, XORed
 //! with 104 bytes of scrypt-salsa208-sha256.
 
-use hypercore::codec::{DecodeError, Reader, put_buffer, put_uint};
-use hypercore::{KeyPair, crypto};
+use base::wire::{DecodeError, Reader, put_buffer, put_uint};
+use hypercore::KeyPair;
 use zeroize::Zeroizing;
 
 use crate::text;
@@ -84,7 +84,7 @@ impl EncryptedKey {
     fn seal(key_pair: &KeyPair, passphrase: &[u8], ops: u64, mem: u64) -> Result<Self, SecretKeyError> {
         let id: [u8; 8] = rand::random();
         let secret = key_pair.secret_key();
-        let sum = crypto::blake2b(&[&id, &secret[..]]);
+        let sum = base::hash::blake2b(&[&id, &secret[..]]);
         let salt = rand::random();
         let mut payload = *derive(passphrase, &salt, ops, mem)?;
         let plain = id.iter().chain(secret.iter()).chain(&sum);
@@ -125,7 +125,7 @@ impl EncryptedKey {
             .zip(&self.payload)
             .for_each(|(to, from)| *to ^= from);
         let (labelled, sum) = plain.split_at(PAYLOAD - 32);
-        if crypto::blake2b(&[labelled]) != sum {
+        if base::hash::blake2b(&[labelled]) != sum {
             return Err(SecretKeyError::Password);
         }
         let mut secret = Zeroizing::new([0; 64]);

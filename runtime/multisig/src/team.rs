@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use hypercore::Key;
 use hypercore::manifest::{Manifest, Signer};
-use hypercore::{Key, crypto};
 use hyperdrive::content_manifest;
 use serde_json::Value;
 
@@ -99,7 +99,7 @@ impl Team {
 
     /// The manifest of the drive's core of entries.
     pub fn manifest(&self) -> Manifest {
-        let namespace = crypto::blake2b(&[self.namespace.as_bytes()]);
+        let namespace = base::hash::blake2b(&[self.namespace.as_bytes()]);
         let signer = |key: &Key| Signer {
             namespace,
             public_key: key.0,

@@ -4,7 +4,7 @@ use crate::error::CorestoreError;
 use hypercore::manifest::Manifest;
 use hypercore::replication::Replication;
 use hypercore::storage::FindingPeers;
-use hypercore::{Core, CoreOptions, Key, KeyPair, Storage, crypto};
+use hypercore::{Core, CoreOptions, Key, KeyPair, Storage};
 use secret_stream::Connection;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -94,12 +94,9 @@ impl Corestore {
 
     /// The key pair that this store has for a name, always the same (npm `corestore`, `createKeyPair`).
     pub fn create_key_pair(&self, name: &str) -> Result<KeyPair, CorestoreError> {
-        let space = crypto::namespace("corestore", 1)
-            .into_iter()
-            .next()
-            .unwrap_or_default();
+        let space = base::hash::namespace("corestore", 0);
         let parts: [&[u8]; 3] = [&space, &DEFAULT_NAMESPACE, name.as_bytes()];
-        Ok(KeyPair::from_seed(crypto::blake2b_keyed(
+        Ok(KeyPair::from_seed(base::hash::blake2b_keyed(
             &self.inner.primary_key[..],
             &parts,
         )))

@@ -47,5 +47,5 @@ impl ChunkIndex {
 }
 
 pub(crate) fn hash(chunk: &Bytes) -> [u8; 32] {
-    hypercore::crypto::hash_leaf(chunk)
+    hypercore::merkle::hash_leaf(chunk)
 }

@@ -5,16 +5,14 @@
 //! it is handed. The formats are those of npm `hypercore` 11.37.1 and `hypercore-crypto`; the storage (one SQLite file
 //! for many cores) is ours.
 //!
-//! Layers, low to high: [`crypto`] and [`codec`], [`manifest`] and [`signature`], [`merkle`] (pure tree arithmetic),
+//! Layers, low to high: [`crypto`], [`manifest`] and [`signature`], [`merkle`] (pure tree arithmetic),
 //! [`proof`] (what peers ask and answer), [`storage`], [`bitfield`], [`wants`] (what local readers wait for), [`Core`],
 //! and [`replication`] on top.
 
 pub mod bitfield;
-pub mod codec;
 mod core;
 pub mod crypto;
 mod error;
-mod keys;
 pub mod manifest;
 pub mod merkle;
 pub mod messages;
@@ -24,11 +22,10 @@ pub mod signature;
 pub mod storage;
 pub mod wants;
 
+pub use base::{DiscoveryKey, InvalidKey, Key, KeyPair};
 pub use core::{
     Applied, BlockHealth, Core, CoreEvent, CoreOptions, Download, DownloadRange, GetOptions, MAX_BLOCK,
     PATIENCE, PeerInfo,
 };
 pub use error::{CoreError, ProofError};
-pub use keys::{DiscoveryKey, InvalidKey, Key};
-pub use secret_stream::KeyPair;
 pub use storage::{Storage, StorageError};

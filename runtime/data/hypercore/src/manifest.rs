@@ -3,8 +3,8 @@
 //! Format: npm `hypercore` lib/messages.js (`manifest`, versions 0 to 3) and lib/verifier.js (`manifestHash`).
 
 use crate::Key;
-use crate::codec::{DecodeError, Reader, put_buffer, put_uint};
 use crate::crypto;
+use base::wire::{DecodeError, Reader, put_buffer, put_uint};
 
 /// One of the keys that may sign. Ed25519 is the only signature scheme there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Manifest {
 
     /// The core's key.
     pub fn key(&self) -> Key {
-        Key(crypto::blake2b(&[&*crypto::MANIFEST, &self.encode()]))
+        Key(base::hash::blake2b(&[&*crypto::MANIFEST, &self.encode()]))
     }
 
     /// Whether this manifest belongs to `key`: by hash, or, for old compat cores, because the key is the signer's.
@@ -268,7 +268,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn team(order: [u8; 3]) -> Manifest {
-        let namespace = crypto::blake2b(&[b"my-org/my-app"]);
+        let namespace = base::hash::blake2b(&[b"my-org/my-app"]);
         let signer = |seed| Signer {
             namespace,
             public_key: KeyPair::from_seed([seed; 32]).public_key,

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::codec::{DecodeError, Reader, put_buffer, put_uint};
 use crate::manifest::Manifest;
 use crate::merkle::{read_nodes, write_nodes};
 use crate::proof::{
     Data, DataBlock, DataHash, DataSeek, DataUpgrade, Request, RequestBlock, RequestSeek, RequestUpgrade,
 };
+use base::wire::{DecodeError, Reader, put_buffer, put_uint};
 
 /// The protocol's name on a protomux connection; the channel id is the core's discovery key.
 pub const PROTOCOL: &str = "hypercore/alpha";

@@ -3,10 +3,10 @@
 //! Formats: npm `hypercore` lib/caps.js (`treeSignable`, `treeSignableCompat`), lib/messages.js (`multiSignature`,
 //! `multiSignaturev0`), rules: lib/verifier.js.
 
-use crate::codec::{DecodeError, Reader, put_uint};
 use crate::manifest::Manifest;
 use crate::merkle::{Batch, Node, read_nodes, write_nodes};
 use crate::{Key, KeyPair, crypto};
+use base::wire::{DecodeError, Reader, put_uint};
 
 /// One signer's part of a multi-signature.
 #[derive(Debug, Clone, PartialEq, Eq)]

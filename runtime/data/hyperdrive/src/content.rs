@@ -1,8 +1,8 @@
 //! The key of a drive's second core, derived from the first (npm `hyperdrive`, `getContentManifest`).
 
 use crate::error::DriveError;
+use hypercore::Key;
 use hypercore::manifest::Manifest;
-use hypercore::{Key, crypto};
 
 /// The manifest of the core that holds the contents of the drive `key`: the same signers, each with a namespace bound to
 /// the drive. `None` for manifests of version 0, which have no derived companion.
@@ -10,13 +10,13 @@ pub fn content_manifest(manifest: &Manifest, key: &Key) -> Option<Manifest> {
     if manifest.version < 1 {
         return None;
     }
-    let blobs = crypto::namespace("hyperdrive", 1).into_iter().next()?;
+    let blobs = base::hash::namespace("hyperdrive", 0);
     let mut content = manifest.clone();
     content.prologue = None;
     content.linked = None;
     content.user_data = None;
     for signer in &mut content.signers {
-        signer.namespace = crypto::blake2b(&[&blobs, &key.0, &signer.namespace]);
+        signer.namespace = base::hash::blake2b(&[&blobs, &key.0, &signer.namespace]);
     }
     Some(content)
 }
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn the_contents_key_of_a_team_is_upstreams() {
-        let namespace = crypto::blake2b(&[b"my-org/my-app"]);
+        let namespace = base::hash::blake2b(&[b"my-org/my-app"]);
         let signer = |seed| Signer {
             namespace,
             public_key: KeyPair::from_seed([seed; 32]).public_key,

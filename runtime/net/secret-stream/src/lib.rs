@@ -10,10 +10,10 @@ mod cipher;
 mod connection;
 mod driver;
 mod framing;
-mod key_pair;
 pub mod noise;
 mod secret_stream;
 
+pub use base::KeyPair;
 pub use cipher::{Pull, Push};
 pub use connection::{
     CloseReason, Closed, Connection, ConnectionDriverEnd, ConnectionInfo, ConnectionReceiver,
@@ -21,7 +21,6 @@ pub use connection::{
 };
 pub use driver::{StreamOptions, over, over_established, over_established_with, over_with};
 pub use framing::{FrameDecoder, MAX_FRAME};
-pub use key_pair::KeyPair;
 pub use secret_stream::{SecretStream, namespace, stream_id};
 
 /// Why a secret stream could not be established or had to be torn down.

@@ -2,9 +2,9 @@
 //! signed reaches the quorum's core (npm `hyper-multisig` lib/sign.js does it with a batch session).
 
 use super::{Core, Shared};
-use crate::merkle::{Batch, Cursor, Node};
+use crate::merkle::{Batch, Cursor, Node, hash_leaf};
 use crate::storage::{self, Transaction};
-use crate::{CoreError, StorageError, crypto, signature};
+use crate::{CoreError, StorageError, signature};
 
 impl Core {
     /// Appends the blocks from this core's length up to `length` of `source`, in one transaction: afterwards either all of
@@ -128,7 +128,7 @@ impl Core {
         let Some(block) = tx.run(|db| storage::block(db, from.id, index))? else {
             return Ok(false);
         };
-        if crypto::hash_leaf(&block) != leaf.hash {
+        if hash_leaf(&block) != leaf.hash {
             return Err(CoreError::Storage(StorageError::Damaged {
                 path: self.storage().path().to_owned(),
                 what: "a block of the source does not match its hash: nothing was written",

@@ -8,10 +8,10 @@ use tokio::sync::oneshot;
 use super::shared::Nodes;
 use super::stall::{PATIENCE, Stall};
 use super::{Core, DownloadRange, GetOptions, Shared};
+use crate::CoreError;
 use crate::merkle::{self, Batch, Cursor, Node, NodeSource, SeekResult, full_roots};
 use crate::storage::{self, lock};
 use crate::wants::WantId;
-use crate::{CoreError, crypto};
 
 /// Times a block is read again when what was read does not hash to its leaf: another process may have replaced both.
 const READS: u32 = 3;
@@ -146,7 +146,7 @@ impl Core {
                 index,
             })?);
         }
-        Ok(crypto::tree_hash(&roots))
+        Ok(merkle::tree_hash(&roots))
     }
 
     /// [`tree_hash`](Self::tree_hash), after fetching what a partly stored core lacks for it: one block beneath each root of
@@ -206,7 +206,7 @@ impl Core {
     }
 
     /// The Merkle leaf of block `index` if the block is stored here: the hash of its content
-    /// ([`hash_leaf`](crypto::hash_leaf)) and its size, without reading the content.
+    /// ([`hash_leaf`](merkle::hash_leaf)) and its size, without reading the content.
     pub fn leaf(&self, index: u64) -> Result<Option<merkle::Node>, CoreError> {
         let state = self.shared.state();
         if !state.bitfield.get(index) && !state.pending.blocks.contains_key(&index) {

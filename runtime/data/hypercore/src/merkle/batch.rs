@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Cursor, MAX_LENGTH, Node, full_roots};
-use crate::crypto;
+use super::{Cursor, MAX_LENGTH, Node, full_roots, tree_hash};
 
 /// A tree that grows. It holds roots, not the whole tree; new nodes are collected for storage.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +52,7 @@ impl Batch {
 
     /// The tree hash.
     pub fn hash(&self) -> [u8; 32] {
-        crypto::tree_hash(&self.roots)
+        tree_hash(&self.roots)
     }
 
     /// Appends the leaf of the next block.

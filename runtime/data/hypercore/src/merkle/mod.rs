@@ -6,6 +6,7 @@
 mod audit;
 mod batch;
 mod cursor;
+mod hash;
 mod prove;
 mod seek;
 mod verify;
@@ -13,12 +14,12 @@ mod verify;
 pub use audit::{Audit, audit};
 pub use batch::Batch;
 pub use cursor::Cursor;
+pub use hash::{hash_leaf, hash_parent, tree_hash};
 pub use prove::{ProveError, TreeView, prove};
 pub use seek::{SeekResult, byte_offset, seek};
 pub use verify::{Verified, VerifyError, verify};
 
-use crate::codec::{DecodeError, Reader, put_uint};
-use crate::crypto;
+use base::wire::{DecodeError, Reader, put_uint};
 
 /// The longest core we handle, in blocks: 2^40, about 64 PiB of 64 KiB blocks. It keeps every index in 42 bits.
 pub const MAX_LENGTH: u64 = 1 << 40;
@@ -40,7 +41,7 @@ impl Node {
         Self {
             index: 2 * block,
             size: value.len() as u64,
-            hash: crypto::hash_leaf(value),
+            hash: hash_leaf(value),
         }
     }
 
@@ -49,7 +50,7 @@ impl Node {
         Self {
             index,
             size: a.size.saturating_add(b.size),
-            hash: crypto::hash_parent(a, b),
+            hash: hash_parent(a, b),
         }
     }
 }

@@ -14,9 +14,9 @@ use bytes::Bytes;
 use self::theirs::Theirs;
 use self::uploads::Uploads;
 use super::action::{Action, Change, Done, Head, Job, Verdict, View};
-use crate::codec::DecodeError;
 use crate::messages::{self, Sync, Want, kind};
 use crate::{Key, PeerInfo, crypto};
+use base::wire::DecodeError;
 
 /// Answers that did not fit, in a row, before the peer counts as broken.
 const MAX_STALE: u32 = 1000;

@@ -10,7 +10,7 @@ mod schema;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
@@ -84,10 +84,7 @@ struct Inner {
     finding: AtomicUsize,
 }
 
-/// Locks even if a thread panicked while holding the lock: the data behind each of our locks is valid between statements.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub(crate) use base::lock;
 
 impl Storage {
     /// Opens or creates the store in the file at `path`. Its folder must exist.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::crypto;
+use crate::hash::blake2b_keyed;
 
 /// A core's key: the hash of its manifest (or, for old "compat" cores, the signer's public key).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +21,7 @@ pub struct InvalidKey(pub String);
 impl Key {
     /// The discovery key of this core.
     pub fn discovery_key(&self) -> DiscoveryKey {
-        DiscoveryKey(crypto::discovery_key(&self.0))
+        DiscoveryKey(blake2b_keyed(&self.0, &[b"hypercore"]))
     }
 
     /// The key's bytes.

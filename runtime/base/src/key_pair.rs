@@ -17,7 +17,7 @@ impl KeyPair {
     /// A new random key pair from the operating system's randomness.
     pub fn generate() -> Self {
         let mut seed = Zeroizing::new([0u8; 32]);
-        crate::noise::random(seed.as_mut());
+        rand::fill(seed.as_mut_slice());
         Self::from_seed(*seed)
     }
 

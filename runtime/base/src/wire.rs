@@ -1,4 +1,5 @@
-//! Reading and writing compact-encoding values from untrusted bytes (npm `compact-encoding`), on the crate of that name.
+//! Reading and writing compact-encoding values from untrusted bytes (npm `compact-encoding`), on the crate of that name: the one
+//! alphabet of every Holepunch format.
 //!
 //! A [`Reader`] never panics and never allocates more than it was given: lengths are checked against what is left.
 
