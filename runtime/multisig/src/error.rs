@@ -5,6 +5,8 @@ use std::fmt;
 use hypercore::{CoreError, Key};
 use hyperdrive::DriveError;
 
+use crate::request::RequestError;
+
 /// One of a drive's two cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -188,9 +190,9 @@ pub enum MultisigError {
         /// The link of pear.json.
         configured: Key,
     },
-    /// The request is for a single core.
-    #[error("the request is for a core alone, not for a drive: make one with `bosc multisig request`")]
-    NotADrive,
+    /// There is nothing to request, or not for this team.
+    #[error(transparent)]
+    Request(#[from] RequestError),
     /// The store refused the blocks.
     #[error("COMMIT_FAILED: Failed to commit the batch: {part} {source}")]
     CommitFailed {
@@ -222,7 +224,7 @@ impl MultisigError {
             Self::TargetNotSeeded { .. } => "TARGET_CORE_NOT_FULLY_SEEDED",
             Self::Incompatible { .. } => "INCOMPATIBLE_SOURCE_AND_TARGET",
             Self::CommitFailed { .. } => "COMMIT_FAILED",
-            Self::OtherTeam { .. } | Self::NotADrive => "ERR_INVALID_INPUT",
+            Self::OtherTeam { .. } | Self::Request(_) => "ERR_INVALID_INPUT",
             Self::Quorum { .. } | Self::Core(_) | Self::Drive(_) => "ERR_OPERATION_FAILED",
         }
     }

@@ -121,6 +121,10 @@ impl Release {
     pub async fn check_source(&self, patience: Patience) -> Result<(), MultisigError> {
         self.source_has(Part::Entries, self.source.core(), self.length, patience)
             .await?;
+        self.check_fork()
+    }
+
+    fn check_fork(&self) -> Result<(), MultisigError> {
         match self.source.fork() {
             0 => Ok(()),
             fork => Err(MultisigError::SourceForked {
@@ -230,14 +234,10 @@ impl Release {
     /// The request to sign this release. `legacy` makes version 2, for signers with `hypercore-sign` 3.
     pub async fn request(&self, content: Content, legacy: bool) -> Result<Request, MultisigError> {
         let tree_hash = self.source.core().fetch_tree_hash(self.length).await?;
-        Ok(Request::new(
-            self.team.manifest(),
-            self.source.fork(),
-            self.length,
-            tree_hash,
-            Some(content),
-            legacy,
-        ))
+        // It may have been truncated since it was looked at first, and the hash is of its present fork.
+        self.check_fork()?;
+        let manifest = self.team.manifest();
+        Ok(Request::new(manifest, self.length, tree_hash, content, legacy)?)
     }
 
     /// Refuses a request that was made over another source, or for another team.
@@ -252,14 +252,8 @@ impl Release {
                 configured: self.team.key(),
             });
         }
-        let content = *request.content().ok_or(MultisigError::NotADrive)?;
+        let content = *request.content();
         let source_key = self.source.key();
-        if request.fork() != 0 {
-            return Err(MultisigError::SourceForked {
-                source_key,
-                fork: request.fork(),
-            });
-        }
         let contents = self.source.blobs().await?;
         let expected = [
             (

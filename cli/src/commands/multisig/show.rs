@@ -77,16 +77,13 @@ pub(super) fn changes(
 /// What a request asks, in one line.
 pub(super) fn summary(request: &Request) -> String {
     let manifest = request.manifest();
-    let contents = match request.content() {
-        Some(content) => format!(", contents {} blocks", content.length),
-        None => " (a core, not a drive)".to_owned(),
-    };
     format!(
-        "{} · {} of {} signers · length {}{contents} · request {}",
+        "{} · {} of {} signers · length {}, contents {} blocks · request {}",
         Link::plain(request.key()),
         manifest.quorum,
         manifest.signers.len(),
         request.length(),
+        request.content().length,
         fingerprint(request)
     )
 }
