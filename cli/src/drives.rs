@@ -1,6 +1,7 @@
 //! The store, and the drives that commands open in it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bosc_runtime::Link;
@@ -69,6 +70,37 @@ pub(crate) async fn open(store: &Corestore, key: Key) -> anyhow::Result<Hyperdri
 /// The link with the drive's present version.
 pub(crate) fn verlink(drive: &Hyperdrive) -> Link {
     Link::versioned(drive.fork(), drive.core().length(), drive.key())
+}
+
+/// Fails if a drive is not at the version that a link names: another fork, or another tree hash at its length. Fetches
+/// what the hash needs, for `patience` at most.
+pub(crate) async fn expect_version(
+    drive: &Hyperdrive,
+    link: &Link,
+    patience: Duration,
+) -> anyhow::Result<()> {
+    if let Some(fork) = link.fork.filter(|fork| *fork != drive.fork()) {
+        bail!(
+            "{link} is not there: the link is of fork {fork}, and the drive was truncated and is at fork {}, with another history. \
+             Ask whoever gave you the link for its present version",
+            drive.fork()
+        );
+    }
+    let (Some(length), Some(hash)) = (link.length, link.hash) else {
+        return Ok(());
+    };
+    let Ok(found) = tokio::time::timeout(patience, drive.core().fetch_tree_hash(length)).await else {
+        bail!(
+            "the peers of {link} did not send what its hash is checked with: run `bosc seed {}` on a machine that has it whole",
+            Link::plain(link.key)
+        );
+    };
+    if found? != hash {
+        bail!(
+            "{link} names another tree hash than the drive has at length {length}: it is not the version that was meant"
+        );
+    }
+    Ok(())
 }
 
 /// A core in `provision`'s result.

@@ -136,6 +136,48 @@ fn a_release_from_touch_to_dump() {
     );
 }
 
+/// A signer who looks at a version must see that version, or nothing.
+#[test]
+fn a_version_that_the_drive_is_no_longer_at_is_not_dumped() {
+    let place = Place::new();
+    let stage = place.touch();
+    place.package("dep", "1.0.0", ELSEWHERE);
+    place.write("dep/file", "what was reviewed");
+    let staged = place.stdout(&["stage", &stage, "dep"]);
+    let verlink = staged.lines().find(|line| line.starts_with("pear://0.")).unwrap();
+    let target = place.touch();
+    let empty = target.replace("://", "://0.0.");
+    let out = place.stdout(&["provision", verlink, &target, &empty, "--json"]);
+    let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    let hashlink = last["data"]["source"]["hashlink"].as_str().unwrap();
+    place.bosc(&["dump", hashlink, "by-hash"]).success();
+    same(&place.path("dep"), &place.path("by-hash"));
+    let (before, hash) = hashlink.rsplit_once('.').unwrap();
+    assert_eq!(before, verlink);
+    let other = last["data"]["target"]["core"]["id"].as_str().unwrap();
+    assert_ne!(hash, other);
+    let wrong = format!("{verlink}.{other}");
+    let dumps = |link: &str| place.bosc(&["dump", link, "look"]);
+    refuses(dumps(&wrong), &["another tree hash", "length"]);
+    refuses(
+        place.bosc(&["provision", &wrong, &target, &empty]),
+        &["another tree hash"],
+    );
+    refuses(
+        dumps(&verlink.replace("://0.", "://1.")),
+        &["of fork 1", "at fork 0"],
+    );
+
+    // Cut back and filled with something else, as long as before.
+    place.write("dep/file", "what was never seen by anybody");
+    place.bosc(&["stage", &stage, "dep", "--truncate", "1"]).success();
+    refuses(dumps(verlink), &["of fork 0", "truncated", "at fork 1"]);
+    refuses(dumps(hashlink), &["of fork 0", "at fork 1"]);
+    refuses(place.bosc(&["dump", verlink, "-"]), &["at fork 1"]);
+    assert!(!place.path("look").exists(), "something was written");
+    dumps(&stage).success();
+}
+
 #[test]
 fn links_that_do_not_serve() {
     let place = Place::new();

@@ -11,7 +11,7 @@ use hyperdrive::{Drive, Hyperdrive, LocalDrive, MirrorOptions, mirror};
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
-use crate::drives::{open, open_store};
+use crate::drives::{expect_version, open, open_store};
 use crate::network::Network;
 use crate::output::{Output, printable};
 
@@ -53,6 +53,9 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
     if length > present {
         bail!("{link} has {present} blocks, not {length}: name a version that exists");
     }
+    let patience = Duration::from_secs(args.timeout);
+    expect_version(&drive, &link, patience).await?;
+    let fork = drive.fork();
     let checkout = drive.checkout(length);
     let prefix = link.path.split(['?', '#']).next().filter(|path| path.len() > 1);
     let count = if list {
@@ -62,6 +65,12 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
     };
     if count == 0 && prefix.is_some() {
         bail!("not found: {link} holds nothing at that path");
+    }
+    // Whoever looks at a version must not be shown two.
+    if drive.fork() != fork {
+        bail!(
+            "{link} was truncated while it was read, and what was read may be of two versions: name its present one, and dump again with --force"
+        );
     }
     if let Some(network) = network {
         network.close().await;

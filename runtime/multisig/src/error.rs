@@ -103,6 +103,19 @@ pub enum MultisigError {
         /// The source drive.
         source_key: Key,
     },
+    /// The request leaves out contents that its entries name.
+    #[error(
+        "REQUEST_CONTENT_TOO_SMALL: the request is for {stated} blocks of contents, but its entries need {needed}: files of the release could be \
+         had from nobody; ask who sent it, and request again from pear://{source_key}"
+    )]
+    ContentTooSmall {
+        /// The source drive.
+        source_key: Key,
+        /// Blocks in the request.
+        stated: u64,
+        /// Blocks that the entries name.
+        needed: u64,
+    },
     /// The target is longer than what is to be committed.
     #[error(
         "TARGET_CORE_TOO_BIG: {part} The target core already has {found} blocks, more than the {wanted} of this request: a newer release is out; \
@@ -218,6 +231,7 @@ impl MultisigError {
             Self::SourcePeers { .. } => "SOURCE_CORE_INSUFFICIENT_PEERS",
             Self::SourceNotSeeded { .. } => "SOURCE_CORE_NOT_FULLY_SEEDED",
             Self::SourceMismatch { .. } => "SRC_KEY_MISMATCH",
+            Self::ContentTooSmall { .. } => "REQUEST_CONTENT_TOO_SMALL",
             Self::TargetTooBig { .. } => "TARGET_CORE_TOO_BIG",
             Self::TargetNotEmpty { .. } => "TARGET_NOT_EMPTY",
             Self::TargetPeers { .. } => "TARGET_CORE_INSUFFICIENT_PEERS",

@@ -273,6 +273,20 @@ impl Release {
         Ok(content)
     }
 
+    /// Refuses contents that end before those of some entry: the quorum would release a file that nobody can have. Reads the
+    /// list of entries, so call it after that was fetched.
+    pub async fn check_content(&self, content: &Content) -> Result<(), MultisigError> {
+        let needed = self.source.blobs_length(self.length).await?;
+        if content.length < needed {
+            return Err(MultisigError::ContentTooSmall {
+                source_key: self.source.key(),
+                stated: content.length,
+                needed,
+            });
+        }
+        Ok(())
+    }
+
     /// What changes for those who follow the team's drive. Call after the lineage was checked: the source then holds what is
     /// released now, too.
     pub async fn changes(&self) -> Result<Changes, MultisigError> {
@@ -353,6 +367,7 @@ impl Release {
         content: &Content,
         signatures: &CoreSignatures,
     ) -> Result<Committed, MultisigError> {
+        self.check_content(content).await?;
         let contents = self.source.blobs().await?;
         let steps = [
             (Part::Contents, &contents, content.length, &signatures.contents),

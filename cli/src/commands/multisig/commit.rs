@@ -139,6 +139,7 @@ async fn check(session: &Session, request: &Request, force: bool) -> anyhow::Res
         }
     }
     session.bounded(release.fetch_entries()).await?;
+    session.bounded(release.check_content(&content)).await?;
     Ok(content)
 }
 
