@@ -178,6 +178,73 @@ fn a_version_that_the_drive_is_no_longer_at_is_not_dumped() {
     dumps(&stage).success();
 }
 
+/// What strangers wrote reaches the terminal as letters, in results, in words and in errors alike.
+#[test]
+fn names_and_versions_cannot_steer_the_terminal() {
+    let place = Place::new();
+    let (link, target) = (place.touch(), place.touch());
+    let evil = "1.0.0\u{1b}[2K\u{9b}1A\u{61c}\u{e0041}";
+    place.write("dep/a\u{1b}]0;x\u{7}\u{180e}", "");
+    place.package("dep", "1.0.0", ELSEWHERE);
+    place.bosc(&["stage", &link, "dep"]).success();
+    let harmless = |bytes: &[u8]| {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let hidden = ['\u{1b}', '\u{9b}', '\u{7}', '\u{61c}', '\u{180e}', '\u{e0041}'];
+        assert!(!text.contains(hidden), "{text:?}");
+        text
+    };
+    let all = |args: &[&str]| {
+        let assert = place.bosc(args);
+        let output = assert.get_output();
+        harmless(&output.stdout) + &harmless(&output.stderr)
+    };
+    assert!(all(&["dump", &link, "-"]).contains("/a\\u{1b}]0;x\\u{7}\\u{180e}"));
+    let json = all(&["dump", &link, "-", "--json"]);
+    let keys = json
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .find_map(|line| line["data"]["key"].as_str().map(str::to_owned));
+    assert_eq!(
+        keys.unwrap(),
+        "/a\u{1b}]0;x\u{7}\u{180e}",
+        "JSON says the same to who parses it"
+    );
+
+    // A version that no tool of ours would stage.
+    let staged = put_package(&place, &link, evil);
+    assert!(all(&["info", &link]).contains("1.0.0\\u{1b}[2K\\u{9b}1A\\u{61c}\\u{e0041}"));
+    let said = all(&["provision", &staged, &target, &target.replace("://", "://0.0.")]);
+    assert!(
+        said.contains("non-production SemVer") && said.contains("\\u{9b}1A"),
+        "{said}"
+    );
+    let package = serde_json::json!({ "name": "a", "version": evil });
+    place.write("dep/package.json", &package.to_string());
+    let said = all(&["stage", &link, "dep"]);
+    assert!(
+        said.contains("its version") && said.contains("\\u{9b}1A"),
+        "{said}"
+    );
+}
+
+/// Puts a package.json with that version straight into a drive; the versioned link.
+fn put_package(place: &Place, link: &str, version: &str) -> String {
+    let package = serde_json::json!({ "name": "cool-app", "version": version }).to_string();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let staged = runtime.block_on(async {
+        let store = corestore::Corestore::open(place.path("store")).unwrap();
+        let key: hypercore::Key = link.trim_start_matches("pear://").parse().unwrap();
+        let drive = hyperdrive::Hyperdrive::open(&store, key).await.unwrap();
+        let options = hyperdrive::PutOptions::default();
+        drive.put("/package.json", package, options).await.unwrap();
+        let length = drive.core().length();
+        store.close().unwrap();
+        format!("pear://0.{length}.{key}")
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    staged
+}
+
 #[test]
 fn links_that_do_not_serve() {
     let place = Place::new();

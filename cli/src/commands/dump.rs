@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::args::{self, Global};
 use crate::drives::{expect_version, open, open_store};
 use crate::network::Network;
-use crate::output::{Output, printable};
+use crate::output::Output;
 
 pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> anyhow::Result<()> {
     let link: Link = args.link.parse()?;
@@ -90,7 +90,7 @@ async fn print_list(drive: &Hyperdrive, prefix: Option<&str>, output: &Output) -
     let entries = drive.list_or_entry(prefix.unwrap_or("/")).await?;
     for entry in &entries {
         output.tag("file", json!({ "key": entry.key }));
-        output.result(&printable(&entry.key));
+        output.result(&entry.key);
     }
     Ok(entries.len() as u64)
 }
