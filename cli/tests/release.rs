@@ -245,6 +245,110 @@ fn put_package(place: &Place, link: &str, version: &str) -> String {
     staged
 }
 
+/// What is published cannot be called back.
+#[test]
+fn what_should_not_go_public_is_not_staged_unasked() {
+    let place = Place::new();
+    let link = place.touch();
+    place.package("dep", "1.0.0", ELSEWHERE);
+    place.write("dep/page/index.html", "<h1>hi</h1>");
+    for name in [
+        ".git/config",
+        ".env",
+        "page/.env.local",
+        ".npmrc",
+        ".ssh/id_ed25519",
+        "page/.DS_Store",
+    ] {
+        place.write(&format!("dep/{name}"), "left out");
+    }
+    let staged = || {
+        place.bosc(&["dump", &link, "out", "--force"]).success();
+        let mut names: Vec<_> = walk(&place.path("out"))
+            .into_iter()
+            .map(|(name, _)| name.display().to_string())
+            .collect();
+        names.sort();
+        names
+    };
+    place.bosc(&["stage", &link, "dep"]).success();
+    assert_eq!(staged(), ["package.json", "page/index.html"]);
+    place
+        .bosc(&["stage", &link, "dep", "--ignore", "!/.npmrc"])
+        .success();
+    assert_eq!(staged(), [".npmrc", "package.json", "page/index.html"]);
+    place.bosc(&["stage", &link, "dep", "--purge"]).success();
+    assert_eq!(staged(), ["package.json", "page/index.html"]);
+    place
+        .bosc(&["stage", &link, "dep", "--no-default-ignore"])
+        .success();
+    assert_eq!(staged().len(), 8);
+
+    // Secrets by what they hold: nothing of the folder is staged.
+    let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAhlbGxvIGhlbGxvIGhlbGxvIGhlbGxv\n";
+    let token = format!("const token = 'ghp_{}'", "a1B2".repeat(9));
+    place.write("dep/server.pem", key);
+    place.write("dep/page/app.js", &token);
+    let before = place.length(&link);
+    refuses(
+        place.bosc(&["stage", &link, "dep"]),
+        &[
+            "/server.pem (a private key)",
+            "/page/app.js (a GitHub token)",
+            "--force",
+            "--ignore",
+        ],
+    );
+    refuses(
+        place.bosc(&["stage", &link, "dep", "--dry-run"]),
+        &["/server.pem"],
+    );
+    refuses(
+        place.bosc(&["stage", &link, "dep", "--ignore", "server.pem"]),
+        &["/page/app.js"],
+    );
+    assert_eq!(place.length(&link), before, "something was staged");
+    place.bosc(&["stage", &link, "dep", "--force"]).success();
+    assert!(staged().contains(&"server.pem".to_owned()));
+    fs::remove_file(place.path("dep/server.pem")).unwrap();
+    fs::remove_file(place.path("dep/page/app.js")).unwrap();
+    // The store itself, with the secret keys of every link.
+    fs::copy(place.path("store/corestore.db"), place.path("dep/copy.db")).unwrap();
+    refuses(
+        place.bosc(&["stage", &link, "dep"]),
+        &["/copy.db (a store with the secret keys"],
+    );
+    fs::remove_file(place.path("dep/copy.db")).unwrap();
+
+    // Links to the outside, straight and through a link inside.
+    place.write("secrets/wallet", "many coins");
+    use std::os::unix::fs::symlink;
+    symlink("page/index.html", place.path("dep/start")).unwrap();
+    symlink("nowhere", place.path("dep/dangling")).unwrap();
+    place.bosc(&["stage", &link, "dep"]).success();
+    symlink(place.path("secrets"), place.path("dep/more")).unwrap();
+    symlink("../secrets/wallet", place.path("dep/wallet")).unwrap();
+    symlink("more/wallet", place.path("dep/through")).unwrap();
+    let before = place.length(&link);
+    refuses(
+        place.bosc(&["stage", &link, "dep"]),
+        &[
+            "/more (→ ",
+            "/wallet (→ ../secrets/wallet)",
+            "/through (→ ",
+            "--follow-links",
+        ],
+    );
+    assert_eq!(place.length(&link), before, "something was staged");
+    fs::remove_file(place.path("dep/through")).unwrap();
+    place.bosc(&["stage", &link, "dep", "--follow-links"]).success();
+    let names = place.stdout(&["dump", &link, "-"]);
+    assert!(
+        names.contains("/more/wallet\n") && names.contains("/wallet\n"),
+        "{names}"
+    );
+}
+
 #[test]
 fn links_that_do_not_serve() {
     let place = Place::new();
