@@ -134,7 +134,10 @@ fn one_signer_alone_ships_nothing() {
             .bosc("reader", &["dump", &lab.link, "read", "--timeout", "5"]),
     )
     .unwrap();
-    assert!(said.contains("nobody seeds"), "{said}");
+    assert!(
+        said.contains("1 peer") && said.contains("does not verify") && !said.contains("nobody seeds"),
+        "{said}"
+    );
     assert!(!lab.place.home.join("read").exists());
 
     // An honest machine beside it is enough.
