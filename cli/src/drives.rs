@@ -1,6 +1,6 @@
 //! The store, and the drives that commands open in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -29,17 +29,61 @@ fn folder(global: &Global) -> PathBuf {
     }
 }
 
-/// Opens the store.
+/// Opens the store. It holds secret keys, so that what is new of it is its owner's alone from the beginning; the folders of a
+/// person stay as they are.
 pub(crate) fn open_store(global: &Global) -> anyhow::Result<Corestore> {
     let folder = folder(global);
-    let store = Corestore::open(&folder)?;
-    #[cfg(unix)]
-    {
-        // It holds secret keys.
-        use std::os::unix::fs::PermissionsExt;
-        let _ = std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700));
+    make_private(&folder).with_context(|| format!("cannot open the store in {}", folder.display()))?;
+    Ok(Corestore::open(&folder)?)
+}
+
+/// The store's database, as `corestore` names it, and the files that SQLite keeps beside it while it is open.
+#[cfg(unix)]
+const DATABASE: [&str; 3] = ["corestore.db", "corestore.db-wal", "corestore.db-shm"];
+
+/// Makes the folder, if there is none, and the database for their owner alone. A database that others may read, as older
+/// versions made it, is closed to them.
+#[cfg(unix)]
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    use std::io::ErrorKind;
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    let [database, ..] = DATABASE;
+    // SQLite takes an empty file for a new database, and gives the files beside it the same mode.
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(folder.join(database));
+    match made {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
     }
-    Ok(store)
+    for name in DATABASE {
+        let file = folder.join(name);
+        let mode = match std::fs::metadata(&file) {
+            Ok(metadata) => metadata.permissions().mode(),
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if mode & 0o077 != 0 {
+            match std::fs::set_permissions(&file, PermissionsExt::from_mode(mode & 0o700)) {
+                // SQLite may have deleted it meanwhile.
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Elsewhere the folder has the rights of the person's data folder that it is in.
+#[cfg(not(unix))]
+fn make_private(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Opens the store as its one writer.

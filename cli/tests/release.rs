@@ -350,6 +350,36 @@ fn what_should_not_go_public_is_not_staged_unasked() {
 }
 
 #[test]
+fn a_new_store_is_its_owners_alone_and_a_persons_folder_stays_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let mode = |name: &str| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
+    place.touch();
+    assert_eq!((mode("store"), mode("store/corestore.db")), (0o700, 0o600));
+
+    // A folder that was there before, and a database of an older version.
+    fs::create_dir(place.path("shared")).unwrap();
+    fs::set_permissions(place.path("shared"), PermissionsExt::from_mode(0o755)).unwrap();
+    let touch = ["touch", "--storage", "shared"];
+    place.bosc(&touch).success();
+    assert_eq!((mode("shared"), mode("shared/corestore.db")), (0o755, 0o600));
+    fs::set_permissions(
+        place.path("shared/corestore.db"),
+        PermissionsExt::from_mode(0o644),
+    )
+    .unwrap();
+    place.bosc(&touch).success();
+    assert_eq!((mode("shared"), mode("shared/corestore.db")), (0o755, 0o600));
+
+    // A store that cannot be made is said so.
+    place.write("file", "");
+    refuses(
+        place.bosc(&["touch", "--storage", "file/store"]),
+        &["cannot open the store", "file/store"],
+    );
+}
+
+#[test]
 fn links_that_do_not_serve() {
     let place = Place::new();
     place.package("dep", "1.0.0", ELSEWHERE);
