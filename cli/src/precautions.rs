@@ -4,6 +4,7 @@
 //! Three nets: names that are left out, links that lead out of the folder, and contents that look like secrets. None is a
 //! proof that there is no secret.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
@@ -57,6 +58,27 @@ pub(crate) fn ignored(built_in: bool, own: Vec<String>) -> Vec<String> {
     built_in.map(|pattern| (*pattern).to_owned()).chain(own).collect()
 }
 
+/// What the built-in patterns leave out of a folder and `own` would not: said, so that nobody looks for it in vain. Of a folder
+/// its own name alone.
+pub(crate) async fn left_out(local: &LocalDrive, own: &PathFilter, all: &PathFilter) -> Option<String> {
+    // Whatever cannot be listed here is not staged either.
+    let entries = local.list_filtered("/", own).await.unwrap_or_default();
+    let mut names = BTreeSet::new();
+    for key in entries.iter().map(|entry| entry.key.as_str()) {
+        if all.ignores(key) {
+            let ends = key.match_indices('/').skip(1).map(|(at, _)| at);
+            let mut folders = ends.filter_map(|end| key.get(..end));
+            names.insert(
+                folders
+                    .find(|folder| all.ignores(folder))
+                    .unwrap_or(key)
+                    .to_owned(),
+            );
+        }
+    }
+    (!names.is_empty()).then(|| listed(names))
+}
+
 /// Refuses a folder that would publish what lies outside of it, or what looks like a secret. `follow` says that links to the
 /// outside are wanted, `force` that secrets are.
 pub(crate) async fn check(
@@ -95,13 +117,16 @@ pub(crate) async fn check(
 }
 
 fn named(places: &[(String, String)]) -> String {
-    let mut text: Vec<String> = places
-        .iter()
-        .take(NAMED)
-        .map(|(key, what)| format!("{key} ({what})"))
-        .collect();
-    if places.len() > NAMED {
-        text.push(format!("and {} more", places.len() - NAMED));
+    listed(places.iter().map(|(key, what)| format!("{key} ({what})")))
+}
+
+/// The first of many, and how many more.
+fn listed(items: impl IntoIterator<Item = String>) -> String {
+    let mut items = items.into_iter();
+    let mut text: Vec<String> = items.by_ref().take(NAMED).collect();
+    match items.count() {
+        0 => {}
+        more => text.push(format!("and {more} more")),
     }
     text.join(", ")
 }

@@ -271,7 +271,11 @@ fn what_should_not_go_public_is_not_staged_unasked() {
         names.sort();
         names
     };
-    place.bosc(&["stage", &link, "dep"]).success();
+    let names = "left out by their names: /.env, /.git, /.npmrc, /.ssh, /page/.DS_Store, /page/.env.local (--no-default";
+    place
+        .bosc(&["stage", &link, "dep"])
+        .success()
+        .stderr(contains(names));
     assert_eq!(staged(), ["package.json", "page/index.html"]);
     place
         .bosc(&["stage", &link, "dep", "--ignore", "!/.npmrc"])

@@ -27,7 +27,7 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
     package.upgrade()?;
     let mut own = package.strings("/pear/stage/ignore");
     own.extend(args.ignore.iter().cloned());
-    let ignore = precautions::ignored(!args.no_default_ignore, own);
+    let ignore = precautions::ignored(!args.no_default_ignore, own.clone());
     let mut only = package.strings("/pear/stage/only");
     only.extend(args.only.iter().cloned());
     let local = LocalDrive::with_options(
@@ -36,13 +36,13 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
             follow_external_links: args.follow_links,
         },
     );
-    precautions::check(
-        &local,
-        &PathFilter::new(&ignore, &only),
-        args.follow_links,
-        args.force,
-    )
-    .await?;
+    let (own, all) = (PathFilter::new(&own, &only), PathFilter::new(&ignore, &only));
+    precautions::check(&local, &all, args.follow_links, args.force).await?;
+    if let Some(names) = precautions::left_out(&local, &own, &all).await {
+        output.say(&format!(
+            "left out by their names: {names} (--no-default-ignore takes them)"
+        ));
+    }
     let (store, _lock) = open_store_to_write(global)?;
     let drive = open_own(&store, &link).await?;
     let before = verlink(&drive);
