@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use corestore::{Corestore, GetOptions};
+use hyperblobs::Blobs;
 use hypercore::{Core, CoreError, DownloadRange, Key};
-use hyperdrive::{Diff, DiffOp, Drive, Entry, Hyperdrive};
+use hyperdrive::{Diff, DiffOp, Drive, DriveError, Entry, Hyperdrive};
 
 use crate::ballot::CoreSignatures;
 use crate::error::{MultisigError, Part};
@@ -277,25 +278,22 @@ impl Release {
     /// list of entries, so call it after that was fetched.
     pub async fn check_content(&self, content: &Content) -> Result<(), MultisigError> {
         let needed = self.source.blobs_length(self.length).await?;
-        if content.length < needed {
-            return Err(MultisigError::ContentTooSmall {
-                source_key: self.source.key(),
-                stated: content.length,
-                needed,
-            });
-        }
-        Ok(())
+        self.expect_content(content, needed)
     }
 
     /// What changes for those who follow the team's drive. Call after the lineage was checked: the source then holds what is
-    /// released now, too.
-    pub async fn changes(&self) -> Result<Changes, MultisigError> {
+    /// released now, too. Refuses files that `content` has only the beginning of, as far as their block maps say, which the
+    /// list of entries does not show.
+    pub async fn changes(&self, content: &Content) -> Result<Changes, MultisigError> {
         let present = self.target.length();
         // At length 0 a drive has no entries.
         let (old, new) = (self.source.checkout(present), self.source.checkout(self.length));
         let mut files = Vec::new();
         for entry in new.diff(present, "/").await? {
             let (before, after) = (entry.right.as_ref(), entry.left.as_ref());
+            if let Some(after) = after {
+                self.check_chunks(after, content).await?;
+            }
             if let Some(key) = after.or(before).map(|entry| &entry.key) {
                 files.push(self.change(key, before, after).await?);
             }
@@ -315,6 +313,28 @@ impl Release {
             files,
             fields,
             versions,
+        })
+    }
+
+    /// An honest writer appends a block map after the chunks that it lists; another may list what comes later.
+    async fn check_chunks(&self, entry: &Entry, content: &Content) -> Result<(), MultisigError> {
+        let Some(id) = entry.blob.filter(|id| id.block_map) else {
+            return Ok(());
+        };
+        let blobs = Blobs::new(self.source.blobs().await?);
+        let runs = blobs.runs(&id).await.map_err(DriveError::from)?;
+        let needed = runs.into_iter().map(|(_, end)| end).max().unwrap_or(0);
+        self.expect_content(content, needed)
+    }
+
+    fn expect_content(&self, content: &Content, needed: u64) -> Result<(), MultisigError> {
+        if content.length >= needed {
+            return Ok(());
+        }
+        Err(MultisigError::ContentTooSmall {
+            source_key: self.source.key(),
+            stated: content.length,
+            needed,
         })
     }
 
