@@ -173,6 +173,15 @@ pub(crate) struct Stage {
     /// Cut the drive to this length first; it moves to a new fork
     #[arg(long, value_name = "LENGTH")]
     pub(crate) truncate: Option<u64>,
+    /// Take repositories, .env files, keys and the like as well, which are left out by their names otherwise
+    #[arg(long)]
+    pub(crate) no_default_ignore: bool,
+    /// Take what links out of the folder lead to
+    #[arg(long)]
+    pub(crate) follow_links: bool,
+    /// Stage files that look like secrets
+    #[arg(long, short = 'f')]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,6 +1,7 @@
 //! The store, and the drives that commands open in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bosc_runtime::Link;
@@ -28,17 +29,61 @@ fn folder(global: &Global) -> PathBuf {
     }
 }
 
-/// Opens the store.
+/// Opens the store. It holds secret keys, so that what is new of it is its owner's alone from the beginning; the folders of a
+/// person stay as they are.
 pub(crate) fn open_store(global: &Global) -> anyhow::Result<Corestore> {
     let folder = folder(global);
-    let store = Corestore::open(&folder)?;
-    #[cfg(unix)]
-    {
-        // It holds secret keys.
-        use std::os::unix::fs::PermissionsExt;
-        let _ = std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700));
+    make_private(&folder).with_context(|| format!("cannot open the store in {}", folder.display()))?;
+    Ok(Corestore::open(&folder)?)
+}
+
+/// The store's database, as `corestore` names it, and the files that SQLite keeps beside it while it is open.
+#[cfg(unix)]
+const DATABASE: [&str; 3] = ["corestore.db", "corestore.db-wal", "corestore.db-shm"];
+
+/// Makes the folder, if there is none, and the database for their owner alone. A database that others may read, as older
+/// versions made it, is closed to them.
+#[cfg(unix)]
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    use std::io::ErrorKind;
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    let [database, ..] = DATABASE;
+    // SQLite takes an empty file for a new database, and gives the files beside it the same mode.
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(folder.join(database));
+    match made {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
     }
-    Ok(store)
+    for name in DATABASE {
+        let file = folder.join(name);
+        let mode = match std::fs::metadata(&file) {
+            Ok(metadata) => metadata.permissions().mode(),
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if mode & 0o077 != 0 {
+            match std::fs::set_permissions(&file, PermissionsExt::from_mode(mode & 0o700)) {
+                // SQLite may have deleted it meanwhile.
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Elsewhere the folder has the rights of the person's data folder that it is in.
+#[cfg(not(unix))]
+fn make_private(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Opens the store as its one writer.
@@ -69,6 +114,37 @@ pub(crate) async fn open(store: &Corestore, key: Key) -> anyhow::Result<Hyperdri
 /// The link with the drive's present version.
 pub(crate) fn verlink(drive: &Hyperdrive) -> Link {
     Link::versioned(drive.fork(), drive.core().length(), drive.key())
+}
+
+/// Fails if a drive is not at the version that a link names: another fork, or another tree hash at its length. Fetches
+/// what the hash needs, for `patience` at most.
+pub(crate) async fn expect_version(
+    drive: &Hyperdrive,
+    link: &Link,
+    patience: Duration,
+) -> anyhow::Result<()> {
+    if let Some(fork) = link.fork.filter(|fork| *fork != drive.fork()) {
+        bail!(
+            "{link} is not there: the link is of fork {fork}, and the drive was truncated and is at fork {}, with another history. \
+             Ask whoever gave you the link for its present version",
+            drive.fork()
+        );
+    }
+    let (Some(length), Some(hash)) = (link.length, link.hash) else {
+        return Ok(());
+    };
+    let Ok(found) = tokio::time::timeout(patience, drive.core().fetch_tree_hash(length)).await else {
+        bail!(
+            "the peers of {link} did not send what its hash is checked with: run `bosc seed {}` on a machine that has it whole",
+            Link::plain(link.key)
+        );
+    };
+    if found? != hash {
+        bail!(
+            "{link} names another tree hash than the drive has at length {length}: it is not the version that was meant"
+        );
+    }
+    Ok(())
 }
 
 /// A core in `provision`'s result.

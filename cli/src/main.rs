@@ -10,6 +10,7 @@ mod network;
 mod output;
 mod package;
 mod password;
+mod precautions;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,7 @@
 //! The swarm of a command that needs peers.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -16,6 +18,8 @@ use crate::args::Global;
 pub(crate) struct Network {
     pub(crate) swarm: Swarm,
     bootstrap: Vec<String>,
+    /// Public keys of the peers that there was a connection with, also a short one.
+    met: Arc<Mutex<HashSet<[u8; 32]>>>,
 }
 
 /// A peer came or went.
@@ -42,9 +46,12 @@ impl Network {
         .await?;
         let mut connections = swarm.connections();
         let store = store.clone();
+        let met = Arc::<Mutex<HashSet<[u8; 32]>>>::default();
+        let meeting = met.clone();
         tokio::spawn(async move {
             while let Some(connection) = connections.recv().await {
                 let key = connection.info().remote_public_key;
+                meeting.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
                 let replication = store.replicate(connection);
                 if let Some(changes) = changes.clone() {
                     let _ = changes.send(PeerChange::Joined(key));
@@ -59,6 +66,7 @@ impl Network {
         Ok(Self {
             swarm,
             bootstrap: global.bootstrap.clone(),
+            met,
         })
     }
 
@@ -104,9 +112,16 @@ impl Network {
             );
         }
         self.expect_dht()?;
-        bail!(
-            "nobody seeds {link}: run `bosc seed {link}` on the machine that has it, and look that both use the same --bootstrap"
-        )
+        Err(self.no_source(drive.core()))
+    }
+
+    /// Why a drive could be had from nobody: that nobody was met is said only if that is so.
+    pub(crate) fn no_source(&self, entries: &Core) -> anyhow::Error {
+        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let peers = entries.peers();
+        let claiming = peers.iter().filter(|peer| peer.remote_length > 0).count();
+        let link = Link::plain(entries.key());
+        anyhow::anyhow!(nobody(&link, met, claiming, self.swarm.connection_count()))
     }
 
     /// Fails if a DHT was named and none of its nodes answers.
@@ -168,6 +183,38 @@ impl Network {
     }
 }
 
+/// The words for a drive that came from nobody: `met` peers were connected at some time, `connected` are now, and `claiming`
+/// of these say that they have it.
+fn nobody(link: &Link, met: usize, claiming: usize, connected: usize) -> String {
+    let peers = |count: usize| match count {
+        1 => "1 peer".to_owned(),
+        _ => format!("{count} peers"),
+    };
+    if claiming > 0 {
+        format!(
+            "{} of {link} answered, but what was sent does not verify or did not come in time: try again, or with a longer --timeout; \
+             if it stays so, seed it from a machine that is known to be good",
+            peers(claiming)
+        )
+    } else if met > 0 && connected == 0 {
+        format!(
+            "{} on the topic of {link} answered, and no connection lasted: what was sent does not verify, or the peer is busy or gone. \
+             Try again, or run `bosc seed {link}` on the machine that has it",
+            peers(met)
+        )
+    } else if met > 0 {
+        format!(
+            "{} on the topic of {link} answered, and nobody among them has it: run `bosc seed {link}` on the machine that has it",
+            peers(met)
+        )
+    } else {
+        format!(
+            "nobody seeds {link}, or nobody who does could be reached: run `bosc seed {link}` on the machine that has it, and look that \
+             both use the same --bootstrap"
+        )
+    }
+}
+
 /// Ctrl-C, or what a service manager sends.
 pub(crate) async fn stop_signal() {
     #[cfg(unix)]
@@ -182,4 +229,25 @@ pub(crate) async fn stop_signal() {
         }
     }
     let _ = tokio::signal::ctrl_c().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_said_of_nobody_alone() {
+        let link = Link::plain(hypercore::Key([7; 32]));
+        for (met, claiming, connected, says) in [
+            (1, 1, 1, "1 peer of"),
+            (3, 2, 2, "2 peers of"),
+            (2, 0, 0, "2 peers on the topic"),
+            (2, 0, 1, "nobody among them"),
+        ] {
+            let text = nobody(&link, met, claiming, connected);
+            assert!(text.contains(says) && text.contains(&link.to_string()), "{text}");
+            assert!(!text.contains("nobody seeds"), "{text}");
+        }
+        assert!(nobody(&link, 0, 0, 0).contains("nobody seeds"));
+    }
 }

@@ -1,11 +1,18 @@
 //! Where words go: results to stdout, everything else to stderr, or all of it as JSON lines.
 //!
 //! The JSON shape is the Pear CLI's: `{"cmd","tag","data"}`, ending with the tag `final` or, on failure, `error`.
+//!
+//! Much of what is printed was written by strangers: names in a drive, versions, errors that quote a file. So every line goes
+//! through [`printable`] here, at the one way out, and no command has to think of it.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use hyperdrive::{Diff, DiffOp};
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory};
+use icu_properties::{CodePointMapData, CodePointSetData};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
@@ -33,21 +40,28 @@ impl Output {
             if let (Some(object), false) = (line.as_object_mut(), data.is_null()) {
                 object.insert("data".to_owned(), data);
             }
-            write_line(&line.to_string());
+            write_line(&spell_out(&line.to_string(), json_escape));
         }
     }
 
-    /// A result, for people only.
+    /// A result, for people only: one line.
     pub(crate) fn result(&self, text: &str) {
         if !self.json {
-            write_line(text);
+            write_line(&printable(text));
         }
     }
 
-    /// A word to the person at the terminal.
+    /// A place on this machine as a result, for people and their scripts: as it is.
+    pub(crate) fn path(&self, path: &Path) {
+        if !self.json {
+            write_line(&path.display().to_string());
+        }
+    }
+
+    /// A word to the person at the terminal: one line.
     pub(crate) fn say(&self, text: &str) {
         if !self.json {
-            eprintln!("{text}");
+            eprintln!("{}", printable(text));
         }
     }
 
@@ -88,7 +102,7 @@ impl Output {
                 json!({ "success": false, "code": code(error), "message": message }),
             );
         } else {
-            eprintln!("bosc {}: {message}", self.cmd);
+            eprintln!("bosc {}: {}", self.cmd, printable(&message));
         }
         ExitCode::FAILURE
     }
@@ -119,25 +133,56 @@ fn diff_line(diff: &Diff) -> String {
     } else {
         amounts.join(", ")
     };
-    format!("{sign} {} ({amounts})", printable(&diff.key))
+    format!("{sign} {} ({amounts})", diff.key)
 }
 
-/// Text of a peer's as a terminal may show it: characters that would move the cursor, hide what stands before them or turn
-/// the direction of reading are written as `\u{…}`.
-pub(crate) fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    let mut out = String::with_capacity(text.len());
+/// Text as a terminal may show it: characters that would move the cursor, end the line, turn the direction of reading, or
+/// take part unseen, are written as `\u{…}`.
+fn printable(text: &str) -> Cow<'_, str> {
+    spell_out(text, |c, out| out.extend(c.escape_unicode()))
+}
+
+/// The same inside a line of JSON, where it changes nothing for who parses it: such characters are in strings alone.
+fn json_escape(c: char, out: &mut String) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        out.push_str(&format!("\\u{unit:04x}"));
+    }
+}
+
+fn spell_out(text: &str, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if hidden(c) {
-            out.extend(c.escape_unicode());
+        if is_hidden(c) {
+            escape(c, &mut out);
         } else {
             out.push(c);
         }
     }
-    out
+    Cow::Owned(out)
+}
+
+/// Whether a character does something else than to show itself, by Unicode's own tables.
+fn is_hidden(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    let category = CodePointMapData::<GeneralCategory>::new().get(c);
+    matches!(
+        category,
+        // Commands to the terminal, direction marks, line ends, and what no font shows: unassigned and private.
+        GeneralCategory::Control
+            | GeneralCategory::Format
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator
+            | GeneralCategory::SpaceSeparator
+            | GeneralCategory::Unassigned
+            | GeneralCategory::PrivateUse
+    ) || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+        // The empty Braille pattern is a symbol by its category, and blank.
+        || c == '\u{2800}'
 }
 
 /// Upstream's code for an error, where it has one.
@@ -169,12 +214,47 @@ fn write_line(line: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::*;
 
     #[test]
     fn what_a_terminal_would_act_on_is_spelled_out() {
         assert_eq!(printable("/ünï cödé.txt"), "/ünï cödé.txt");
         assert_eq!(printable("/evil\u{1b}[1A\u{1b}[2K"), "/evil\\u{1b}[1A\\u{1b}[2K");
         assert_eq!(printable("/\u{202e}txt.exe\n"), "/\\u{202e}txt.exe\\u{a}");
+        for text in ["中文 → ✓ · “a” … 🦀", "עברית", "e\u{301}", "हिन्दी", "~ / \\ \""]
+        {
+            assert_eq!(printable(text), text);
+        }
+    }
+
+    #[test]
+    fn what_is_not_seen_is_spelled_out() {
+        // C0, DEL and C1; direction; width; fillers; tags; blanks; variation selectors; nothing at all.
+        let ranges = [
+            '\0'..='\u{1f}',
+            '\u{7f}'..='\u{a0}',
+            '\u{61c}'..='\u{61c}',
+            '\u{115f}'..='\u{1160}',
+            '\u{180b}'..='\u{180f}',
+            '\u{2000}'..='\u{200f}',
+            '\u{2028}'..='\u{202f}',
+            '\u{205f}'..='\u{206f}',
+            '\u{2800}'..='\u{2800}',
+            '\u{3000}'..='\u{3000}',
+            '\u{3164}'..='\u{3164}',
+            '\u{e000}'..='\u{e001}',
+            '\u{fe00}'..='\u{fe0f}',
+            '\u{feff}'..='\u{feff}',
+            '\u{fff9}'..='\u{fffb}',
+            '\u{e0000}'..='\u{e01ef}',
+        ];
+        for c in ranges.into_iter().flatten() {
+            let shown = printable(&format!("1.0{c}.0")).into_owned();
+            assert_eq!(shown, format!("1.0{}.0", c.escape_unicode()));
+            let line = json!({ "version": format!("1.0{c}.0") });
+            let shown = spell_out(&line.to_string(), json_escape).into_owned();
+            assert!(!shown.contains(c), "{shown}");
+            assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), line, "{shown}");
+        }
     }
 }

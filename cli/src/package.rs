@@ -85,27 +85,43 @@ impl Package {
             .filter(|text| !text.is_empty())
     }
 
-    /// `name`.
+    /// `name`: what the shell takes for one, and so nothing that leads elsewhere as a part of a path.
     pub(crate) fn name(&self) -> Result<&str, PackageError> {
         let hint = "give the app a name, such as \"my-app\"";
-        self.field("name").ok_or(PackageError::Field {
+        let name = self.field("name").ok_or(PackageError::Field {
             path: self.path.clone(),
             field: "name",
             hint,
-        })
+        })?;
+        if !usable_name(name) {
+            return Err(self.invalid(format!(
+                "its name \"{name}\" is not one: use letters, digits, '-', '_' and '.', such as \"my-app\""
+            )));
+        }
+        Ok(name)
     }
 
     /// `productName`, or `name`: what the bundle is called.
     pub(crate) fn product_name(&self) -> Result<&str, PackageError> {
-        let name = self.field("productName").map_or_else(|| self.name(), Ok)?;
-        if name.contains(['/', '\\', '\0']) || name.starts_with('.') {
-            let reason = format!("\"{name}\" cannot be the name of a bundle: no slashes, no leading dot");
-            return Err(PackageError::Invalid {
-                path: self.path.clone(),
-                reason,
-            });
+        let name = self.name()?;
+        let product = match self.value.get("productName") {
+            None | Some(Value::Null) => name,
+            Some(product) => product.as_str().unwrap_or_default(),
+        };
+        if !usable_file_name(product) {
+            return Err(self.invalid(format!(
+                "\"{product}\" cannot be the name of a bundle: productName must be usable as a folder's name on every system, \
+                 such as \"MyApp\""
+            )));
         }
-        Ok(name)
+        Ok(product)
+    }
+
+    fn invalid(&self, reason: String) -> PackageError {
+        PackageError::Invalid {
+            path: self.path.clone(),
+            reason,
+        }
     }
 
     /// `version`.
@@ -161,6 +177,31 @@ impl Package {
             reason,
         })
     }
+}
+
+/// Whether the shell takes a name: its own rules (`shell/src/package.rs`), and the same letters for a scope.
+fn usable_name(name: &str) -> bool {
+    let part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    let (scope, bare) = match name.strip_prefix('@') {
+        Some(scoped) => scoped.split_once('/').unwrap_or_default(),
+        None => ("no-scope", name),
+    };
+    name.len() <= 214 && part(scope) && part(bare)
+}
+
+/// Whether a name can be one folder's on every system, as the shell asks it.
+fn usable_file_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 200
+        && !name.starts_with('.')
+        && !name.ends_with('.')
+        && name.trim() == name
+        && !name.chars().any(|c| c.is_control() || "/\\:*?\"<>|".contains(c))
 }
 
 /// Where the string value of a key of the outermost object starts and ends, quotes included. The text is valid JSON.
@@ -231,7 +272,65 @@ mod tests {
         assert!(bare.version().unwrap_err().to_string().contains("no `version`"));
         assert!(bare.upgrade().unwrap_err().to_string().contains("bosc touch"));
         assert!(package("{\"upgrade\":\"pear://later\"}").upgrade().is_err());
-        assert!(package("{\"name\":\"../x\"}").product_name().is_err());
         assert!(Package::parse(Path::new("p"), "[]".into()).is_err());
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        let with = |name: &str, product: Option<&str>| {
+            let mut value = serde_json::json!({ "name": name });
+            if let Some(product) = product {
+                value["productName"] = product.into();
+            }
+            package(&value.to_string())
+        };
+        for name in [
+            "..",
+            "../x",
+            "/etc/x",
+            "a/b",
+            "a\\b",
+            ".x",
+            "a b",
+            "ü",
+            "a\u{1b}[2K",
+            "a\n",
+            "-x",
+            "@x",
+            "@/x",
+            "@../x",
+            "@a\\../x",
+            "@a/../x",
+            "@a/b/c",
+            "C:x",
+        ] {
+            let bad = with(name, Some("Fine"));
+            for error in [bad.name().unwrap_err(), bad.product_name().unwrap_err()] {
+                let error = error.to_string();
+                assert!(
+                    error.contains("package.json") && error.contains("name"),
+                    "{name}: {error}"
+                );
+            }
+        }
+        for name in ["pear-chat", "a", "A_b.c", "0x", "@my-org/my.app"] {
+            assert_eq!(with(name, Some("My App")).name().unwrap(), name);
+            assert_eq!(with(name, Some("My App")).product_name().unwrap(), "My App");
+        }
+        for product in [
+            "", "..", "../x", "/x", "a/b", "a\\b", "a:b", "a ", "a.", ".a", "a\0", "a?", "a\u{9b}m",
+        ] {
+            assert!(with("fine", Some(product)).product_name().is_err(), "{product:?}");
+        }
+        assert!(
+            with("@scope/name", None).product_name().is_err(),
+            "a scope is no folder's name"
+        );
+        assert_eq!(with("name", None).product_name().unwrap(), "name");
+        assert!(
+            package("{\"name\":\"a\",\"productName\":1}")
+                .product_name()
+                .is_err()
+        );
     }
 }

@@ -129,6 +129,7 @@ fn a_key_of_the_javascript_tools_signs_here_and_the_other_way_round() {
         "",
     ));
     assert_eq!(shown.trim(), legacy, "the form of hypercore-sign 3");
+    config(&place, &vectors, 2);
     for name in ["pear", "default"] {
         let sign = ["sign", request(&vectors), name, "--password-fd", "0"];
         let signed = stdout(multisig(&place, &sign, "correct horse\n"));
@@ -193,6 +194,117 @@ fn what_cannot_be_signed_is_refused_before_a_password_is_asked() {
         &["different keys"],
     );
     assert!(!place.path("keys/other").exists());
+}
+
+/// Without a `pear.json`, or with another team's, the request is a stranger's.
+#[test]
+fn a_strangers_request_is_shown_and_signed_only_by_force() {
+    let (place, vectors) = (Place::new(), vectors());
+    let secret = z32::encode(&hex::decode(text(&vectors["low"]["file"])).unwrap());
+    let me: hypercore::Key = text(&vectors["low"]["publicKey"]).parse().unwrap();
+    let (me, other) = (&me.to_string(), text(&vectors["publicKeys"][1]));
+    multisig(&place, &["keys", "add", "default", me, &secret], "").success();
+    multisig(&place, &["keys", "add", "bob", other], "").success();
+    // A team with this key in it, and one without.
+    let team = |namespace: &str| {
+        let keys = [me, other, text(&vectors["publicKeys"][2])];
+        let team = json!({ "publicKeys": keys, "quorum": 2, "namespace": namespace });
+        json!({ "multisig": team }).to_string()
+    };
+    let parsed = multisig::Team::from_config(&team("ours")).unwrap();
+    let content = multisig::Content {
+        length: 5,
+        tree_hash: [7; 32],
+    };
+    let asks = |manifest| {
+        multisig::Request::new(manifest, 3, [8; 32], content, false)
+            .unwrap()
+            .to_string()
+    };
+    let asked = asks(parsed.manifest());
+    let sign = |more: &[&str]| {
+        let args = ["sign", &asked, "--password-fd", "0"];
+        multisig(&place, &[&args[..], more].concat(), "low cost password\n")
+    };
+    let link = format!("pear://{}", parsed.key());
+    let shows = |assert: assert_cmd::assert::Assert| {
+        assert
+            .stderr(contains(link.as_str()))
+            .stderr(contains("2 of 3 signers"))
+            .stderr(contains(format!("{me} default, you\n")))
+            .stderr(contains(format!("{other} bob\n")))
+            .stderr(contains("(no name here)\n"))
+    };
+    let nobody = shows(sign(&[]));
+    refuses_key(nobody, &["a team that is not known here", "--config", "--force"]);
+    let forced = shows(sign(&["--force"]));
+    let forced = stdout(forced);
+
+    place.write("pear.json", &team("theirs"));
+    let theirs = multisig::Team::from_config(&team("theirs")).unwrap().key();
+    refuses_key(
+        shows(sign(&[])),
+        &["a team that is not known here", &theirs.to_string(), "--force"],
+    );
+    refuses_key(sign(&["--dry-run"]), &["--force"]);
+    assert_eq!(stdout(shows(sign(&["--force"]))), forced);
+
+    place.write("ours/pear.json", &team("ours"));
+    let known = shows(sign(&["--config", "ours/pear.json"]));
+    let known = known.stderr(contains("for the team of ours/pear.json, \"ours\"\n"));
+    assert_eq!(stdout(known), forced);
+    let response: multisig::Response = forced.parse().unwrap();
+    response.verify(&asked.parse().unwrap()).unwrap();
+
+    // The core of the team's contents, dressed up as a drive of its own: half a release.
+    let half = asks(parsed.blobs_manifest());
+    let half = ["sign", &half, "--config", "ours/pear.json", "--force"];
+    refuses_key(multisig(&place, &half, ""), &["half of a release"]);
+
+    // A pear.json that cannot be read is not taken for none.
+    place.write("pear.json", "{");
+    refuses_key(sign(&["--force"]), &["pear.json", "Could not parse"]);
+}
+
+/// Whatever says "sign this" for no release, at whatever command, and however much it is wanted.
+#[test]
+fn what_can_become_no_release_is_refused_by_every_command() {
+    let (place, vectors) = (Place::new(), vectors());
+    config(&place, &vectors, 2);
+    let low = text(&vectors["low"]["publicKey"]);
+    let secret = z32::encode(&hex::decode(text(&vectors["low"]["file"])).unwrap());
+    multisig(&place, &["keys", "add", "default", low, &secret], "").success();
+    let drive = hex::decode(text(&vectors["requests"][0]["bytes"])).unwrap();
+    let mut forked = drive.clone();
+    forked[3] = 1;
+    let manifest = hex::decode(text(&vectors["manifest"])).unwrap();
+    let at = drive
+        .windows(manifest.len())
+        .position(|window| window == manifest);
+    // The same signers under a manifest of version 0, which begins: version, hash, kind, patch, quorum, signers.
+    let old = hypercore::manifest::Manifest {
+        version: 0,
+        ..hypercore::manifest::Manifest::decode(&manifest).unwrap()
+    };
+    let (before, after) = drive.split_at(at.unwrap());
+    let old = [before, &old.encode(), &after[manifest.len()..]].concat();
+    let core = text(&vectors["requests"][2]["text"]);
+    for (asked, why) in [
+        (core, "a core alone"),
+        (&z32::encode(&forked), "fork 1"),
+        (&z32::encode(&old), "version 0"),
+    ] {
+        let source = "pear://5db4ysm3yq3e47ehpafznb5zmahe7tpd37ujzze6x5nbznhxp33y";
+        for args in [
+            &["sign", asked, "--force", "--password-fd", "0"][..],
+            &["verify", source, asked, "--force"],
+            &["commit", source, asked, "--force"],
+        ] {
+            let refused = multisig(&place, args, "low cost password\n");
+            refuses(refused, &["Refusing the request", why]);
+        }
+    }
+    assert!(!place.path("store").exists(), "no store was opened");
 }
 
 #[test]

@@ -136,6 +136,253 @@ fn a_release_from_touch_to_dump() {
     );
 }
 
+/// A signer who looks at a version must see that version, or nothing.
+#[test]
+fn a_version_that_the_drive_is_no_longer_at_is_not_dumped() {
+    let place = Place::new();
+    let stage = place.touch();
+    place.package("dep", "1.0.0", ELSEWHERE);
+    place.write("dep/file", "what was reviewed");
+    let staged = place.stdout(&["stage", &stage, "dep"]);
+    let verlink = staged.lines().find(|line| line.starts_with("pear://0.")).unwrap();
+    let target = place.touch();
+    let empty = target.replace("://", "://0.0.");
+    let out = place.stdout(&["provision", verlink, &target, &empty, "--json"]);
+    let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    let hashlink = last["data"]["source"]["hashlink"].as_str().unwrap();
+    place.bosc(&["dump", hashlink, "by-hash"]).success();
+    same(&place.path("dep"), &place.path("by-hash"));
+    let (before, hash) = hashlink.rsplit_once('.').unwrap();
+    assert_eq!(before, verlink);
+    let other = last["data"]["target"]["core"]["id"].as_str().unwrap();
+    assert_ne!(hash, other);
+    let wrong = format!("{verlink}.{other}");
+    let dumps = |link: &str| place.bosc(&["dump", link, "look"]);
+    refuses(dumps(&wrong), &["another tree hash", "length"]);
+    refuses(
+        place.bosc(&["provision", &wrong, &target, &empty]),
+        &["another tree hash"],
+    );
+    refuses(
+        dumps(&verlink.replace("://0.", "://1.")),
+        &["of fork 1", "at fork 0"],
+    );
+
+    // Cut back and filled with something else, as long as before.
+    place.write("dep/file", "what was never seen by anybody");
+    place.bosc(&["stage", &stage, "dep", "--truncate", "1"]).success();
+    refuses(dumps(verlink), &["of fork 0", "truncated", "at fork 1"]);
+    refuses(dumps(hashlink), &["of fork 0", "at fork 1"]);
+    refuses(place.bosc(&["dump", verlink, "-"]), &["at fork 1"]);
+    assert!(!place.path("look").exists(), "something was written");
+    dumps(&stage).success();
+}
+
+/// What strangers wrote reaches the terminal as letters, in results, in words and in errors alike.
+#[test]
+fn names_and_versions_cannot_steer_the_terminal() {
+    let place = Place::new();
+    let (link, target) = (place.touch(), place.touch());
+    let evil = "1.0.0\u{1b}[2K\u{9b}1A\u{61c}\u{e0041}";
+    place.write("dep/a\u{1b}]0;x\u{7}\u{180e}", "");
+    place.package("dep", "1.0.0", ELSEWHERE);
+    place.bosc(&["stage", &link, "dep"]).success();
+    let harmless = |bytes: &[u8]| {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let hidden = ['\u{1b}', '\u{9b}', '\u{7}', '\u{61c}', '\u{180e}', '\u{e0041}'];
+        assert!(!text.contains(hidden), "{text:?}");
+        text
+    };
+    let all = |args: &[&str]| {
+        let assert = place.bosc(args);
+        let output = assert.get_output();
+        harmless(&output.stdout) + &harmless(&output.stderr)
+    };
+    assert!(all(&["dump", &link, "-"]).contains("/a\\u{1b}]0;x\\u{7}\\u{180e}"));
+    let json = all(&["dump", &link, "-", "--json"]);
+    let keys = json
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .find_map(|line| line["data"]["key"].as_str().map(str::to_owned));
+    assert_eq!(
+        keys.unwrap(),
+        "/a\u{1b}]0;x\u{7}\u{180e}",
+        "JSON says the same to who parses it"
+    );
+
+    // A version that no tool of ours would stage.
+    let staged = put_package(&place, &link, evil);
+    assert!(all(&["info", &link]).contains("1.0.0\\u{1b}[2K\\u{9b}1A\\u{61c}\\u{e0041}"));
+    let said = all(&["provision", &staged, &target, &target.replace("://", "://0.0.")]);
+    assert!(
+        said.contains("non-production SemVer") && said.contains("\\u{9b}1A"),
+        "{said}"
+    );
+    let package = serde_json::json!({ "name": "a", "version": evil });
+    place.write("dep/package.json", &package.to_string());
+    let said = all(&["stage", &link, "dep"]);
+    assert!(
+        said.contains("its version") && said.contains("\\u{9b}1A"),
+        "{said}"
+    );
+}
+
+/// Puts a package.json with that version straight into a drive; the versioned link.
+fn put_package(place: &Place, link: &str, version: &str) -> String {
+    let package = serde_json::json!({ "name": "cool-app", "version": version }).to_string();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let staged = runtime.block_on(async {
+        let store = corestore::Corestore::open(place.path("store")).unwrap();
+        let key: hypercore::Key = link.trim_start_matches("pear://").parse().unwrap();
+        let drive = hyperdrive::Hyperdrive::open(&store, key).await.unwrap();
+        let options = hyperdrive::PutOptions::default();
+        drive.put("/package.json", package, options).await.unwrap();
+        let length = drive.core().length();
+        store.close().unwrap();
+        format!("pear://0.{length}.{key}")
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    staged
+}
+
+/// What is published cannot be called back.
+#[test]
+fn what_should_not_go_public_is_not_staged_unasked() {
+    let place = Place::new();
+    let link = place.touch();
+    place.package("dep", "1.0.0", ELSEWHERE);
+    place.write("dep/page/index.html", "<h1>hi</h1>");
+    for name in [
+        ".git/config",
+        ".env",
+        "page/.env.local",
+        ".npmrc",
+        ".ssh/id_ed25519",
+        "page/.DS_Store",
+    ] {
+        place.write(&format!("dep/{name}"), "left out");
+    }
+    let staged = || {
+        place.bosc(&["dump", &link, "out", "--force"]).success();
+        let mut names: Vec<_> = walk(&place.path("out"))
+            .into_iter()
+            .map(|(name, _)| name.display().to_string())
+            .collect();
+        names.sort();
+        names
+    };
+    let names = "left out by their names: /.env, /.git, /.npmrc, /.ssh, /page/.DS_Store, /page/.env.local (--no-default";
+    place
+        .bosc(&["stage", &link, "dep"])
+        .success()
+        .stderr(contains(names));
+    assert_eq!(staged(), ["package.json", "page/index.html"]);
+    place
+        .bosc(&["stage", &link, "dep", "--ignore", "!/.npmrc"])
+        .success();
+    assert_eq!(staged(), [".npmrc", "package.json", "page/index.html"]);
+    place.bosc(&["stage", &link, "dep", "--purge"]).success();
+    assert_eq!(staged(), ["package.json", "page/index.html"]);
+    place
+        .bosc(&["stage", &link, "dep", "--no-default-ignore"])
+        .success();
+    assert_eq!(staged().len(), 8);
+
+    // Secrets by what they hold: nothing of the folder is staged.
+    let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAhlbGxvIGhlbGxvIGhlbGxvIGhlbGxv\n";
+    let token = format!("const token = 'ghp_{}'", "a1B2".repeat(9));
+    place.write("dep/server.pem", key);
+    place.write("dep/page/app.js", &token);
+    let before = place.length(&link);
+    refuses(
+        place.bosc(&["stage", &link, "dep"]),
+        &[
+            "/server.pem (a private key)",
+            "/page/app.js (a GitHub token)",
+            "--force",
+            "--ignore",
+        ],
+    );
+    refuses(
+        place.bosc(&["stage", &link, "dep", "--dry-run"]),
+        &["/server.pem"],
+    );
+    refuses(
+        place.bosc(&["stage", &link, "dep", "--ignore", "server.pem"]),
+        &["/page/app.js"],
+    );
+    assert_eq!(place.length(&link), before, "something was staged");
+    place.bosc(&["stage", &link, "dep", "--force"]).success();
+    assert!(staged().contains(&"server.pem".to_owned()));
+    fs::remove_file(place.path("dep/server.pem")).unwrap();
+    fs::remove_file(place.path("dep/page/app.js")).unwrap();
+    // The store itself, with the secret keys of every link.
+    fs::copy(place.path("store/corestore.db"), place.path("dep/copy.db")).unwrap();
+    refuses(
+        place.bosc(&["stage", &link, "dep"]),
+        &["/copy.db (a store with the secret keys"],
+    );
+    fs::remove_file(place.path("dep/copy.db")).unwrap();
+
+    // Links to the outside, straight and through a link inside.
+    place.write("secrets/wallet", "many coins");
+    use std::os::unix::fs::symlink;
+    symlink("page/index.html", place.path("dep/start")).unwrap();
+    symlink("nowhere", place.path("dep/dangling")).unwrap();
+    place.bosc(&["stage", &link, "dep"]).success();
+    symlink(place.path("secrets"), place.path("dep/more")).unwrap();
+    symlink("../secrets/wallet", place.path("dep/wallet")).unwrap();
+    symlink("more/wallet", place.path("dep/through")).unwrap();
+    let before = place.length(&link);
+    refuses(
+        place.bosc(&["stage", &link, "dep"]),
+        &[
+            "/more (→ ",
+            "/wallet (→ ../secrets/wallet)",
+            "/through (→ ",
+            "--follow-links",
+        ],
+    );
+    assert_eq!(place.length(&link), before, "something was staged");
+    fs::remove_file(place.path("dep/through")).unwrap();
+    place.bosc(&["stage", &link, "dep", "--follow-links"]).success();
+    let names = place.stdout(&["dump", &link, "-"]);
+    assert!(
+        names.contains("/more/wallet\n") && names.contains("/wallet\n"),
+        "{names}"
+    );
+}
+
+#[test]
+fn a_new_store_is_its_owners_alone_and_a_persons_folder_stays_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let mode = |name: &str| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
+    place.touch();
+    assert_eq!((mode("store"), mode("store/corestore.db")), (0o700, 0o600));
+
+    // A folder that was there before, and a database of an older version.
+    fs::create_dir(place.path("shared")).unwrap();
+    fs::set_permissions(place.path("shared"), PermissionsExt::from_mode(0o755)).unwrap();
+    let touch = ["touch", "--storage", "shared"];
+    place.bosc(&touch).success();
+    assert_eq!((mode("shared"), mode("shared/corestore.db")), (0o755, 0o600));
+    fs::set_permissions(
+        place.path("shared/corestore.db"),
+        PermissionsExt::from_mode(0o644),
+    )
+    .unwrap();
+    place.bosc(&touch).success();
+    assert_eq!((mode("shared"), mode("shared/corestore.db")), (0o755, 0o600));
+
+    // A store that cannot be made is said so.
+    place.write("file", "");
+    refuses(
+        place.bosc(&["touch", "--storage", "file/store"]),
+        &["cannot open the store", "file/store"],
+    );
+}
+
 #[test]
 fn links_that_do_not_serve() {
     let place = Place::new();

@@ -136,6 +136,9 @@ pub(crate) struct Sign {
     /// Name of the key to sign with
     #[arg(default_value = "default")]
     pub(crate) name: String,
+    /// Sign for another team than that of pear.json
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) password: Password,
 }

@@ -70,7 +70,7 @@ pub(crate) async fn run(args: &args::Build, output: &Output) -> anyhow::Result<(
         "built {name} {version} for {}",
         apps.iter().map(|(host, _)| *host).collect::<Vec<_>>().join(", ")
     ));
-    output.result(&target.display().to_string());
+    output.path(&target);
     output.done(json!({ "target": target.display().to_string() }));
     Ok(())
 }

@@ -11,9 +11,9 @@ use hyperdrive::{Drive, Hyperdrive, LocalDrive, MirrorOptions, mirror};
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
-use crate::drives::{open, open_store};
+use crate::drives::{expect_version, open, open_store};
 use crate::network::Network;
-use crate::output::{Output, printable};
+use crate::output::Output;
 
 pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> anyhow::Result<()> {
     let link: Link = args.link.parse()?;
@@ -53,6 +53,9 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
     if length > present {
         bail!("{link} has {present} blocks, not {length}: name a version that exists");
     }
+    let patience = Duration::from_secs(args.timeout);
+    expect_version(&drive, &link, patience).await?;
+    let fork = drive.fork();
     let checkout = drive.checkout(length);
     let prefix = link.path.split(['?', '#']).next().filter(|path| path.len() > 1);
     let count = if list {
@@ -62,6 +65,12 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
     };
     if count == 0 && prefix.is_some() {
         bail!("not found: {link} holds nothing at that path");
+    }
+    // Whoever looks at a version must not be shown two.
+    if drive.fork() != fork {
+        bail!(
+            "{link} was truncated while it was read, and what was read may be of two versions: name its present one, and dump again with --force"
+        );
     }
     if let Some(network) = network {
         network.close().await;
@@ -81,7 +90,7 @@ async fn print_list(drive: &Hyperdrive, prefix: Option<&str>, output: &Output) -
     let entries = drive.list_or_entry(prefix.unwrap_or("/")).await?;
     for entry in &entries {
         output.tag("file", json!({ "key": entry.key }));
-        output.result(&printable(&entry.key));
+        output.result(&entry.key);
     }
     Ok(entries.len() as u64)
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::args::{self, Global};
 use crate::drives::{open, open_store, verlink};
 use crate::network::Network;
-use crate::output::{Output, printable};
+use crate::output::Output;
 
 pub(crate) async fn run(args: &args::Info, global: &Global, output: &Output) -> anyhow::Result<()> {
     let link: Link = args.link.parse()?;
@@ -107,7 +107,7 @@ async fn show(drive: &Hyperdrive, manifest: bool, output: &Output) -> anyhow::Re
         ));
     }
     for (label, value) in lines {
-        output.result(&format!("{label:<14} {}", printable(&value)));
+        output.result(&format!("{label:<14} {value}"));
     }
     Ok(())
 }

@@ -49,7 +49,7 @@ pub(crate) async fn run(args: &args::Make, output: &Output) -> anyhow::Result<()
     std::fs::rename(&fresh, &bundle)
         .with_context(|| format!("cannot put the bundle at {}", bundle.display()))?;
     output.say(&format!("made {product} {version} for {}", host::current()));
-    output.result(&bundle.display().to_string());
+    output.path(&bundle);
     output.done(json!({ "bundle": bundle.display().to_string(), "app": app.display().to_string(), "version": version.to_string() }));
     Ok(())
 }

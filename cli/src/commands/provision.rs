@@ -12,7 +12,7 @@ use hyperdrive::{Hyperdrive, MirrorOptions, mirror};
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
-use crate::drives::{drive_info, fetch_all, open, open_own, open_store_to_write};
+use crate::drives::{drive_info, expect_version, fetch_all, open, open_own, open_store_to_write};
 use crate::network::Network;
 use crate::output::Output;
 
@@ -64,6 +64,10 @@ pub(crate) async fn run(args: &args::Provision, global: &Global, output: &Output
         bail!(
             "{source_link} is not there: the drive is at fork {fork}, length {length}; use the link that `bosc stage` printed last"
         );
+    }
+    expect_version(&source, &source_link, PATIENCE).await?;
+    if production_length > 0 {
+        expect_version(&production, &production_link, PATIENCE).await?;
     }
     fetch_all(&source.checkout(source_length), source_length).await?;
 

@@ -12,6 +12,7 @@ use crate::args::{self, Global};
 use crate::drives::{open_own, open_store_to_write, verlink};
 use crate::output::Output;
 use crate::package::Package;
+use crate::precautions;
 
 pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) -> anyhow::Result<()> {
     let link: Link = args.link.parse()?;
@@ -24,6 +25,24 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
     let package = Package::read(&args.dir.join("package.json"))?;
     let (name, version) = (package.name()?.to_owned(), package.version()?);
     package.upgrade()?;
+    let mut own = package.strings("/pear/stage/ignore");
+    own.extend(args.ignore.iter().cloned());
+    let ignore = precautions::ignored(!args.no_default_ignore, own.clone());
+    let mut only = package.strings("/pear/stage/only");
+    only.extend(args.only.iter().cloned());
+    let local = LocalDrive::with_options(
+        &args.dir,
+        LocalOptions {
+            follow_external_links: args.follow_links,
+        },
+    );
+    let (own, all) = (PathFilter::new(&own, &only), PathFilter::new(&ignore, &only));
+    precautions::check(&local, &all, args.follow_links, args.force).await?;
+    if let Some(names) = precautions::left_out(&local, &own, &all).await {
+        output.say(&format!(
+            "left out by their names: {names} (--no-default-ignore takes them)"
+        ));
+    }
     let (store, _lock) = open_store_to_write(global)?;
     let drive = open_own(&store, &link).await?;
     let before = verlink(&drive);
@@ -38,10 +57,6 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
     } else if let Some(length) = args.truncate {
         drive.truncate(length, None).await?;
     }
-    let mut ignore = package.strings("/pear/stage/ignore");
-    ignore.extend(args.ignore.iter().cloned());
-    let mut only = package.strings("/pear/stage/only");
-    only.extend(args.only.iter().cloned());
     let options = MirrorOptions {
         dry_run: args.dry_run,
         ignore: ignore.clone(),
@@ -50,12 +65,6 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
         dedup: true,
         ..MirrorOptions::default()
     };
-    let local = LocalDrive::with_options(
-        &args.dir,
-        LocalOptions {
-            follow_external_links: true,
-        },
-    );
     let mut totals = {
         let mut changes = mirror(&local, &drive, options);
         while let Some(diff) = changes.try_next().await? {

@@ -79,7 +79,7 @@ impl Ballot {
     /// The signatures over both cores.
     ///
     /// # Errors
-    /// [`MultisigError::Quorum`] if too few signers answered, [`MultisigError::NotADrive`] if they signed one core.
+    /// [`MultisigError::Quorum`] if too few signers answered.
     pub fn signatures(&self) -> Result<CoreSignatures, MultisigError> {
         if self.obtained() < self.needed {
             let missing = self.signers().filter(|(_, answered)| !answered);
@@ -93,16 +93,17 @@ impl Ballot {
         let (mut entries, mut contents) = (Vec::new(), Vec::new());
         for (signer, (_, answer)) in (0..).zip(&self.by_signer) {
             let Some(answer) = answer else { continue };
-            let proof = |signature: Option<&[u8; 64]>| {
-                let signature = *signature.ok_or(MultisigError::NotADrive)?;
-                Ok::<_, MultisigError>(PartialSignature {
-                    signer,
-                    signature,
-                    patch: 0,
-                })
+            // Counted answers hold one signature for each core.
+            let &[over_entries, over_contents] = answer.signatures() else {
+                continue;
             };
-            entries.push(proof(answer.entries_signature())?);
-            contents.push(proof(answer.contents_signature())?);
+            let proof = |signature| PartialSignature {
+                signer,
+                signature,
+                patch: 0,
+            };
+            entries.push(proof(over_entries));
+            contents.push(proof(over_contents));
         }
         Ok(CoreSignatures {
             entries: assemble(&entries),
@@ -129,7 +130,7 @@ mod tests {
             length: 4,
             tree_hash: [5; 32],
         };
-        Request::new(manifest, 0, length, [6; 32], Some(content), false)
+        Request::new(manifest, length, [6; 32], content, false).unwrap()
     }
 
     #[test]

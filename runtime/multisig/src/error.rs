@@ -5,6 +5,8 @@ use std::fmt;
 use hypercore::{CoreError, Key};
 use hyperdrive::DriveError;
 
+use crate::request::RequestError;
+
 /// One of a drive's two cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -101,6 +103,19 @@ pub enum MultisigError {
         /// The source drive.
         source_key: Key,
     },
+    /// The request leaves out contents that its entries name.
+    #[error(
+        "REQUEST_CONTENT_TOO_SMALL: the request is for {stated} blocks of contents, but its entries need {needed}: files of the release could be \
+         had from nobody; ask who sent it, and request again from pear://{source_key}"
+    )]
+    ContentTooSmall {
+        /// The source drive.
+        source_key: Key,
+        /// Blocks in the request.
+        stated: u64,
+        /// Blocks that the entries name.
+        needed: u64,
+    },
     /// The target is longer than what is to be committed.
     #[error(
         "TARGET_CORE_TOO_BIG: {part} The target core already has {found} blocks, more than the {wanted} of this request: a newer release is out; \
@@ -188,9 +203,9 @@ pub enum MultisigError {
         /// The link of pear.json.
         configured: Key,
     },
-    /// The request is for a single core.
-    #[error("the request is for a core alone, not for a drive: make one with `bosc multisig request`")]
-    NotADrive,
+    /// There is nothing to request, or not for this team.
+    #[error(transparent)]
+    Request(#[from] RequestError),
     /// The store refused the blocks.
     #[error("COMMIT_FAILED: Failed to commit the batch: {part} {source}")]
     CommitFailed {
@@ -216,13 +231,14 @@ impl MultisigError {
             Self::SourcePeers { .. } => "SOURCE_CORE_INSUFFICIENT_PEERS",
             Self::SourceNotSeeded { .. } => "SOURCE_CORE_NOT_FULLY_SEEDED",
             Self::SourceMismatch { .. } => "SRC_KEY_MISMATCH",
+            Self::ContentTooSmall { .. } => "REQUEST_CONTENT_TOO_SMALL",
             Self::TargetTooBig { .. } => "TARGET_CORE_TOO_BIG",
             Self::TargetNotEmpty { .. } => "TARGET_NOT_EMPTY",
             Self::TargetPeers { .. } => "TARGET_CORE_INSUFFICIENT_PEERS",
             Self::TargetNotSeeded { .. } => "TARGET_CORE_NOT_FULLY_SEEDED",
             Self::Incompatible { .. } => "INCOMPATIBLE_SOURCE_AND_TARGET",
             Self::CommitFailed { .. } => "COMMIT_FAILED",
-            Self::OtherTeam { .. } | Self::NotADrive => "ERR_INVALID_INPUT",
+            Self::OtherTeam { .. } | Self::Request(_) => "ERR_INVALID_INPUT",
             Self::Quorum { .. } | Self::Core(_) | Self::Drive(_) => "ERR_OPERATION_FAILED",
         }
     }

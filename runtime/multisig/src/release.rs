@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use corestore::{Corestore, GetOptions};
+use hyperblobs::Blobs;
 use hypercore::{Core, CoreError, DownloadRange, Key};
-use hyperdrive::{Diff, DiffOp, Drive, Entry, Hyperdrive};
+use hyperdrive::{Diff, DiffOp, Drive, DriveError, Entry, Hyperdrive};
 
 use crate::ballot::CoreSignatures;
 use crate::error::{MultisigError, Part};
@@ -121,6 +122,10 @@ impl Release {
     pub async fn check_source(&self, patience: Patience) -> Result<(), MultisigError> {
         self.source_has(Part::Entries, self.source.core(), self.length, patience)
             .await?;
+        self.check_fork()
+    }
+
+    fn check_fork(&self) -> Result<(), MultisigError> {
         match self.source.fork() {
             0 => Ok(()),
             fork => Err(MultisigError::SourceForked {
@@ -230,14 +235,10 @@ impl Release {
     /// The request to sign this release. `legacy` makes version 2, for signers with `hypercore-sign` 3.
     pub async fn request(&self, content: Content, legacy: bool) -> Result<Request, MultisigError> {
         let tree_hash = self.source.core().fetch_tree_hash(self.length).await?;
-        Ok(Request::new(
-            self.team.manifest(),
-            self.source.fork(),
-            self.length,
-            tree_hash,
-            Some(content),
-            legacy,
-        ))
+        // It may have been truncated since it was looked at first, and the hash is of its present fork.
+        self.check_fork()?;
+        let manifest = self.team.manifest();
+        Ok(Request::new(manifest, self.length, tree_hash, content, legacy)?)
     }
 
     /// Refuses a request that was made over another source, or for another team.
@@ -252,14 +253,8 @@ impl Release {
                 configured: self.team.key(),
             });
         }
-        let content = *request.content().ok_or(MultisigError::NotADrive)?;
+        let content = *request.content();
         let source_key = self.source.key();
-        if request.fork() != 0 {
-            return Err(MultisigError::SourceForked {
-                source_key,
-                fork: request.fork(),
-            });
-        }
         let contents = self.source.blobs().await?;
         let expected = [
             (
@@ -279,15 +274,26 @@ impl Release {
         Ok(content)
     }
 
+    /// Refuses contents that end before those of some entry: the quorum would release a file that nobody can have. Reads the
+    /// list of entries, so call it after that was fetched.
+    pub async fn check_content(&self, content: &Content) -> Result<(), MultisigError> {
+        let needed = self.source.blobs_length(self.length).await?;
+        self.expect_content(content, needed)
+    }
+
     /// What changes for those who follow the team's drive. Call after the lineage was checked: the source then holds what is
-    /// released now, too.
-    pub async fn changes(&self) -> Result<Changes, MultisigError> {
+    /// released now, too. Refuses files that `content` has only the beginning of, as far as their block maps say, which the
+    /// list of entries does not show.
+    pub async fn changes(&self, content: &Content) -> Result<Changes, MultisigError> {
         let present = self.target.length();
         // At length 0 a drive has no entries.
         let (old, new) = (self.source.checkout(present), self.source.checkout(self.length));
         let mut files = Vec::new();
         for entry in new.diff(present, "/").await? {
             let (before, after) = (entry.right.as_ref(), entry.left.as_ref());
+            if let Some(after) = after {
+                self.check_chunks(after, content).await?;
+            }
             if let Some(key) = after.or(before).map(|entry| &entry.key) {
                 files.push(self.change(key, before, after).await?);
             }
@@ -307,6 +313,28 @@ impl Release {
             files,
             fields,
             versions,
+        })
+    }
+
+    /// An honest writer appends a block map after the chunks that it lists; another may list what comes later.
+    async fn check_chunks(&self, entry: &Entry, content: &Content) -> Result<(), MultisigError> {
+        let Some(id) = entry.blob.filter(|id| id.block_map) else {
+            return Ok(());
+        };
+        let blobs = Blobs::new(self.source.blobs().await?);
+        let runs = blobs.runs(&id).await.map_err(DriveError::from)?;
+        let needed = runs.into_iter().map(|(_, end)| end).max().unwrap_or(0);
+        self.expect_content(content, needed)
+    }
+
+    fn expect_content(&self, content: &Content, needed: u64) -> Result<(), MultisigError> {
+        if content.length >= needed {
+            return Ok(());
+        }
+        Err(MultisigError::ContentTooSmall {
+            source_key: self.source.key(),
+            stated: content.length,
+            needed,
         })
     }
 
@@ -359,6 +387,7 @@ impl Release {
         content: &Content,
         signatures: &CoreSignatures,
     ) -> Result<Committed, MultisigError> {
+        self.check_content(content).await?;
         let contents = self.source.blobs().await?;
         let steps = [
             (Part::Contents, &contents, content.length, &signatures.contents),

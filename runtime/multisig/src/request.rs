@@ -16,6 +16,8 @@ pub(crate) const VERSION: u64 = 3;
 pub(crate) const LEGACY_VERSION: u64 = 2;
 const TYPE_REQUEST: u8 = 0;
 const FLAG_DRIVE: u64 = 1;
+/// The fork of every team's drive: a core that grows by signatures of a quorum is never truncated.
+const FORK: u64 = 0;
 
 /// The contents core of a drive, as a request states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,17 +28,21 @@ pub struct Content {
     pub tree_hash: [u8; 32],
 }
 
-/// A request: sign this tree, at this length and fork, for the core of this manifest.
+/// A request: sign these two trees, of entries and contents, for the drive of this manifest.
 ///
 /// It names no source: any drive with the same trees will do for the commit.
+///
+/// Upstream's requests may also be for a single core, for another fork than 0, and for manifests of version 0. None of them
+/// can become a release, and the last is a trap: there the requester chooses what the signature holds for, so that two
+/// "tests" may be the two halves of a release that nobody looked at. All three are refused when a request is read.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     version: u64,
     length: u64,
-    fork: u64,
     tree_hash: [u8; 32],
     manifest: Manifest,
-    content: Option<Content>,
+    contents_key: Key,
+    content: Content,
     /// The encoding as it came: responses hash it.
     bytes: Vec<u8>,
 }
@@ -73,9 +79,23 @@ pub enum RequestError {
     /// The signer is not among the manifest's.
     #[error("Public key is not a declared signer for this request: {0} is none of its signers")]
     NotASigner(Key),
-    /// The manifest is too old to have a contents core.
-    #[error("Drive is not compatible, needs v1 manifest")]
+    /// The manifest is of version 0: the requester, not the team's key, would say what the signature holds for.
+    #[error(
+        "Refusing the request: its manifest is of version 0, under which a signature holds for whatever core the requester wrote into it, \
+         your team's too; sign nothing of it, ask who sent it, and take requests that `bosc multisig request` made"
+    )]
     OldManifest,
+    /// The signatures would cover a fork that no team's drive is at.
+    #[error(
+        "Refusing the request: it is for fork {0}, and a team's drive is always at fork 0; provision the release onto a link that \
+         was never truncated (`bosc touch` makes one), and request again from there"
+    )]
+    Fork(u64),
+    /// The request is for a single core.
+    #[error(
+        "Refusing the request: it is for a core alone, not for a drive, and so for no release; make one with `bosc multisig request`"
+    )]
+    NotADrive,
 }
 
 impl From<DecodeError> for RequestError {
@@ -86,14 +106,20 @@ impl From<DecodeError> for RequestError {
 
 impl Request {
     /// A request for `content` and the tree of entries. `legacy` makes version 2, for signers with `hypercore-sign` 3.
+    ///
+    /// # Errors
+    /// [`RequestError::OldManifest`] for a manifest of version 0, [`RequestError::Empty`] for no entries.
     pub fn new(
         manifest: Manifest,
-        fork: u64,
         length: u64,
         tree_hash: [u8; 32],
-        content: Option<Content>,
+        content: Content,
         legacy: bool,
-    ) -> Self {
+    ) -> Result<Self, RequestError> {
+        if length == 0 {
+            return Err(RequestError::Empty);
+        }
+        let contents_key = contents_key(&manifest)?;
         let version = if legacy { LEGACY_VERSION } else { VERSION };
         let mut bytes = Vec::with_capacity(128 + 65 * manifest.signers.len());
         put_uint(&mut bytes, version);
@@ -101,26 +127,24 @@ impl Request {
             bytes.push(TYPE_REQUEST);
         }
         put_uint(&mut bytes, length);
-        put_uint(&mut bytes, fork);
+        put_uint(&mut bytes, FORK);
         bytes.extend_from_slice(&tree_hash);
         bytes.extend_from_slice(&manifest.encode());
-        put_uint(&mut bytes, content.map_or(0, |_| FLAG_DRIVE));
-        if let Some(content) = &content {
-            put_uint(&mut bytes, content.length);
-            bytes.extend_from_slice(&content.tree_hash);
-        }
-        Self {
+        put_uint(&mut bytes, FLAG_DRIVE);
+        put_uint(&mut bytes, content.length);
+        bytes.extend_from_slice(&content.tree_hash);
+        Ok(Self {
             version,
             length,
-            fork,
             tree_hash,
             manifest,
+            contents_key,
             content,
             bytes,
-        }
+        })
     }
 
-    /// Reads a request that must fill `bytes`.
+    /// Reads a request that must fill `bytes`, and refuses one that cannot become a release.
     pub fn decode(bytes: &[u8]) -> Result<Self, RequestError> {
         let mut reader = Reader::new(bytes);
         let version = reader.uint()?;
@@ -157,12 +181,17 @@ impl Request {
         if !reader.is_empty() {
             return Err(RequestError::Padding);
         }
+        let contents_key = contents_key(&manifest)?;
+        if fork != FORK {
+            return Err(RequestError::Fork(fork));
+        }
+        let content = content.ok_or(RequestError::NotADrive)?;
         Ok(Self {
             version,
             length,
-            fork,
             tree_hash,
             manifest,
+            contents_key,
             content,
             bytes: bytes.to_vec(),
         })
@@ -183,11 +212,6 @@ impl Request {
         self.length
     }
 
-    /// Fork that the signatures cover.
-    pub fn fork(&self) -> u64 {
-        self.fork
-    }
-
     /// Tree hash of the core of entries at that length.
     pub fn tree_hash(&self) -> &[u8; 32] {
         &self.tree_hash
@@ -198,9 +222,9 @@ impl Request {
         &self.manifest
     }
 
-    /// The contents core, if this is about a drive.
-    pub fn content(&self) -> Option<&Content> {
-        self.content.as_ref()
+    /// The contents core.
+    pub fn content(&self) -> &Content {
+        &self.content
     }
 
     /// Key of the core that is to grow.
@@ -213,32 +237,24 @@ impl Request {
         base::hash::blake2b(&[&self.bytes])
     }
 
-    /// What the holder of `public_key` signs: the tree of entries, and for a drive that of its contents.
-    pub fn signables(&self, public_key: &[u8; 32]) -> Result<Vec<Signable>, RequestError> {
-        let signer = self
-            .manifest
-            .signers
-            .iter()
-            .find(|signer| signer.public_key == *public_key)
-            .ok_or(RequestError::NotASigner(Key(*public_key)))?;
-        let key = self.key();
-        let tree = |context: &[u8; 32], hash: &[u8; 32], length| {
-            signature::signable(context, hash, length, self.fork)
-        };
-        let Some(content) = &self.content else {
-            let context = if self.manifest.version == 0 {
-                &signer.namespace
-            } else {
-                &key.0
-            };
-            return Ok(vec![tree(context, &self.tree_hash, self.length)]);
-        };
-        let contents = content_manifest(&self.manifest, &key).ok_or(RequestError::OldManifest)?;
-        Ok(vec![
-            tree(&key.0, &self.tree_hash, self.length),
-            tree(&contents.key().0, &content.tree_hash, content.length),
+    /// What the holder of `public_key` signs: the tree of entries, then that of the contents.
+    pub fn signables(&self, public_key: &[u8; 32]) -> Result<[Signable; 2], RequestError> {
+        let mut signers = self.manifest.signers.iter();
+        if !signers.any(|signer| signer.public_key == *public_key) {
+            return Err(RequestError::NotASigner(Key(*public_key)));
+        }
+        let Content { length, tree_hash } = &self.content;
+        Ok([
+            signature::signable(&self.key().0, &self.tree_hash, self.length, FORK),
+            signature::signable(&self.contents_key.0, tree_hash, *length, FORK),
         ])
     }
+}
+
+/// The key of the contents core that belongs to a drive's manifest.
+fn contents_key(manifest: &Manifest) -> Result<Key, RequestError> {
+    let contents = content_manifest(manifest, &manifest.key()).ok_or(RequestError::OldManifest)?;
+    Ok(contents.key())
 }
 
 impl fmt::Display for Request {
@@ -252,7 +268,6 @@ impl fmt::Debug for Request {
         f.debug_struct("Request")
             .field("key", &self.key())
             .field("length", &self.length)
-            .field("fork", &self.fork)
             .field("content", &self.content)
             .finish_non_exhaustive()
     }
@@ -274,24 +289,41 @@ mod tests {
 
     fn any_request() -> impl Strategy<Value = Request> {
         let signers = proptest::collection::vec(any::<([u8; 32], [u8; 32])>(), 1..5);
-        let content = proptest::option::of((0u64..1 << 40, any::<[u8; 32]>()));
-        (
-            signers,
-            content,
-            1u64..1 << 40,
-            0u64..9,
-            any::<[u8; 32]>(),
-            any::<bool>(),
-        )
-            .prop_map(|(signers, content, length, fork, hash, legacy)| {
+        let content = (0u64..1 << 40, any::<[u8; 32]>());
+        (signers, content, 1u64..1 << 40, any::<[u8; 32]>(), any::<bool>()).prop_map(
+            |(signers, (content_length, content_hash), length, hash, legacy)| {
                 let signer = |(namespace, public_key)| Signer {
                     namespace,
                     public_key,
                 };
-                let content = content.map(|(length, tree_hash)| Content { length, tree_hash });
+                let content = Content {
+                    length: content_length,
+                    tree_hash: content_hash,
+                };
                 let manifest = Manifest::multi(1, signers.into_iter().map(signer).collect());
-                Request::new(manifest, fork, length, hash, content, legacy)
-            })
+                Request::new(manifest, length, hash, content, legacy).unwrap()
+            },
+        )
+    }
+
+    const CONTENT: Content = Content {
+        length: 4,
+        tree_hash: [3; 32],
+    };
+
+    /// A request as anybody may write one, whatever it asks.
+    fn written(manifest: &Manifest, fork: u64, content: Option<Content>, legacy: bool) -> Vec<u8> {
+        let mut bytes = if legacy { vec![2] } else { vec![3, 0] };
+        put_uint(&mut bytes, 5);
+        put_uint(&mut bytes, fork);
+        bytes.extend_from_slice(&[2; 32]);
+        bytes.extend_from_slice(&manifest.encode());
+        put_uint(&mut bytes, u64::from(content.is_some()));
+        if let Some(content) = content {
+            put_uint(&mut bytes, content.length);
+            bytes.extend_from_slice(&content.tree_hash);
+        }
+        bytes
     }
 
     proptest! {
@@ -301,14 +333,10 @@ mod tests {
             prop_assert_eq!(request.to_string().parse(), Ok(request.clone()));
             let mut longer = request.as_bytes().to_vec();
             longer.push(0);
-            if request.content().is_some() {
-                prop_assert_eq!(Request::decode(&longer), Err(RequestError::Padding));
-            }
+            prop_assert_eq!(Request::decode(&longer), Err(RequestError::Padding));
             for end in 0..request.as_bytes().len() {
-                // Version 2 may end after the manifest; it is another request then.
                 let cut = Request::decode(&request.as_bytes()[..end]);
-                let shorter = cut.as_ref().is_ok_and(|cut| cut.version() == 2 && cut.content().is_none());
-                prop_assert!(cut.is_err() || shorter, "cut at {} it still reads as {:?}", end, cut);
+                prop_assert!(cut.is_err(), "cut at {} it still reads as {:?}", end, cut);
             }
         }
 
@@ -323,9 +351,12 @@ mod tests {
     #[test]
     fn what_is_no_request_is_named() {
         let manifest = Manifest::single([1; 32]);
-        let empty = Request::new(manifest.clone(), 0, 0, [2; 32], None, false);
-        assert_eq!(Request::decode(empty.as_bytes()), Err(RequestError::Empty));
-        let mut request = Request::new(manifest, 0, 5, [2; 32], None, false).bytes;
+        let empty = Request::new(manifest.clone(), 0, [2; 32], CONTENT, false);
+        assert_eq!(empty, Err(RequestError::Empty));
+        let mut request = written(&manifest, 0, Some(CONTENT), false);
+        request[2] = 0;
+        assert_eq!(Request::decode(&request), Err(RequestError::Empty));
+        request[2] = 5;
         assert!(matches!(
             Request::decode(&request).and_then(|request| request.signables(&[9; 32])),
             Err(RequestError::NotASigner(_))
@@ -335,5 +366,46 @@ mod tests {
         request[0] = 4;
         assert_eq!(Request::decode(&request), Err(RequestError::Version(4)));
         assert_eq!("not z32!".parse::<Request>(), Err(RequestError::Text));
+    }
+
+    #[test]
+    fn what_can_become_no_release_is_refused_when_it_is_read() {
+        let manifest = Manifest::single([1; 32]);
+        for legacy in [false, true] {
+            for version in 1..=3 {
+                let manifest = Manifest {
+                    version,
+                    ..manifest.clone()
+                };
+                Request::decode(&written(&manifest, 0, Some(CONTENT), legacy)).unwrap();
+            }
+            for fork in [1, 2, 1 << 50] {
+                let forked = written(&manifest, fork, Some(CONTENT), legacy);
+                assert_eq!(Request::decode(&forked), Err(RequestError::Fork(fork)));
+            }
+            let core = written(&manifest, 0, None, legacy);
+            assert_eq!(Request::decode(&core), Err(RequestError::NotADrive));
+            for content in [None, Some(CONTENT)] {
+                // One signer, and several who may sign shorter trees: two ways to write version 0.
+                let mut old = Manifest {
+                    version: 0,
+                    ..manifest.clone()
+                };
+                for _ in 0..2 {
+                    let request = written(&old, 0, content, legacy);
+                    assert_eq!(Request::decode(&request), Err(RequestError::OldManifest));
+                    old.signers.extend(old.signers.clone());
+                    old.allow_patch = !old.allow_patch;
+                }
+                assert_eq!(
+                    Request::new(old, 5, [2; 32], CONTENT, legacy),
+                    Err(RequestError::OldManifest)
+                );
+            }
+        }
+        // Version 2 may end after the manifest.
+        let mut bare = written(&manifest, 0, None, true);
+        bare.pop();
+        assert_eq!(Request::decode(&bare), Err(RequestError::NotADrive));
     }
 }

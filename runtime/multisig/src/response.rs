@@ -11,7 +11,7 @@ use crate::text;
 
 const TYPE_RESPONSE: u8 = 1;
 
-/// The signatures of one signer over one request: of the entries, then, for a drive, of the contents.
+/// The signatures of one signer over one request: of the entries, then of the contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     version: u64,
@@ -44,15 +44,12 @@ pub enum ResponseError {
     /// The signer is not one of the team.
     #[error("Public key does not match: {0} is none of the signers")]
     Stranger(Key),
-    /// A drive needs two signatures, a core one.
+    /// A drive needs two signatures.
     #[error("Invalid response: signature count does not match")]
     Count,
     /// A signature does not hold.
     #[error("Invalid signature!")]
     Signature,
-    /// The request cannot be signed at all.
-    #[error(transparent)]
-    Request(RequestError),
 }
 
 impl From<DecodeError> for ResponseError {
@@ -125,10 +122,9 @@ impl Response {
         if self.request_hash != request.hash() {
             return Err(ResponseError::OtherRequest);
         }
-        let signables = request.signables(&self.public_key).map_err(|error| match error {
-            RequestError::NotASigner(key) => ResponseError::Stranger(key),
-            other => ResponseError::Request(other),
-        })?;
+        let signables = request
+            .signables(&self.public_key)
+            .map_err(|_| ResponseError::Stranger(self.public_key()))?;
         if signables.len() != self.signatures.len() {
             return Err(ResponseError::Count);
         }
@@ -148,14 +144,9 @@ impl Response {
         Key(self.public_key)
     }
 
-    /// The signature over the entries.
-    pub(crate) fn entries_signature(&self) -> Option<&[u8; 64]> {
-        self.signatures.first()
-    }
-
-    /// The signature over the contents.
-    pub(crate) fn contents_signature(&self) -> Option<&[u8; 64]> {
-        self.signatures.get(1)
+    /// One over the entries and one over the contents, if [`Self::verify`] found the answer good.
+    pub(crate) fn signatures(&self) -> &[[u8; 64]] {
+        &self.signatures
     }
 }
 

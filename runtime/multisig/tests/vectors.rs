@@ -2,7 +2,7 @@
 //! and made again.
 
 use hypercore::{Key, KeyPair};
-use multisig::{Ballot, EncryptedKey, Request, Response, SecretKeyError, Team};
+use multisig::{Ballot, EncryptedKey, Request, RequestError, Response, ResponseError, SecretKeyError, Team};
 use serde_json::Value;
 
 fn vectors() -> Value {
@@ -39,42 +39,67 @@ fn links_follow_from_the_team() {
     );
 }
 
+/// The requests for a drive, each with what it was recorded from.
+fn drive_requests(vectors: &Value) -> Vec<(Request, Value)> {
+    let recorded = vectors["requests"].as_array().unwrap().iter();
+    let drives: Vec<_> = recorded
+        .filter(|vector| vector["kind"] == "drive")
+        .map(|vector| (Request::decode(&bytes(&vector["bytes"])).unwrap(), vector.clone()))
+        .collect();
+    assert_eq!(drives.len(), 2, "one of each version");
+    drives
+}
+
 #[test]
 fn requests_are_read_and_made_to_the_byte() {
     let vectors = vectors();
     let team = team(&vectors);
-    for vector in vectors["requests"].as_array().unwrap() {
-        let request = Request::decode(&bytes(&vector["bytes"])).unwrap();
+    for (request, vector) in drive_requests(&vectors) {
         assert_eq!(request.to_string(), vector["text"].as_str().unwrap());
         assert_eq!(request.to_string().parse(), Ok(request.clone()));
         assert_eq!(request.version(), vector["version"].as_u64().unwrap());
         assert_eq!(request.key().to_string(), vector["id"].as_str().unwrap());
         assert_eq!(request.length(), vector["length"].as_u64().unwrap());
-        assert_eq!(request.fork(), vector["fork"].as_u64().unwrap());
+        assert_eq!(vector["fork"], 0);
         assert_eq!(request.tree_hash(), &array(&vector["treeHash"]));
         let content = &vector["content"];
-        assert_eq!(request.content().is_some(), content.is_object());
-        if let Some(found) = request.content() {
-            assert_eq!(found.length, content["length"].as_u64().unwrap());
-            assert_eq!(found.tree_hash, array(&content["treeHash"]));
-        }
+        let found = request.content();
+        assert_eq!(found.length, content["length"].as_u64().unwrap());
+        assert_eq!(found.tree_hash, array(&content["treeHash"]));
         let legacy = request.version() == 2;
-        let again = Request::new(
-            team.manifest(),
-            request.fork(),
-            request.length(),
-            *request.tree_hash(),
-            request.content().copied(),
-            legacy,
-        );
-        assert_eq!(again, request);
+        let (length, tree_hash) = (request.length(), *request.tree_hash());
+        let again = Request::new(team.manifest(), length, tree_hash, *found, legacy);
+        assert_eq!(again, Ok(request));
+    }
+}
+
+/// What upstream makes for a single core can become no release.
+#[test]
+fn requests_for_a_core_alone_are_refused() {
+    let vectors = vectors();
+    let recorded = vectors["requests"].as_array().unwrap();
+    let cores: Vec<_> = recorded
+        .iter()
+        .filter(|vector| vector["kind"] == "core")
+        .collect();
+    assert_eq!(cores.len(), 2, "one of each version");
+    for vector in cores {
+        let read = Request::decode(&bytes(&vector["bytes"]));
+        assert_eq!(read, Err(RequestError::NotADrive));
+        for response in vector["responses"].as_array().unwrap() {
+            let response = Response::decode(&bytes(response)).unwrap();
+            let head = if vector["version"] == 2 { 66 } else { 67 };
+            assert_eq!(response.encode().len(), head + 64, "an answer with one signature");
+            for (request, _) in drive_requests(&vectors) {
+                assert_eq!(response.verify(&request), Err(ResponseError::OtherRequest));
+            }
+        }
     }
 }
 
 #[test]
 fn responses_hold_and_count() {
-    for vector in vectors()["requests"].as_array().unwrap() {
-        let request = Request::decode(&bytes(&vector["bytes"])).unwrap();
+    for (request, vector) in drive_requests(&vectors()) {
         let responses = vector["responses"].as_array().unwrap();
         let responses: Vec<Response> = responses
             .iter()
@@ -86,7 +111,7 @@ fn responses_hold_and_count() {
         }
         let ballot = Ballot::count(&request, &responses).unwrap();
         assert_eq!((ballot.obtained(), ballot.needed()), (3, 2));
-        assert_eq!(ballot.signatures().is_ok(), request.content().is_some());
+        ballot.signatures().unwrap();
     }
 }
 
@@ -100,8 +125,7 @@ fn a_secret_key_of_upstream_signs_as_upstream_did() {
     assert_eq!(key.encode_legacy(), bytes(&vectors["legacyFile"]));
     let pair = key.open(&bytes(&vector["password"])).unwrap();
     assert_eq!(pair.public_key, array(&vector["publicKey"]));
-    for vector in vectors["requests"].as_array().unwrap() {
-        let request = Request::decode(&bytes(&vector["bytes"])).unwrap();
+    for (request, vector) in drive_requests(&vectors) {
         let response = Response::sign(&request, &pair).unwrap();
         assert_eq!(response.encode(), bytes(&vector["responses"][0]));
     }

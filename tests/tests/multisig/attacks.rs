@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use bosc_tests::peers::{expect_same, read_tree};
 use bosc_tests::process::{Process, run, wait_until};
-use bosc_tests::team::refused;
+use bosc_tests::team::{refused, with_stdin};
 use corestore::{Corestore, GetOptions};
+use hypercore::codec::put_uint;
+use hypercore::manifest::{Manifest, Signer};
 use hypercore::signature::{PartialSignature, assemble, signable};
 use hypercore::{Key, KeyPair};
+use multisig::{Ballot, Request, Response};
 use rusqlite::{Connection, params};
 
-use crate::lab::Lab;
+use crate::lab::{self, Lab};
 
 /// Row ids hold the core's number above the index (runtime/data/hypercore, storage/rows.rs).
 const INDEX_BITS: u32 = 41;
@@ -93,7 +96,7 @@ fn one_signer_alone_ships_nothing() {
     runtime.shutdown_timeout(Duration::from_secs(5));
     // What no tool does: write it into the database.
     let db = database(&store);
-    let own = hypercore::manifest::Manifest::single(mallory.public_key).key();
+    let own = Manifest::single(mallory.public_key).key();
     let (from, to) = (core_id(&db, &own), core_id(&db, &lab.team.key()));
     for (table, columns) in [
         ("blocks", "value"),
@@ -131,7 +134,10 @@ fn one_signer_alone_ships_nothing() {
             .bosc("reader", &["dump", &lab.link, "read", "--timeout", "5"]),
     )
     .unwrap();
-    assert!(said.contains("nobody seeds"), "{said}");
+    assert!(
+        said.contains("1 peer") && said.contains("does not verify") && !said.contains("nobody seeds"),
+        "{said}"
+    );
     assert!(!lab.place.home.join("read").exists());
 
     // An honest machine beside it is enough.
@@ -146,6 +152,96 @@ fn one_signer_alone_ships_nothing() {
     run(&mut lab.commit("honest", source, &request, &["--force"]).unwrap()).unwrap();
     let _honest = lab.place.seed("honest", &lab.link).unwrap();
     expect_honest_release(&lab);
+}
+
+/// A request of version 3 for a core alone, as anybody may write one: under a manifest of version 0, where the requester says
+/// what a signature holds for.
+fn test_request(namespace: Key, signer: [u8; 32], length: u64, hash: &[u8; 32]) -> String {
+    let manifest = Manifest {
+        version: 0,
+        ..Manifest::multi(
+            1,
+            vec![Signer {
+                namespace: namespace.0,
+                public_key: signer,
+            }],
+        )
+    };
+    let mut bytes = vec![3, 0];
+    put_uint(&mut bytes, length);
+    put_uint(&mut bytes, 0);
+    bytes.extend_from_slice(hash);
+    bytes.extend_from_slice(&manifest.encode());
+    put_uint(&mut bytes, 0);
+    z32::encode(&bytes)
+}
+
+/// An answer to `request` made of two signatures.
+fn spliced(request: &Request, signer: [u8; 32], signatures: [[u8; 64]; 2]) -> Response {
+    let mut bytes = vec![3, 1];
+    bytes.extend_from_slice(&request.hash());
+    bytes.extend_from_slice(&signer);
+    put_uint(&mut bytes, 2);
+    bytes.extend_from_slice(signatures.as_flattened());
+    Response::decode(&bytes).unwrap()
+}
+
+/// One signer asks another to sign two "tests", which are the two halves of a release that only the first has seen.
+#[test]
+fn two_test_requests_are_not_an_answer_to_a_release() {
+    let lab = Lab::new("multisig-spliced").unwrap();
+    let source = lab.provision_next("1.0.0").unwrap();
+    let _sources = lab.seed_source().unwrap();
+    let text = lab.request("mallory", &source).unwrap();
+    let request: Request = text.parse().unwrap();
+    let (victim, content) = (lab.pair(0), *request.content());
+    let contents = lab.team.blobs_manifest().key();
+    let halves = [
+        (lab.team.key(), request.length(), *request.tree_hash()),
+        (contents, content.length, content.tree_hash),
+    ];
+
+    // What a tool that signs such requests would sign is an answer to the release, to the byte.
+    let signatures = halves.map(|(key, length, hash)| victim.sign(&signable(&key.0, &hash, length, 0)));
+    let by_victim = spliced(&request, victim.public_key, signatures);
+    let by_mallory: Response = lab.answer(2, &text).unwrap().parse().unwrap();
+    let ballot = Ballot::count(&request, &[by_victim.clone(), by_mallory.clone()]).unwrap();
+    ballot.signatures().unwrap();
+    let commit = ["commit", &source, &text, &by_mallory.to_string()];
+    let said = refused(&mut lab.multisig("mallory", &commit)).unwrap();
+    assert!(said.contains("Insufficient quorum: 1 / 2"), "{said}");
+
+    // Ours signs neither, whatever it is told: not where the team is known, and not elsewhere.
+    lab.keep_secret_of_the_first("keys-victim").unwrap();
+    let elsewhere = lab.place.home.join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    for (key, length, hash) in halves {
+        let test = test_request(key, victim.public_key, length, &hash);
+        for folder in [&lab.place.home, &elsewhere] {
+            for force in [&[][..], &["--force"]] {
+                let sign = ["multisig", "sign", &test, "--password-fd", "0"];
+                let mut sign = lab.place.bosc("victim", &[&sign[..], force].concat());
+                sign.current_dir(folder)
+                    .env("BOSC_KEYS", lab.place.home.join("keys-victim"));
+                let signed = with_stdin(&mut sign, lab::PASSWORD_OF_THE_FIRST);
+                let said = signed.expect_err("a half of the release was signed").to_string();
+                assert!(
+                    said.contains("version 0") && said.contains("who sent it"),
+                    "{said}"
+                );
+            }
+        }
+        // Nor does it take one for the request of a commit.
+        let commit = ["commit", &source, &test, &by_mallory.to_string()];
+        let said = refused(&mut lab.multisig("mallory", &commit)).unwrap();
+        assert!(said.contains("version 0"), "{said}");
+    }
+    // The key that would not sign these signs the release.
+    let sign = ["multisig", "sign", &text, "--password-fd", "0"];
+    let mut sign = lab.place.bosc("victim", &sign);
+    sign.env("BOSC_KEYS", lab.place.home.join("keys-victim"));
+    let signed = with_stdin(&mut sign, lab::PASSWORD_OF_THE_FIRST).unwrap();
+    assert_eq!(signed, by_victim.to_string());
 }
 
 /// Changes one byte of every large block of a core in a store.

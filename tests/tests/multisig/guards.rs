@@ -1,6 +1,7 @@
 //! What is refused, with upstream's codes, and what goes through.
 
 use std::fs;
+use std::time::Duration;
 
 use bosc_tests::peers::expect_same;
 use bosc_tests::process::run;
@@ -9,6 +10,7 @@ use corestore::Corestore;
 use hypercore::Key;
 use hyperdrive::Hyperdrive;
 use hyperswarm::{JoinOptions, Swarm, SwarmConfig};
+use multisig::{Content, Request};
 
 use crate::lab::Lab;
 
@@ -230,6 +232,49 @@ fn releases_follow_one_another() {
 
     lab.place.run("reader", &["dump", &lab.link, "read"]).unwrap();
     expect_same(&lab.place.home.join("read"), &lab.folder("1.0.1")).unwrap();
+}
+
+/// A quorum that signs entries without their contents would leave a release that nobody can fetch.
+#[test]
+fn a_request_that_leaves_out_contents_is_refused() {
+    let lab = Lab::new("multisig-short").unwrap();
+    let source = lab.provision_next("1.0.0").unwrap();
+    let _sources = lab.seed_source().unwrap();
+    let whole: Request = lab.request("alice", &source).unwrap().parse().unwrap();
+    let needed = whole.content().length;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let hashes = runtime.block_on(async {
+        let store = Corestore::open(lab.place.home.join("release")).unwrap();
+        let key: Key = lab.source.trim_start_matches("pear://").parse().unwrap();
+        let contents = Hyperdrive::open(&store, key)
+            .await
+            .unwrap()
+            .blobs()
+            .await
+            .unwrap();
+        assert_eq!(contents.tree_hash(needed).unwrap(), whole.content().tree_hash);
+        [1, needed - 1].map(|length| (length, contents.tree_hash(length).unwrap()))
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    for (length, tree_hash) in hashes {
+        let content = Content { length, tree_hash };
+        let (manifest, entries) = (whole.manifest().clone(), *whole.tree_hash());
+        let short = Request::new(manifest, whole.length(), entries, content, false).unwrap();
+        let short = short.to_string();
+        for command in ["verify", "commit"] {
+            let answers = lab.quorum(&short).unwrap();
+            let args = [command, &source, &short, &answers[0], &answers[1], "--force"];
+            let said = lab
+                .expect_code(|| Ok(lab.multisig("alice", &args)), "REQUEST_CONTENT_TOO_SMALL")
+                .unwrap();
+            let blocks = format!("{length} blocks of contents, but its entries need {needed}");
+            assert!(said.contains(&blocks), "{said}");
+        }
+    }
+    run(&mut lab
+        .commit("alice", &source, &whole.to_string(), &["--force"])
+        .unwrap())
+    .unwrap();
 }
 
 /// The length in a versioned link.

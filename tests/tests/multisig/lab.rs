@@ -24,6 +24,9 @@ pub(crate) struct Lab {
     pub(crate) source: String,
 }
 
+/// What opens the key of [`Lab::keep_secret_of_the_first`].
+pub(crate) const PASSWORD_OF_THE_FIRST: &str = "low cost password\n";
+
 impl Lab {
     pub(crate) fn new(name: &str) -> Result<Self> {
         let place = Place::new(name)?;
@@ -92,6 +95,18 @@ impl Lab {
     /// A signer's secret.
     pub(crate) fn pair(&self, signer: usize) -> &KeyPair {
         &self.pairs[signer]
+    }
+
+    /// Puts the first signer's secret into a folder of keys, as "default"; the file is recorded from npm.
+    pub(crate) fn keep_secret_of_the_first(&self, folder: &str) -> Result<()> {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../vectors/multisig/vectors.json"))?;
+        let field = |name: &str| hex::decode(vectors["low"][name].as_str().unwrap_or_default());
+        let folder = self.place.home.join(folder);
+        std::fs::create_dir(&folder)?;
+        std::fs::write(folder.join("default"), field("file")?)?;
+        std::fs::write(folder.join("default.public"), self.pairs[0].public_key)?;
+        Ok(())
     }
 
     /// `bosc multisig commit`.

@@ -63,7 +63,7 @@ pub(super) async fn run(
         json!({ "srcKey": release.source().key().to_string(), "dstKey": release.key().to_string() }),
     );
     let content = check(&session, &request, args.force).await?;
-    let changes = session.bounded(release.changes()).await?;
+    let changes = session.bounded(release.changes(&content)).await?;
     show::changes(release, &request, &content, &changes, Output::diff_with, output);
     show::quorum(&ballot, output);
 
@@ -139,6 +139,7 @@ async fn check(session: &Session, request: &Request, force: bool) -> anyhow::Res
         }
     }
     session.bounded(release.fetch_entries()).await?;
+    session.bounded(release.check_content(&content)).await?;
     Ok(content)
 }
 

@@ -27,7 +27,8 @@ pub(super) fn run(command: &KeyCommand, options: &MultisigOptions, output: &Outp
         KeyCommand::Paths { name } => {
             let files = ring.files(&name.parse()?);
             output.tag("key", with_paths(&files, json!({ "paths": true })));
-            output.result(&format!("{}\n{}", files.public.display(), files.secret.display()));
+            output.path(&files.public);
+            output.path(&files.secret);
         }
     }
     output.done(Value::Null);

@@ -63,7 +63,7 @@ pub(super) async fn run(
     output.tag("creating-drive", Value::Null);
     let request = session.bounded(release.request(content, args.legacy)).await?;
     expect_hash(&link, &request)?;
-    let changes = session.bounded(release.changes()).await?;
+    let changes = session.bounded(release.changes(&content)).await?;
     show::changes(
         release,
         &request,

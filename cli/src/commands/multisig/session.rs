@@ -82,10 +82,8 @@ impl Session {
     pub(super) fn expect_source(&self, length: u64) -> anyhow::Result<()> {
         let core = self.release.source().core();
         if core.peers().is_empty() && !core.has_range(0, length) {
-            let link = Link::plain(core.key());
-            bail!(
-                "nobody seeds {link}, and this store holds only a part of it: run `bosc seed {link}` on a machine that has it"
-            );
+            let why = self.network.no_source(core);
+            return Err(why.context("this store holds only a part of the source, or nothing"));
         }
         Ok(())
     }

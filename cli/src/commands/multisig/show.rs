@@ -6,7 +6,7 @@ use indicatif::HumanBytes;
 use multisig::{Ballot, Changes, Content, Part, Release, Request};
 use serde_json::{Value, json};
 
-use crate::output::{Output, printable};
+use crate::output::Output;
 
 /// Prints one changed path with a note.
 type PrintDiff = fn(&Output, &Diff, &str);
@@ -24,11 +24,7 @@ pub(super) fn changes(
         release.target(Part::Entries).length(),
         release.target(Part::Contents).length(),
     );
-    let shown = |version: &Option<String>| {
-        version
-            .as_deref()
-            .map_or_else(|| "no version".to_owned(), printable)
-    };
+    let shown = |version: &Option<String>| version.clone().unwrap_or_else(|| "no version".to_owned());
     let (from, to) = (&changes.versions.from, shown(&changes.versions.to));
     output.say(&summary(request));
     if release.is_first() {
@@ -43,14 +39,14 @@ pub(super) fn changes(
     for file in &changes.files {
         let mut note = String::new();
         if let Some(target) = &file.linkname {
-            note = format!(" → {}", printable(target));
+            note = format!(" → {target}");
         } else if file.executable {
             note.push_str(" program");
         }
         print(output, &file.diff, &note);
     }
     for field in &changes.fields {
-        output.say(&format!("~ field {}", printable(field)));
+        output.say(&format!("~ field {field}"));
     }
     let count = |op: DiffOp| changes.files.iter().filter(|file| file.diff.op == op).count();
     let added = changes.files.iter().map(|file| file.diff.bytes_added).sum();
@@ -77,16 +73,13 @@ pub(super) fn changes(
 /// What a request asks, in one line.
 pub(super) fn summary(request: &Request) -> String {
     let manifest = request.manifest();
-    let contents = match request.content() {
-        Some(content) => format!(", contents {} blocks", content.length),
-        None => " (a core, not a drive)".to_owned(),
-    };
     format!(
-        "{} · {} of {} signers · length {}{contents} · request {}",
+        "{} · {} of {} signers · length {}, contents {} blocks · request {}",
         Link::plain(request.key()),
         manifest.quorum,
         manifest.signers.len(),
         request.length(),
+        request.content().length,
         fingerprint(request)
     )
 }

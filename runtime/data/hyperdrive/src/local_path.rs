@@ -55,23 +55,37 @@ fn fits_windows(name: &str) -> bool {
         && !numbered("lpt")
 }
 
-/// Checks where a link leads: it must stay inside the folder. Returns the link as it is written to disk, relative, so
-/// that it still holds after the folder is moved.
+/// Checks where a link leads: it must stay inside the folder, on the disk as well as by its text. Returns the link as it is
+/// written to disk, relative, so that it still holds after the folder is moved.
+///
+/// On a disk `..` goes up from where the name before it leads, which may be a link to elsewhere; so it may stand at the
+/// beginning alone, where it goes up from real folders. After that a link only goes down, from folders inside or from where
+/// another such link leads, so that on the disk, too, none of them leaves the folder.
 pub(crate) fn check_link(key: &str, target: &str) -> Result<String, DriveError> {
     check_key(key)?;
-    let refuse = || DriveError::refused(key, format!("the link leads out of the folder, to {target:?}"));
+    let refuse = |why: &str| Err(DriveError::refused(key, format!("the link {why}, to {target:?}")));
     if target.is_empty()
         || target.contains('\0')
         || target.contains('\\')
         || Path::new(target).has_root() != target.starts_with('/')
     {
-        return Err(refuse());
+        return refuse("leads out of the folder");
     }
-    if !target.starts_with('/') {
-        path::resolve_link(key, target).map_err(|_| refuse())?;
+    let Ok(goal) = path::resolve_link(key, target) else {
+        return refuse("leads out of the folder");
+    };
+    let mut names = target.split('/').filter(|name| !matches!(*name, "" | "."));
+    let absolute = target.starts_with('/');
+    let first_name = names.find(|name| absolute || *name != "..");
+    if first_name == Some("..") || names.clone().any(|name| name == "..") {
+        return refuse("goes up after a name, where it may be anywhere");
+    }
+    if cfg!(windows) && !first_name.into_iter().chain(names).all(fits_windows) {
+        return refuse("leads to what Windows cannot hold");
+    }
+    if !absolute {
         return Ok(target.to_owned());
     }
-    let goal = path::resolve_link(key, target).map_err(|_| refuse())?;
     let depth = key.matches('/').count() - 1;
     let up = "../".repeat(depth);
     let relative = format!("{up}{}", goal.trim_start_matches('/'));
@@ -180,6 +194,37 @@ mod tests {
         assert_eq!(check_link("/l", "/c").unwrap(), "c");
         for target in ["../../../etc/passwd", "..", "/../x", "", "a\0", "..\\.."] {
             assert!(check_link("/l", target).is_err(), "{target:?}");
+        }
+    }
+
+    #[test]
+    fn links_go_up_at_their_beginning_alone() {
+        for target in [
+            "d/../x",
+            "d/e/up/../secret",
+            "../a/../b",
+            "./d/..",
+            "/d/../x",
+            "/./..",
+            "a/b/../..",
+        ] {
+            let error = check_link("/a/b/l", target).unwrap_err().to_string();
+            assert!(
+                error.contains("/a/b/l") && error.contains("the link"),
+                "{target}: {error}"
+            );
+        }
+        for (target, written) in [
+            ("../../x", "../../x"),
+            ("./../x", "./../x"),
+            ("d/./e", "d/./e"),
+            ("d//e/", "d//e/"),
+            ("..", ".."),
+            ("...", "..."),
+            ("..a/b", "..a/b"),
+            ("/./d//e", "../../d/e"),
+        ] {
+            assert_eq!(check_link("/a/b/l", target).unwrap(), written, "{target}");
         }
     }
 }

@@ -200,7 +200,7 @@ impl Run<'_> {
             local.sweep().await?;
         }
         let (src, dst) = (self.gather(self.src).await?, self.gather(self.dst).await?);
-        target::check(&src, self.dst.as_local().is_some())?;
+        target::check(&src, self.dst.as_local().is_some(), &self.options.prefix)?;
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).files = src.len() as u64;
 
         let mut batch = match drive {

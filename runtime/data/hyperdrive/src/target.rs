@@ -8,7 +8,18 @@ use std::collections::BTreeMap;
 
 /// Refuses a list of entries that cannot be written as it stands. The list may come from a stranger, so that all of it is
 /// looked at before the first byte is written; the error names the entry.
-pub(crate) fn check(entries: &BTreeMap<String, Entry>, to_folder: bool) -> Result<(), DriveError> {
+///
+/// `prefixes` are the folders and files that are mirrored, none for everything. Links must lead into one of them: a bundle
+/// that is written and then moved must not lead to what happens to lie beside it there.
+pub(crate) fn check(
+    entries: &BTreeMap<String, Entry>,
+    to_folder: bool,
+    prefixes: &[String],
+) -> Result<(), DriveError> {
+    let prefixes: Vec<String> = prefixes
+        .iter()
+        .map(|prefix| path::normalize_folder(prefix))
+        .collect::<Result<_, _>>()?;
     for (key, entry) in entries {
         if path::normalize(key).ok().as_ref() != Some(key) {
             return Err(DriveError::refused(key, "its name is not in normal form"));
@@ -19,6 +30,7 @@ pub(crate) fn check(entries: &BTreeMap<String, Entry>, to_folder: bool) -> Resul
         check_key(key)?;
         if let Some(target) = &entry.linkname {
             check_link(key, target)?;
+            check_goal(key, target, &prefixes)?;
         }
         let mut folder = path::parent(key);
         while folder != "/" {
@@ -35,6 +47,19 @@ pub(crate) fn check(entries: &BTreeMap<String, Entry>, to_folder: bool) -> Resul
         check_case(entries)?;
     }
     Ok(())
+}
+
+/// Checks that a link which [`check_link`] accepted ends in what is mirrored.
+fn check_goal(key: &str, target: &str, prefixes: &[String]) -> Result<(), DriveError> {
+    let goal = path::resolve_link(key, target)?;
+    if prefixes.is_empty() || prefixes.iter().any(|prefix| path::is_within(&goal, prefix)) {
+        return Ok(());
+    }
+    let all = prefixes.join(", ");
+    Err(DriveError::refused(
+        key,
+        format!("the link leads to {goal}, out of {all}"),
+    ))
 }
 
 /// On disks that do not tell `A` from `a`, two such entries would overwrite each other.
@@ -60,6 +85,8 @@ fn check_case(entries: &BTreeMap<String, Entry>) -> Result<(), DriveError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local_path::join;
+    use proptest::prelude::*;
 
     fn entries(keys: &[(&str, Option<&str>)]) -> BTreeMap<String, Entry> {
         let entry = |key: &str, link: Option<&str>| Entry {
@@ -86,14 +113,94 @@ mod tests {
             (&[("/a", Some("b")), ("/a/x", None)], "/a/x"),
             (&[("/a", None), ("/a/b/c", None)], "/a/b/c"),
         ] {
-            let error = check(&entries(keys), true).unwrap_err().to_string();
+            let error = check(&entries(keys), true, &[]).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
         check(
             &entries(&[("/a", None), ("/b/l", Some("../a")), ("/b/m", Some("/a"))]),
             true,
+            &[],
         )
         .unwrap();
+    }
+
+    #[test]
+    fn links_through_links_are_refused_where_they_could_go_up() {
+        for list in [
+            &[("/d/e/up", Some("../..")), ("/l", Some("d/e/up/../secret"))][..],
+            &[("/d/up", Some("..")), ("/l", Some("/d/up/../x"))],
+        ] {
+            let error = check(&entries(list), true, &[]).unwrap_err().to_string();
+            assert!(error.contains("\"/l\" is refused"), "{error}");
+        }
+        // As libraries and the frameworks of macOS have them.
+        let good = [
+            ("/lib.so", Some("lib.so.1")),
+            ("/lib.so.1", Some("./lib.so.1.2")),
+            ("/lib.so.1.2", None),
+            ("/F.framework/Versions/A/F", None),
+            ("/F.framework/Versions/Current", Some("A")),
+            ("/F.framework/F", Some("Versions/Current/F")),
+        ];
+        check(&entries(&good), true, &[]).unwrap();
+    }
+
+    #[test]
+    fn links_stay_within_what_is_mirrored() {
+        let list = entries(&[("/app/Cool/l", Some("../../package.json")), ("/app/Cool/f", None)]);
+        check(&list, true, &[]).unwrap();
+        check(&list, true, &["/app/Cool".into(), "package.json".into()]).unwrap();
+        for prefix in ["/app/Cool", "app/Cool/"] {
+            let error = check(&list, true, &[prefix.into()]).unwrap_err().to_string();
+            assert!(
+                error.contains("/app/Cool/l") && error.contains("out of /app/Cool"),
+                "{error}"
+            );
+        }
+        let inside = entries(&[
+            ("/app/Cool/a/l", Some("../b")),
+            ("/app/Cool/m", Some("/app/Cool/b")),
+        ]);
+        check(&inside, true, &["/app/Cool".into()]).unwrap();
+        let out = entries(&[("/app/Cool/m", Some("/app/Cooler"))]);
+        assert!(check(&out, true, &["/app/Cool".into()]).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1024, ..ProptestConfig::default() })]
+        /// Whatever a list of links says: what is accepted leads, on a real disk, nowhere outside the folder.
+        #[test]
+        fn accepted_links_stay_inside_on_the_disk(
+            list in prop::collection::btree_map(
+                prop::sample::select(&["/a", "/c", "/b/a", "/b/c", "/b/b/a"][..]),
+                prop::sample::select(&[
+                    "..", "../..", "../a", "../c", "a", "c", "b/a", "/b/a", "b/c/x", "b/b/a/x",
+                    "a/..", "b/a/..", "b/c/../x", "b/b/a/../..", "/b/a/..", "../b/a/../..",
+                ][..]),
+                2..5,
+            ),
+        ) {
+            let list: Vec<(&str, Option<&str>)> = list.into_iter().map(|(key, link)| (key, Some(link))).collect();
+            if check(&entries(&list), true, &[]).is_err() {
+                return Ok(());
+            }
+            let room = tempfile::tempdir().unwrap();
+            std::fs::write(room.path().join("x"), "secret").unwrap();
+            let root = room.path().join("inside");
+            std::fs::create_dir(&root).unwrap();
+            for (key, target) in &list {
+                let full = join(&root, key);
+                std::fs::create_dir_all(full.parent().unwrap()).unwrap();
+                let link = check_link(key, target.unwrap()).unwrap();
+                std::os::unix::fs::symlink(link, full).unwrap();
+            }
+            let real = std::fs::canonicalize(&root).unwrap();
+            for (key, target) in &list {
+                if let Ok(goal) = std::fs::canonicalize(join(&root, key)) {
+                    prop_assert!(goal.starts_with(&real), "{key} → {target:?} leads to {}", goal.display());
+                }
+            }
+        }
     }
 
     #[test]
