@@ -18,6 +18,14 @@ pub fn hash(parts: &[&[u8]]) -> Id {
     out
 }
 
+/// BLAKE2b-256 of `data` under a key of at most 64 bytes.
+pub fn keyed_hash(key: &[u8], data: &[u8]) -> Id {
+    let mut out = [0; 32];
+    let hash = blake2b_simd::Params::new().hash_length(32).key(key).hash(data);
+    out.copy_from_slice(hash.as_bytes());
+    out
+}
+
 /// The id a persistent node has by its address: BLAKE2b-256 of the six address bytes.
 pub fn node_id(address: SocketAddrV4) -> Id {
     let mut w = Writer::new();
