@@ -8,6 +8,7 @@ mod path;
 mod peers;
 mod puncher;
 mod puncher_server;
+mod relays;
 mod server;
 mod session;
 mod sockets;
@@ -95,8 +96,7 @@ struct State {
     waiters: HashMap<RequestId, oneshot::Sender<Response>>,
     queries: HashMap<QueryId, mpsc::UnboundedSender<QueryEvent>>,
     servers: HashMap<Id, ServerEntry>,
-    /// Relays by server key, of the last connections.
-    relays: HashMap<[u8; 32], Vec<SocketAddrV4>>,
+    relays: relays::Relays,
     random_punches: puncher::RandomPunches,
     armed: Option<Instant>,
 }
@@ -105,9 +105,6 @@ enum QueryEvent {
     Reply(Response),
     Done(Vec<Response>),
 }
-
-/// Servers whose relays are remembered.
-const MAX_RELAY_CACHE: usize = 512;
 
 impl Node {
     /// Opens the sockets and starts to bootstrap in the background.
@@ -139,7 +136,7 @@ impl Node {
             waiters: HashMap::new(),
             queries: HashMap::new(),
             servers: HashMap::new(),
-            relays: HashMap::new(),
+            relays: relays::Relays::default(),
             random_punches: puncher::RandomPunches::default(),
             armed: None,
         };
@@ -439,13 +436,6 @@ impl State {
             Verdict::Unknown => self.rpc.unknown(&incoming),
             Verdict::Ignore => {}
         }
-    }
-
-    fn remember_relays(&mut self, key: [u8; 32], relays: Vec<SocketAddrV4>) {
-        if self.relays.len() >= MAX_RELAY_CACHE && !self.relays.contains_key(&key) {
-            self.relays.clear();
-        }
-        self.relays.insert(key, relays);
     }
 }
 
