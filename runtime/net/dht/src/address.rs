@@ -58,6 +58,38 @@ pub fn is_reserved(ip: &Ipv4Addr) -> bool {
         || a >= 224
 }
 
+/// Who can be reached at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Everybody.
+    Public,
+    /// Who is on the same network.
+    Private,
+    /// Who is on the same machine.
+    Loopback,
+    /// Ranges that should not be in use, but are on some machines that have no other address.
+    Reserved,
+    /// Nobody: this-network, multicast, future use, port 0.
+    Nobody,
+}
+
+/// Who can be reached at `address`.
+pub fn reach(address: SocketAddrV4) -> Reach {
+    let ip = address.ip();
+    let [a, ..] = ip.octets();
+    if a == 0 || a >= 224 || address.port() == 0 {
+        Reach::Nobody
+    } else if ip.is_loopback() {
+        Reach::Loopback
+    } else if is_private(ip) {
+        Reach::Private
+    } else if is_reserved(ip) {
+        Reach::Reserved
+    } else {
+        Reach::Public
+    }
+}
+
 /// Whether `a` is nearer to `target` than `b` by the XOR metric.
 pub fn compare_distance(target: &Id, a: &Id, b: &Id) -> std::cmp::Ordering {
     let distance = |x: &Id| -> Id { std::array::from_fn(|i| x[i] ^ target[i]) };

@@ -224,9 +224,10 @@ async fn shake_hands(
         let mut state = inner.lock();
         let now = Instant::now();
         let route = state.store.route(now, &target);
-        state
-            .relays
-            .to_ask(now, remote_public_key, route, found, MAX_RELAYS)
+        let mut list = state.relays.to_ask(now, remote_public_key, route, found);
+        list.retain(|address| state.rpc.is_dialable(*address));
+        list.truncate(MAX_RELAYS);
+        list
     };
     let through = |relay: SocketAddrV4, delay: Duration| {
         let noise = noise.clone();
@@ -362,7 +363,8 @@ async fn find_path(
         });
     }
     let payload = &answered.payload;
-    let list = candidates(answered.server, &payload.addresses4, answered.client);
+    let is_dialable = |address| inner.lock().rpc.is_dialable(address);
+    let list = candidates(answered.server, &payload.addresses4, answered.client, is_dialable);
     let direct = first_to_answer(inner, &list);
     let punchable = payload.holepunch.as_ref().is_some_and(|h| !h.relays.is_empty());
     let punching = async {

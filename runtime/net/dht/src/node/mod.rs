@@ -31,7 +31,7 @@ pub use link::Link;
 pub use peers::{FoundPeers, PeerQuery};
 pub use server::{Server, ServerOptions};
 
-use crate::address::{Id, to_v4};
+use crate::address::{Id, Reach, reach, to_v4};
 use crate::error::{DhtError, NoResponse};
 use crate::hyper::command;
 use crate::hyper::messages::{Holepunch, Mode};
@@ -411,6 +411,11 @@ impl State {
         bootstrapped
     }
 
+    /// Whether to relay to an address that the asker may have chosen: nobody is to reach machines of our network through us.
+    fn passes_on(&self, asker: SocketAddrV4, to: SocketAddrV4) -> bool {
+        self.rpc.is_dialable(to) || (reach(asker) == reach(to) && reach(to) != Reach::Nobody)
+    }
+
     fn serve(&mut self, now: Instant, incoming: Incoming) {
         let server = incoming.target.and_then(|target| self.servers.get(&target));
         if let Some(server) = server {
@@ -431,8 +436,16 @@ impl State {
         }
         let record = server.map(|s| s.record.as_slice());
         match self.store.handle(now, self.rpc.id(), record, &incoming) {
-            Verdict::Answer(answer) => self.rpc.answer(&incoming, answer),
-            Verdict::Relay(value, to) => self.rpc.relay(&incoming, value, to, None),
+            Verdict::Answer(answer) => {
+                if answer.to.is_none_or(|to| self.passes_on(incoming.from, to)) {
+                    self.rpc.answer(&incoming, answer);
+                }
+            }
+            Verdict::Relay(value, to) => {
+                if self.passes_on(incoming.from, to) {
+                    self.rpc.relay(&incoming, value, to, None);
+                }
+            }
             Verdict::Unknown => self.rpc.unknown(&incoming),
             Verdict::Ignore => {}
         }

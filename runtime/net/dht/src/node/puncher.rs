@@ -373,7 +373,13 @@ impl ClientPunch<'_> {
     }
 
     async fn run(&mut self, answered: &Answered) -> Result<(), ConnectError> {
-        let relays = answered.payload.holepunch.as_ref().map_or(&[][..], |h| &h.relays);
+        let mut relays = answered
+            .payload
+            .holepunch
+            .clone()
+            .map_or(Vec::new(), |h| h.relays);
+        let inner = self.puncher.inner.clone();
+        relays.retain(|r| inner.lock().rpc.is_dialable(r.relay_address));
         let same = relays.iter().find(|r| r.relay_address == answered.relay);
         let Some(server_relay) = same.or(relays.first()).copied() else {
             return Err(ConnectError::Unreachable(

@@ -62,7 +62,7 @@ impl Relays {
         })
     }
 
-    /// Up to `max` nodes to ask: `route` first, then in turns those the server named and those a lookup `found`, so that
+    /// The nodes to ask: `route` first, then in turns those the server named and those a lookup `found`, so that
     /// neither list can crowd the other out; doubtful ones last.
     pub(super) fn to_ask(
         &self,
@@ -70,7 +70,6 @@ impl Relays {
         server: &Key,
         route: Option<SocketAddrV4>,
         found: &[SocketAddrV4],
-        max: usize,
     ) -> Vec<SocketAddrV4> {
         let own = self.servers.get(server).map_or(&[][..], |known| &known.own);
         let turns = (0..own.len().max(found.len())).flat_map(|i| [own.get(i), found.get(i)]);
@@ -81,7 +80,6 @@ impl Relays {
             }
         }
         out.sort_by_key(|address| self.is_doubtful(now, server, address));
-        out.truncate(max);
         out
     }
 }
@@ -100,9 +98,9 @@ mod tests {
         let mut relays = Relays::default();
         relays.remember([1; 32], (1..10).map(at));
         let found: Vec<_> = (11..30).map(at).collect();
-        let asked = relays.to_ask(now, &[1; 32], Some(at(99)), &found, 8);
-        assert_eq!(asked, [99, 1, 11, 2, 12, 3, 13, 4].map(at));
-        assert_eq!(relays.to_ask(now, &[2; 32], None, &found, 2), [11, 12].map(at));
+        let asked = relays.to_ask(now, &[1; 32], Some(at(99)), &found);
+        assert_eq!(asked[..8], [99, 1, 11, 2, 12, 3, 13, 4].map(at));
+        assert_eq!(relays.to_ask(now, &[2; 32], None, &found)[..2], [11, 12].map(at));
     }
 
     #[test]
@@ -111,14 +109,14 @@ mod tests {
         let mut relays = Relays::default();
         let found: Vec<_> = (1..4).map(at).collect();
         relays.doubt(now, [1; 32], at(1));
-        assert_eq!(relays.to_ask(now, &[1; 32], None, &found, 8), [2, 3, 1].map(at));
+        assert_eq!(relays.to_ask(now, &[1; 32], None, &found), [2, 3, 1].map(at));
         assert_eq!(
-            relays.to_ask(now, &[2; 32], None, &found, 8),
+            relays.to_ask(now, &[2; 32], None, &found),
             [1, 2, 3].map(at),
             "another server"
         );
         assert_eq!(
-            relays.to_ask(now + DOUBT, &[1; 32], None, &found, 8),
+            relays.to_ask(now + DOUBT, &[1; 32], None, &found),
             [1, 2, 3].map(at)
         );
         for port in 100..1000 {

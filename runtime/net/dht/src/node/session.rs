@@ -91,11 +91,12 @@ async fn find_path(session: &mut Session) -> Option<Path> {
         announcer,
         ..
     } = session;
-    if session.direct.is_some() || payload.firewall == Firewall::Open {
+    let is_dialable = |address| inner.lock().rpc.is_dialable(address);
+    if session.direct.is_some() || (payload.firewall == Firewall::Open && is_dialable(*client)) {
         let socket = session.direct.take().or_else(|| inner.usual_socket())?;
         return Some(Path { socket, to: *client });
     }
-    let list = candidates(*client, &payload.addresses4, *server);
+    let list = candidates(*client, &payload.addresses4, *server, is_dialable);
     let reach = async {
         sleep(OUR_TURN).await;
         first_to_answer(inner, &list).await
