@@ -6,11 +6,13 @@ mod handshake;
 mod link;
 mod path;
 mod peers;
+mod punch_socket;
 mod puncher;
 mod puncher_server;
 mod relays;
 mod server;
 mod session;
+mod sessions;
 mod sockets;
 mod streams;
 

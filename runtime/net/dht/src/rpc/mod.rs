@@ -107,6 +107,13 @@ impl Rpc {
         self.firewalled
     }
 
+    /// As if nobody had got through to the server socket yet.
+    #[cfg(test)]
+    pub(crate) fn pretend_firewalled(&mut self) {
+        self.firewalled = true;
+        self.config.known_address = None;
+    }
+
     /// Whether the first round is over.
     pub fn bootstrapped(&self) -> bool {
         self.bootstrapped
