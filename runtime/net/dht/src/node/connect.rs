@@ -221,7 +221,7 @@ async fn shake_hands(
 ) -> Result<(Answered, HandshakeResult), ConnectError> {
     let target = target_of(remote_public_key);
     let mut relays = {
-        let mut state = inner.lock();
+        let state = inner.lock();
         let now = Instant::now();
         let route = state.store.route(now, &target);
         let mut list = state.relays.to_ask(now, remote_public_key, route, found);

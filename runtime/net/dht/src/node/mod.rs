@@ -134,7 +134,7 @@ impl Node {
         let now = Instant::now();
         let state = State {
             rpc: Rpc::new(rpc_config, now, rand::rng().random()),
-            store: Store::new(now, rand::rng().random()),
+            store: Store::new(rand::rng().random()),
             waiters: HashMap::new(),
             queries: HashMap::new(),
             servers: HashMap::new(),
