@@ -18,6 +18,14 @@ pub fn hash(parts: &[&[u8]]) -> Id {
     out
 }
 
+/// BLAKE2b-256 of `data` under a key of at most 64 bytes.
+pub fn keyed_hash(key: &[u8], data: &[u8]) -> Id {
+    let mut out = [0; 32];
+    let hash = blake2b_simd::Params::new().hash_length(32).key(key).hash(data);
+    out.copy_from_slice(hash.as_bytes());
+    out
+}
+
 /// The id a persistent node has by its address: BLAKE2b-256 of the six address bytes.
 pub fn node_id(address: SocketAddrV4) -> Id {
     let mut w = Writer::new();
@@ -48,6 +56,38 @@ pub fn is_reserved(ip: &Ipv4Addr) -> bool {
         || (a == 198 && b == 51 && c == 100)
         || (a == 203 && b == 0 && c == 113)
         || a >= 224
+}
+
+/// Who can be reached at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Everybody.
+    Public,
+    /// Who is on the same network.
+    Private,
+    /// Who is on the same machine.
+    Loopback,
+    /// Ranges that should not be in use, but are on some machines that have no other address.
+    Reserved,
+    /// Nobody: this-network, multicast, future use, port 0.
+    Nobody,
+}
+
+/// Who can be reached at `address`.
+pub fn reach(address: SocketAddrV4) -> Reach {
+    let ip = address.ip();
+    let [a, ..] = ip.octets();
+    if a == 0 || a >= 224 || address.port() == 0 {
+        Reach::Nobody
+    } else if ip.is_loopback() {
+        Reach::Loopback
+    } else if is_private(ip) {
+        Reach::Private
+    } else if is_reserved(ip) {
+        Reach::Reserved
+    } else {
+        Reach::Public
+    }
 }
 
 /// Whether `a` is nearer to `target` than `b` by the XOR metric.

@@ -1,5 +1,7 @@
 //! Tests against messages that npm dht-rpc and hyperdht wrote (tests/vectors/scripts/dht.js).
 
+mod keys;
+
 use std::net::SocketAddrV4;
 
 use secret_stream::KeyPair;

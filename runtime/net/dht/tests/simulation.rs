@@ -67,7 +67,7 @@ impl Network {
             persistent,
         };
         let rpc = Rpc::new(config, self.now, self.rng.random());
-        let store = Store::new(self.now, self.rng.random());
+        let store = Store::new(self.rng.random());
         self.nodes.push(Node {
             rpc,
             store,

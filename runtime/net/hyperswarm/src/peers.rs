@@ -21,11 +21,27 @@ const MAX_PEERS: usize = 4096;
 /// Failed attempts in a row before a peer must be found again to be tried again.
 const MAX_ATTEMPTS: u32 = 8;
 
+/// Relays taken from one node's answer about one peer: peers announce three.
+const RELAYS_PER_ANSWER: usize = 3;
+/// Relays remembered of one peer, those of a few restarts.
+const MAX_RELAYS: usize = 12;
+/// Nodes answer one lookup within this time; what was not named for so long counts anew.
+const ONE_LOOKUP: Duration = Duration::from_secs(5);
+
 type Key = [u8; 32];
+
+/// A node that others say relays for a peer. They may say anything, so what more of them say comes first.
+#[derive(Debug)]
+struct Relay {
+    address: SocketAddrV4,
+    /// In how many answers of the last lookup it was named, and when last.
+    named: u32,
+    last: Instant,
+}
 
 #[derive(Debug)]
 struct Peer {
-    relays: Vec<SocketAddrV4>,
+    relays: Vec<Relay>,
     topics: HashSet<[u8; 32]>,
     attempts: u32,
     /// When it may be tried; none = only after it was found again.
@@ -45,14 +61,49 @@ fn backoff(attempts: u32) -> Duration {
     BACKOFF.get(i).or(BACKOFF.last()).copied().unwrap_or_default()
 }
 
+impl Peer {
+    /// Adds what one node's answer named, most named first. Says whether there was a relay not known before.
+    fn merge(&mut self, now: Instant, relays: &[SocketAddrV4]) -> bool {
+        let mut moved = false;
+        for relay in &mut self.relays {
+            if now.saturating_duration_since(relay.last) > ONE_LOOKUP {
+                relay.named = 0;
+            }
+        }
+        for address in relays.iter().take(RELAYS_PER_ANSWER) {
+            if let Some(known) = self.relays.iter_mut().find(|relay| relay.address == *address) {
+                known.named = known.named.saturating_add(1);
+                known.last = now;
+                continue;
+            }
+            moved = true;
+            if self.relays.len() >= MAX_RELAYS {
+                let least = self.relays.iter().enumerate();
+                let least = least
+                    .min_by_key(|(_, relay)| (relay.named, relay.last))
+                    .map(|(i, _)| i);
+                least.map(|i| self.relays.remove(i));
+            }
+            self.relays.push(Relay {
+                address: *address,
+                named: 1,
+                last: now,
+            });
+        }
+        self.relays.sort_by_key(|relay| std::cmp::Reverse(relay.named));
+        moved
+    }
+}
+
 impl PeerQueue {
     /// A lookup of `topic` found the peer.
     pub(crate) fn found(&mut self, now: Instant, key: Key, topic: [u8; 32], relays: &[SocketAddrV4]) {
         if !self.peers.contains_key(&key) && self.peers.len() >= MAX_PEERS {
             return;
         }
+        let new = !self.peers.contains_key(&key);
         let peer = self.peers.entry(key).or_insert_with(|| Peer {
-            relays: relays.to_vec(),
+            relays: Vec::new(),
             topics: HashSet::new(),
             attempts: 0,
             next: Some(now),
@@ -61,12 +112,10 @@ impl PeerQueue {
         });
         peer.topics.insert(topic);
         // Other relays mean that it announced itself anew: it lives.
-        if peer.relays != relays && !relays.is_empty() {
-            peer.relays = relays.to_vec();
-            if !peer.busy && peer.connected.is_none() {
-                peer.attempts = 0;
-                peer.next = Some(now);
-            }
+        let moved = peer.merge(now, relays) && !new;
+        if moved && !peer.busy && peer.connected.is_none() {
+            peer.attempts = 0;
+            peer.next = Some(now);
         }
         if peer.next.is_none() && !peer.busy && peer.connected.is_none() {
             peer.next = Some(now + backoff(peer.attempts));
@@ -95,7 +144,7 @@ impl PeerQueue {
             .filter(|(_, p)| p.next.is_some_and(|at| at <= now))
             .min_by_key(|(_, p)| (p.attempts, draw()))?;
         peer.busy = true;
-        Some((*key, peer.relays.clone()))
+        Some((*key, peer.relays.iter().map(|relay| relay.address).collect()))
     }
 
     /// When the next peer may be tried.
@@ -197,5 +246,43 @@ mod tests {
         assert_eq!(queue.next(), Some(later + Duration::from_secs(1)));
         queue.leave(&TOPIC);
         assert_eq!(queue.next(), None);
+    }
+
+    #[test]
+    fn one_node_cannot_displace_what_the_others_say() {
+        let mut now = Instant::now();
+        let mut queue = PeerQueue::default();
+        let honest: Vec<_> = (1..4).flat_map(relay).collect();
+        for round in 0..10 {
+            let lie: Vec<_> = (1000 + round * 100..).take(50).flat_map(relay).collect();
+            queue.found(now, [1; 32], TOPIC, &lie);
+            for _ in 0..5 {
+                queue.found(now, [1; 32], TOPIC, &honest);
+            }
+            queue.found(now, [1; 32], TOPIC, &lie);
+            let (_, relays) = queue.take(now, || 0).unwrap();
+            assert_eq!(relays[..3], honest, "named by most");
+            assert!(relays.len() <= MAX_RELAYS);
+            let taken = relays.iter().filter(|address| lie.contains(address));
+            assert_eq!(taken.count(), RELAYS_PER_ANSWER, "only so many of one answer");
+            queue.superseded(&[1; 32]);
+            now += Duration::from_secs(600);
+        }
+    }
+
+    #[test]
+    fn a_peer_that_restarts_again_and_again_is_found_at_its_latest_relays() {
+        let mut now = Instant::now();
+        let mut queue = PeerQueue::default();
+        for restart in 0..20 {
+            let relays: Vec<_> = (restart * 3..).take(3).flat_map(relay).collect();
+            for _ in 0..20 {
+                queue.found(now, [1; 32], TOPIC, &relays);
+            }
+            let (_, known) = queue.take(now, || 0).unwrap();
+            assert_eq!(known[..3], relays);
+            queue.superseded(&[1; 32]);
+            now += Duration::from_secs(60);
+        }
     }
 }

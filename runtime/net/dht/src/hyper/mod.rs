@@ -1,5 +1,6 @@
 //! What HyperDHT adds to the RPC (npm hyperdht): finding and announcing peers, relaying handshakes, hole punching.
 
+mod fair;
 pub mod messages;
 pub mod nat;
 pub mod noise_payload;

@@ -10,7 +10,7 @@ pub const MIN_SAMPLES: usize = 4;
 const MAX_SAMPLES: usize = 64;
 
 /// Samples of one socket's address.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Nat {
     node_firewalled: bool,
     hosts: Vec<(Ipv4Addr, usize)>,
@@ -58,6 +58,11 @@ impl Nat {
     /// Whether more samples are of no use.
     pub fn is_settled(&self) -> bool {
         matches!(self.firewall, Firewall::Open | Firewall::Consistent) || self.visited.len() >= MIN_SAMPLES
+    }
+
+    /// Whether there is no sample yet.
+    pub fn is_untouched(&self) -> bool {
+        self.visited.is_empty()
     }
 
     /// Whether the node `from` was asked already.

@@ -11,7 +11,7 @@ use salsa20::XSalsa20;
 use salsa20::cipher::{KeyIvInit, StreamCipher};
 
 use super::Firewall;
-use crate::address::{Id, hash};
+use crate::address::{Id, keyed_hash};
 use crate::wire::{Malformed, Reader, Writer};
 
 const NONCE: usize = 24;
@@ -41,7 +41,7 @@ pub struct HolepunchPayload {
 }
 
 impl HolepunchPayload {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         let flags = u64::from(self.connected)
             | u64::from(self.punching) << 1
@@ -92,7 +92,7 @@ pub struct SecurePayload {
 impl SecurePayload {
     /// For the handshake of that hash; both sides get the same key.
     pub fn new(handshake_hash: &[u8; 64]) -> Self {
-        Self::with_secret(hash(&[&super::sign::NS.peer_holepunch, handshake_hash]))
+        Self::with_secret(keyed_hash(handshake_hash, &super::sign::NS.peer_holepunch))
     }
 
     /// With the key itself.
@@ -129,13 +129,7 @@ impl SecurePayload {
 
     /// What the owner of `ip` must echo.
     pub fn token(&self, ip: &Ipv4Addr) -> Id {
-        let hash = blake2b_simd::Params::new()
-            .hash_length(32)
-            .key(&self.local_secret)
-            .hash(&ip.octets());
-        let mut out = [0; 32];
-        out.copy_from_slice(hash.as_bytes());
-        out
+        keyed_hash(&self.local_secret, &ip.octets())
     }
 }
 

@@ -4,12 +4,13 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rand::seq::SliceRandom;
+use rand::seq::IndexedRandom;
 use rand::{SeedableRng, rngs::StdRng};
 
+use super::fair::Fair;
 use super::messages::{Announce, Handshake, Holepunch, LookupReply, Mode, Mutable, Peer};
 use super::sign::{NS, mutable_signable, verify_announce};
 use super::{command, error_code};
@@ -17,65 +18,24 @@ use crate::address::{Id, hash};
 use crate::rpc::{Answer, Incoming};
 use secret_stream::KeyPair;
 
+#[cfg(test)]
+mod tests;
+
 const MAX_AGE: Duration = Duration::from_secs(20 * 60);
 const MAX_VALUE_AGE: Duration = Duration::from_secs(48 * 60 * 60);
 const MAX_ENTRIES: usize = 65_536;
 const MAX_VALUES: usize = 8_192;
-/// Announcements kept per topic, and how many a lookup gets.
+/// Of all entries, one address may hold a quarter: more than the machines behind one address announce, and never all.
+const OWNERS_SHARE: usize = 4;
+/// Longest value: any answer with one fits one packet. (npm sets no limit but that of a datagram; BEP 44, which it follows, says 1000.)
+const MAX_VALUE: usize = 1000;
+/// Announcements kept per topic, those of them from one address (a whole office may sit behind one), and how many a lookup gets.
 const MAX_PER_TOPIC: usize = 1_024;
+const MAX_PER_TOPIC_AND_ADDRESS: usize = 32;
 const LOOKUP_LIMIT: usize = 20;
 const MAX_RELAYS: usize = 3;
 /// How far in the future a bump may lie.
 const MAX_BUMP_DRIFT_MS: u64 = 60_000;
-
-/// A map that forgets entries not renewed between 2/3 and 4/3 of its age, or when it is full.
-#[derive(Debug)]
-struct Aged<K, V> {
-    fresh: HashMap<K, V>,
-    stale: HashMap<K, V>,
-    max_size: usize,
-    age: Duration,
-    turned: Instant,
-}
-
-impl<K: Eq + Hash + Clone, V> Aged<K, V> {
-    fn new(now: Instant, max_size: usize, age: Duration) -> Self {
-        Self {
-            fresh: HashMap::new(),
-            stale: HashMap::new(),
-            max_size,
-            age,
-            turned: now,
-        }
-    }
-
-    fn turn(&mut self, now: Instant) {
-        let (step, elapsed) = (self.age * 2 / 3, now.saturating_duration_since(self.turned));
-        if elapsed >= step || self.fresh.len() * 2 >= self.max_size {
-            self.turned = now;
-            self.stale = std::mem::take(&mut self.fresh);
-        }
-        // Nobody asked for so long that two turns are due.
-        if elapsed >= step * 2 {
-            self.stale.clear();
-        }
-    }
-
-    fn set(&mut self, now: Instant, key: K, value: V) {
-        self.turn(now);
-        self.stale.remove(&key);
-        self.fresh.insert(key, value);
-    }
-
-    fn get(&mut self, now: Instant, key: &K) -> Option<&V> {
-        self.turn(now);
-        self.fresh.get(key).or_else(|| self.stale.get(key))
-    }
-
-    fn remove(&mut self, key: &K) -> Option<V> {
-        self.fresh.remove(key).or_else(|| self.stale.remove(key))
-    }
-}
 
 /// A server that announced itself to us: handshakes for it go to where its announcement came from.
 #[derive(Debug, Clone)]
@@ -90,6 +50,13 @@ struct Refresh {
     peer: Id,
     record: Vec<u8>,
     is_self: bool,
+}
+
+/// A peer on a topic, and the address that announced it.
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    peer: Id,
+    owner: Ipv4Addr,
 }
 
 /// What to do with a request.
@@ -109,34 +76,33 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Store {
     rng: StdRng,
-    records: Aged<(Id, Id), Vec<u8>>,
-    topics: HashMap<Id, Vec<Id>>,
-    topics_checked: Instant,
-    bumps: Aged<Id, u64>,
-    refreshes: Aged<Id, Refresh>,
-    forwards: Aged<Id, Forward>,
-    mutables: Aged<Id, Mutable>,
-    immutables: Aged<Id, Vec<u8>>,
+    records: Fair<(Id, Id), Vec<u8>>,
+    /// Who announced a topic, oldest first.
+    topics: HashMap<Id, Vec<Member>>,
+    bumps: Fair<Id, u64>,
+    refreshes: Fair<Id, Refresh>,
+    forwards: Fair<Id, Forward>,
+    mutables: Fair<Id, Mutable>,
+    immutables: Fair<Id, Vec<u8>>,
 }
 
 impl Store {
     /// An empty store. `seed` makes its choices deterministic.
-    pub fn new(now: Instant, seed: [u8; 32]) -> Self {
+    pub fn new(seed: [u8; 32]) -> Self {
         Self {
             rng: StdRng::from_seed(seed),
-            records: Aged::new(now, MAX_ENTRIES, MAX_AGE),
+            records: map(MAX_ENTRIES, MAX_AGE),
             topics: HashMap::new(),
-            topics_checked: now,
-            bumps: Aged::new(now, MAX_ENTRIES, MAX_AGE),
-            refreshes: Aged::new(now, MAX_ENTRIES, MAX_AGE),
-            forwards: Aged::new(now, MAX_ENTRIES, MAX_AGE),
-            mutables: Aged::new(now, MAX_VALUES, MAX_VALUE_AGE),
-            immutables: Aged::new(now, MAX_VALUES, MAX_VALUE_AGE),
+            bumps: map(MAX_ENTRIES, MAX_AGE),
+            refreshes: map(MAX_ENTRIES, MAX_AGE),
+            forwards: map(MAX_ENTRIES, MAX_AGE),
+            mutables: map(MAX_VALUES, MAX_VALUE_AGE),
+            immutables: map(MAX_VALUES, MAX_VALUE_AGE),
         }
     }
 
     /// Where handshakes for the server of that target go, if it announced itself here.
-    pub fn route(&mut self, now: Instant, target: &Id) -> Option<SocketAddrV4> {
+    pub fn route(&self, now: Instant, target: &Id) -> Option<SocketAddrV4> {
         self.forwards.get(now, target).map(|f| f.relay)
     }
 
@@ -180,8 +146,12 @@ impl Store {
                         Verdict::Answer(full(found.map(Mutable::encode)))
                     }
                     command::IMMUTABLE_PUT => match value {
-                        Some(value) if req.token.is_some() && hash(&[value]) == target => {
-                            self.immutables.set(now, target, value.to_vec());
+                        Some(value)
+                            if req.token.is_some()
+                                && value.len() <= MAX_VALUE
+                                && hash(&[value]) == target =>
+                        {
+                            self.immutables.set(now, target, value.to_vec(), *req.from.ip());
                             Verdict::Answer(full(None))
                         }
                         _ => Verdict::Ignore,
@@ -196,16 +166,11 @@ impl Store {
     }
 
     fn lookup(&mut self, now: Instant, target: &Id, own_record: Option<&[u8]>) -> Verdict {
-        let mut peers = self.topics.get(target).cloned().unwrap_or_default();
-        peers.retain(|peer| self.records.get(now, &(*target, *peer)).is_some());
-        if peers.is_empty() {
-            self.topics.remove(target);
-        }
-        peers.shuffle(&mut self.rng);
-        peers.truncate(LOOKUP_LIMIT);
-        let mut records: Vec<Vec<u8>> = peers
-            .iter()
-            .filter_map(|peer| self.records.get(now, &(*target, *peer)).cloned())
+        self.forget_old(now);
+        let members = self.topics.get(target).map_or(&[][..], Vec::as_slice);
+        let mut records: Vec<Vec<u8>> = members
+            .sample(&mut self.rng, LOOKUP_LIMIT)
+            .filter_map(|member| self.records.get(now, &(*target, member.peer)).cloned())
             .collect();
         let forward = self.forwards.get(now, target).map(|f| f.record.clone());
         if records.len() < LOOKUP_LIMIT {
@@ -240,12 +205,12 @@ impl Store {
         if !is_self {
             let current = self.bumps.get(now, target).copied().unwrap_or(0);
             if announce.bump > current && announce.bump <= unix_ms() + MAX_BUMP_DRIFT_MS {
-                self.bumps.set(now, *target, announce.bump);
+                self.bumps.set(now, *target, announce.bump, *req.from.ip());
             }
         }
         self.put(now, req.from, &entry);
         if let Some(refresh) = announce.refresh {
-            self.refreshes.set(now, refresh, entry);
+            self.refreshes.set(now, refresh, entry, *req.from.ip());
         }
         Some(Verdict::Answer(Answer::default()))
     }
@@ -256,7 +221,7 @@ impl Store {
         let entry = self.refreshes.get(now, &active)?.clone();
         self.put(now, req.from, &entry);
         self.refreshes.remove(&active);
-        self.refreshes.set(now, *secret, entry);
+        self.refreshes.set(now, *secret, entry, *req.from.ip());
         Some(Verdict::Answer(Answer::default()))
     }
 
@@ -266,44 +231,44 @@ impl Store {
                 relay: from,
                 record: entry.record.clone(),
             };
-            self.forwards.set(now, entry.target, forward);
+            self.forwards.set(now, entry.target, forward, *from.ip());
             self.remove_record(&entry.target, &entry.peer);
             return;
         }
-        self.sweep(now);
-        let peers = self.topics.entry(entry.target).or_default();
-        if !peers.contains(&entry.peer) {
-            if peers.len() >= MAX_PER_TOPIC {
-                let oldest = peers.remove(0);
-                self.records.remove(&(entry.target, oldest));
-            }
-            peers.push(entry.peer);
+        let owner = *from.ip();
+        self.remove_record(&entry.target, &entry.peer);
+        if let Some(gone) = self.topics.get(&entry.target).and_then(|m| must_go(m, owner)) {
+            self.remove_record(&entry.target, &gone);
         }
-        self.records
-            .set(now, (entry.target, entry.peer), entry.record.clone());
-    }
-
-    /// Drops topics whose records aged out.
-    fn sweep(&mut self, now: Instant) {
-        let due = now.saturating_duration_since(self.topics_checked) >= MAX_AGE / 4;
-        if !due && self.topics.len() < MAX_ENTRIES {
-            return;
-        }
-        self.topics_checked = now;
-        let records = &mut self.records;
-        self.topics.retain(|target, peers| {
-            peers.retain(|peer| records.get(now, &(*target, *peer)).is_some());
-            !peers.is_empty()
+        let key = (entry.target, entry.peer);
+        let gone = self.records.set(now, key, entry.record.clone(), owner);
+        self.leave_topics(gone);
+        self.topics.entry(entry.target).or_default().push(Member {
+            peer: entry.peer,
+            owner,
         });
     }
 
-    fn remove_record(&mut self, target: &Id, peer: &Id) {
-        self.records.remove(&(*target, *peer));
-        if let Some(peers) = self.topics.get_mut(target) {
-            peers.retain(|p| p != peer);
-            if peers.is_empty() {
-                self.topics.remove(target);
+    /// Drops records that aged out.
+    fn forget_old(&mut self, now: Instant) {
+        let gone = self.records.expire(now);
+        self.leave_topics(gone);
+    }
+
+    fn leave_topics(&mut self, gone: Vec<(Id, Id)>) {
+        for (target, peer) in gone {
+            if let Some(members) = self.topics.get_mut(&target) {
+                members.retain(|member| member.peer != peer);
+                if members.is_empty() {
+                    self.topics.remove(&target);
+                }
             }
+        }
+    }
+
+    fn remove_record(&mut self, target: &Id, peer: &Id) {
+        if self.records.remove(&(*target, *peer)).is_some() {
+            self.leave_topics(vec![(*target, *peer)]);
         }
     }
 
@@ -324,7 +289,8 @@ impl Store {
     fn mutable_put(&mut self, now: Instant, target: &Id, req: &Incoming) -> Option<Verdict> {
         req.token?;
         let (public_key, new) = Mutable::decode_put(req.value.as_deref()?).ok()?;
-        if hash(&[&public_key]) != *target
+        if new.value.len() > MAX_VALUE
+            || hash(&[&public_key]) != *target
             || !KeyPair::verify(&public_key, &mutable_signable(&new), &new.signature)
         {
             return None;
@@ -345,7 +311,7 @@ impl Store {
                 }));
             }
         }
-        self.mutables.set(now, *target, new);
+        self.mutables.set(now, *target, new, *req.from.ip());
         Some(Verdict::Answer(full(None)))
     }
 
@@ -412,6 +378,33 @@ impl Store {
             _ => None,
         }
     }
+}
+
+fn map<K: Eq + Hash + Clone, V>(max: usize, age: Duration) -> Fair<K, V> {
+    Fair::new(max, max / OWNERS_SHARE, age)
+}
+
+/// Which peer must leave the topic before `owner` adds one: the oldest of the owner if it has its share, or, if the topic is
+/// full, of the address that has most.
+fn must_go(members: &[Member], owner: Ipv4Addr) -> Option<Id> {
+    let of = |owner: Ipv4Addr| members.iter().filter(move |member| member.owner == owner);
+    let from = if of(owner).count() >= MAX_PER_TOPIC_AND_ADDRESS {
+        owner
+    } else if members.len() >= MAX_PER_TOPIC {
+        let mut counts: HashMap<Ipv4Addr, usize> = HashMap::new();
+        for member in members {
+            *counts.entry(member.owner).or_default() += 1;
+        }
+        // Of several that have most, the one that is there longest.
+        let most = counts.values().copied().max()?;
+        members
+            .iter()
+            .find(|m| counts.get(&m.owner) == Some(&most))?
+            .owner
+    } else {
+        return None;
+    };
+    of(from).next().map(|member| member.peer)
 }
 
 /// An answer with token and closer nodes.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -11,7 +11,7 @@ use secret_stream::{Connection, KeyPair, StreamOptions};
 use tokio::time::{sleep, timeout};
 
 use super::Inner;
-use super::handshake::ClientHandshake;
+use super::handshake::{ClientHandshake, HandshakeError};
 use super::link::{Link, Linked};
 use super::path::{Path, candidates, first_to_answer};
 use super::peers::{find_peer, target_of};
@@ -36,7 +36,9 @@ const RELAY_STAGGER: Duration = Duration::from_millis(150);
 const SEARCH_DELAY: Duration = Duration::from_millis(300);
 /// Head start of direct pings before hole punching.
 const PUNCH_DELAY: Duration = Duration::from_millis(250);
-/// Relays asked for one connection.
+/// How long after the search found a doubtful relay it is asked, so that others come before it.
+const DOUBTFUL_DELAY: Duration = Duration::from_millis(600);
+/// Relays asked for one connection; the search may find as many again.
 const MAX_RELAYS: usize = 8;
 
 /// How to connect.
@@ -70,6 +72,7 @@ pub(super) struct Answered {
     pub(super) client: SocketAddrV4,
 }
 
+/// What a node brought.
 struct RawAnswer {
     noise: Vec<u8>,
     relay: SocketAddrV4,
@@ -127,23 +130,18 @@ async fn attempt(
         secret_stream: Some(1),
         ..NoisePayload::default()
     };
-    let invalid = |e: super::handshake::HandshakeError| ConnectError::Handshake(e.to_string());
-    let (handshake, request) =
-        ClientHandshake::start(&key_pair, remote_public_key, &payload).map_err(invalid)?;
-    let answer = shake_hands(inner, &remote_public_key, &options.relay_addresses, request).await?;
-    let (payload, result) = handshake.finish(&answer.noise).map_err(invalid)?;
-    let remote_id = check(&payload)?;
-    let relays = payload.relay_addresses.clone().filter(|a| !a.is_empty());
-    inner
-        .lock()
-        .remember_relays(remote_public_key, relays.unwrap_or_else(|| vec![answer.relay]));
-    let answered = Answered {
-        relay: answer.relay,
-        relayed: answer.peer.is_some(),
-        server: answer.peer.unwrap_or(answer.relay),
-        client: answer.client,
-        payload,
-    };
+    let (handshake, request) = ClientHandshake::start(&key_pair, remote_public_key, &payload)
+        .map_err(|e| ConnectError::Handshake(e.to_string()))?;
+    let (answered, result) = shake_hands(
+        inner,
+        &remote_public_key,
+        &options.relay_addresses,
+        &handshake,
+        request,
+    )
+    .await?;
+    let remote_id = check(&answered.payload)?;
+    remember(inner, remote_public_key, &answered);
     let path = find_path(
         inner,
         &mut offer,
@@ -152,9 +150,31 @@ async fn attempt(
         &result,
         firewall,
     )
-    .await?;
+    .await;
+    if path.is_err() {
+        // What the node said of the server's address and ours is not signed: another may say something else.
+        inner
+            .lock()
+            .relays
+            .doubt(Instant::now(), remote_public_key, answered.relay);
+    }
+    let path = path?;
     let stream = offer.connect(&path, remote_id).map_err(socket_error)?;
     Ok(establish(stream, &result, path.to))
+}
+
+/// Notes the relays the server named. A node that says it is the server, at an address the server does not name, is asked
+/// after the others next time.
+fn remember(inner: &Inner, server: [u8; 32], answered: &Answered) {
+    let payload = &answered.payload;
+    let named = payload.relay_addresses.clone().filter(|a| !a.is_empty());
+    let mut state = inner.lock();
+    state
+        .relays
+        .remember(server, named.unwrap_or_else(|| vec![answered.relay]));
+    if !answered.relayed && !payload.addresses4.contains(&answered.relay) {
+        state.relays.doubt(Instant::now(), server, answered.relay);
+    }
 }
 
 /// Starts the secret stream.
@@ -190,25 +210,25 @@ fn check(payload: &NoisePayload) -> Result<u32, ConnectError> {
     id.ok_or_else(|| ConnectError::Handshake("it offers no stream".into()))
 }
 
-/// Gets the server's answer through whichever relay is quickest.
+/// Gets the server's answer through whichever node is quickest to bring one that the server's key made. What else nodes
+/// bring is dropped, and the next goes on.
 async fn shake_hands(
     inner: &Arc<Inner>,
     remote_public_key: &[u8; 32],
-    known: &[SocketAddrV4],
+    found: &[SocketAddrV4],
+    handshake: &ClientHandshake,
     noise: Vec<u8>,
-) -> Result<RawAnswer, ConnectError> {
+) -> Result<(Answered, HandshakeResult), ConnectError> {
     let target = target_of(remote_public_key);
-    let mut relays: Vec<SocketAddrV4> = Vec::new();
-    {
-        let mut state = inner.lock();
-        let cached = state.relays.get(remote_public_key).cloned().unwrap_or_default();
-        let route = state.store.route(std::time::Instant::now(), &target);
-        for address in route.into_iter().chain(known.iter().copied()).chain(cached) {
-            if !relays.contains(&address) && relays.len() < MAX_RELAYS {
-                relays.push(address);
-            }
-        }
-    }
+    let mut relays = {
+        let state = inner.lock();
+        let now = Instant::now();
+        let route = state.store.route(now, &target);
+        let mut list = state.relays.to_ask(now, remote_public_key, route, found);
+        list.retain(|address| state.rpc.is_dialable(*address));
+        list.truncate(MAX_RELAYS);
+        list
+    };
     let through = |relay: SocketAddrV4, delay: Duration| {
         let noise = noise.clone();
         async move {
@@ -223,6 +243,7 @@ async fn shake_hands(
         .collect();
     let mut search: Option<super::RunningQuery> = None;
     let mut searching = true;
+    let mut forged = None;
     let head_start = sleep(if relays.is_empty() {
         Duration::ZERO
     } else {
@@ -232,8 +253,14 @@ async fn shake_hands(
     loop {
         tokio::select! {
             Some(answer) = asked.next() => {
-                if let Some(answer) = answer {
-                    return Ok(answer);
+                match answer.map(|raw| (raw.relay, verify(handshake, raw))) {
+                    Some((_, Ok(verified))) => return Ok(verified),
+                    Some((relay, Err(error))) => {
+                        tracing::debug!(%relay, %error, "a relay brought an answer that is not the peer's");
+                        inner.lock().relays.doubt(Instant::now(), *remote_public_key, relay);
+                        forged = Some((relay, error));
+                    }
+                    None => {}
                 }
                 if search.is_none() && asked.is_empty() {
                     search = Some(find_peer(inner, target, relays.clone()));
@@ -242,12 +269,19 @@ async fn shake_hands(
             () = &mut head_start, if search.is_none() => {
                 search = Some(find_peer(inner, target, relays.clone()));
             }
-            found = async { search.as_mut()?.next().await }, if searching && search.is_some() => match found {
+            response = async { search.as_mut()?.next().await }, if searching && search.is_some() => match response {
                 Some(response) => {
                     let record = response.value.as_deref().and_then(|v| Peer::decode(v).ok());
-                    if record.is_some() && !relays.contains(&response.from) && relays.len() < 2 * MAX_RELAYS {
+                    let room = relays.len() < 2 * MAX_RELAYS;
+                    if record.is_some() && room && !relays.contains(&response.from) {
                         relays.push(response.from);
-                        asked.push(through(response.from, Duration::ZERO));
+                        let doubtful = inner.lock().relays.is_doubtful(
+                            Instant::now(),
+                            remote_public_key,
+                            &response.from,
+                        );
+                        let delay = if doubtful { DOUBTFUL_DELAY } else { Duration::ZERO };
+                        asked.push(through(response.from, delay));
                     }
                 }
                 None => searching = false,
@@ -258,11 +292,29 @@ async fn shake_hands(
             break;
         }
     }
-    Err(if relays.is_empty() {
-        ConnectError::NotFound
-    } else {
-        ConnectError::NoAnswer
+    Err(match forged {
+        Some((relay, error)) => ConnectError::Handshake(format!(
+            "no relay brought the peer's answer; that through {relay}: {error}"
+        )),
+        None if relays.is_empty() => ConnectError::NotFound,
+        None => ConnectError::NoAnswer,
     })
+}
+
+/// Opens what a node brought.
+fn verify(
+    handshake: &ClientHandshake,
+    raw: RawAnswer,
+) -> Result<(Answered, HandshakeResult), HandshakeError> {
+    let (payload, result) = handshake.open(&raw.noise)?;
+    let answered = Answered {
+        payload,
+        relay: raw.relay,
+        relayed: raw.peer.is_some(),
+        server: raw.peer.unwrap_or(raw.relay),
+        client: raw.client,
+    };
+    Ok((answered, result))
 }
 
 /// Sends the handshake through one node; none if it does not bring an answer.
@@ -311,7 +363,8 @@ async fn find_path(
         });
     }
     let payload = &answered.payload;
-    let list = candidates(answered.server, &payload.addresses4, answered.client);
+    let is_dialable = |address| inner.lock().rpc.is_dialable(address);
+    let list = candidates(answered.server, &payload.addresses4, answered.client, is_dialable);
     let direct = first_to_answer(inner, &list);
     let punchable = payload.holepunch.as_ref().is_some_and(|h| !h.relays.is_empty());
     let punching = async {

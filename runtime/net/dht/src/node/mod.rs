@@ -6,10 +6,13 @@ mod handshake;
 mod link;
 mod path;
 mod peers;
+mod punch_socket;
 mod puncher;
 mod puncher_server;
+mod relays;
 mod server;
 mod session;
+mod sessions;
 mod sockets;
 mod streams;
 
@@ -30,7 +33,7 @@ pub use link::Link;
 pub use peers::{FoundPeers, PeerQuery};
 pub use server::{Server, ServerOptions};
 
-use crate::address::{Id, to_v4};
+use crate::address::{Id, Reach, reach, to_v4};
 use crate::error::{DhtError, NoResponse};
 use crate::hyper::command;
 use crate::hyper::messages::{Holepunch, Mode};
@@ -95,8 +98,7 @@ struct State {
     waiters: HashMap<RequestId, oneshot::Sender<Response>>,
     queries: HashMap<QueryId, mpsc::UnboundedSender<QueryEvent>>,
     servers: HashMap<Id, ServerEntry>,
-    /// Relays by server key, of the last connections.
-    relays: HashMap<[u8; 32], Vec<SocketAddrV4>>,
+    relays: relays::Relays,
     random_punches: puncher::RandomPunches,
     armed: Option<Instant>,
 }
@@ -105,9 +107,6 @@ enum QueryEvent {
     Reply(Response),
     Done(Vec<Response>),
 }
-
-/// Servers whose relays are remembered.
-const MAX_RELAY_CACHE: usize = 512;
 
 impl Node {
     /// Opens the sockets and starts to bootstrap in the background.
@@ -135,11 +134,11 @@ impl Node {
         let now = Instant::now();
         let state = State {
             rpc: Rpc::new(rpc_config, now, rand::rng().random()),
-            store: Store::new(now, rand::rng().random()),
+            store: Store::new(rand::rng().random()),
             waiters: HashMap::new(),
             queries: HashMap::new(),
             servers: HashMap::new(),
-            relays: HashMap::new(),
+            relays: relays::Relays::default(),
             random_punches: puncher::RandomPunches::default(),
             armed: None,
         };
@@ -414,6 +413,11 @@ impl State {
         bootstrapped
     }
 
+    /// Whether to relay to an address that the asker may have chosen: nobody is to reach machines of our network through us.
+    fn passes_on(&self, asker: SocketAddrV4, to: SocketAddrV4) -> bool {
+        self.rpc.is_dialable(to) || (reach(asker) == reach(to) && reach(to) != Reach::Nobody)
+    }
+
     fn serve(&mut self, now: Instant, incoming: Incoming) {
         let server = incoming.target.and_then(|target| self.servers.get(&target));
         if let Some(server) = server {
@@ -434,18 +438,19 @@ impl State {
         }
         let record = server.map(|s| s.record.as_slice());
         match self.store.handle(now, self.rpc.id(), record, &incoming) {
-            Verdict::Answer(answer) => self.rpc.answer(&incoming, answer),
-            Verdict::Relay(value, to) => self.rpc.relay(&incoming, value, to, None),
+            Verdict::Answer(answer) => {
+                if answer.to.is_none_or(|to| self.passes_on(incoming.from, to)) {
+                    self.rpc.answer(&incoming, answer);
+                }
+            }
+            Verdict::Relay(value, to) => {
+                if self.passes_on(incoming.from, to) {
+                    self.rpc.relay(&incoming, value, to, None);
+                }
+            }
             Verdict::Unknown => self.rpc.unknown(&incoming),
             Verdict::Ignore => {}
         }
-    }
-
-    fn remember_relays(&mut self, key: [u8; 32], relays: Vec<SocketAddrV4>) {
-        if self.relays.len() >= MAX_RELAY_CACHE && !self.relays.contains_key(&key) {
-            self.relays.clear();
-        }
-        self.relays.insert(key, relays);
     }
 }
 

@@ -26,14 +26,19 @@ pub(crate) struct Path {
 
 /// The addresses worth dialling: where a relay sees the peer, then those it names itself, without those that nobody
 /// can be reached at. A private address it names is dialled only if it may be on our network: `near` says whether
-/// a relay sees both sides at the same or at private addresses.
+/// a relay sees both sides at the same or at private addresses. `is_dialable` judges where the relay says to see it, see
+/// [`crate::rpc::Rpc::is_dialable`].
 pub(crate) fn candidates(
     observed: SocketAddrV4,
     named: &[SocketAddrV4],
     ours: SocketAddrV4,
+    is_dialable: impl Fn(SocketAddrV4) -> bool,
 ) -> Vec<SocketAddrV4> {
-    let near = observed.ip() == ours.ip() || is_private(observed.ip()) || is_reserved(observed.ip());
-    let mut out = vec![observed];
+    let credible = is_dialable(observed);
+    let near =
+        credible && (observed.ip() == ours.ip() || is_private(observed.ip()) || is_reserved(observed.ip()));
+    let mut out = Vec::new();
+    out.extend(credible.then_some(observed));
     for address in named {
         let ip = address.ip();
         let loopback_elsewhere =
@@ -89,6 +94,7 @@ mod tests {
             "5.6.7.8:0",
         ]);
         let (far, ours) = ("5.6.7.8:1".parse().unwrap(), "9.9.9.9:1".parse().unwrap());
+        let candidates = |observed, named: &[_], ours| candidates(observed, named, ours, |_| true);
         assert_eq!(candidates(far, &named, ours), list(&["5.6.7.8:1", "5.6.7.8:9"]));
         let same = "9.9.9.9:2".parse().unwrap();
         let near = list(&["9.9.9.9:2", "127.0.0.1:9", "10.0.0.3:9", "5.6.7.8:9"]);
@@ -100,5 +106,14 @@ mod tests {
         );
         let odd = "192.0.2.2:2".parse().unwrap();
         assert_eq!(candidates(odd, &named[..1], odd), list(&["192.0.2.2:2"]));
+    }
+
+    #[test]
+    fn a_relay_cannot_send_us_to_our_own_network() {
+        let named = list(&["10.0.0.3:9", "5.6.7.8:9"]);
+        let (lie, ours) = ("10.0.0.9:53".parse().unwrap(), "9.9.9.9:1".parse().unwrap());
+        let public = |a| crate::address::reach(a) == crate::address::Reach::Public;
+        assert_eq!(candidates(lie, &named, ours, public), list(&["5.6.7.8:9"]));
+        assert_eq!(candidates(lie, &named, lie, public), list(&["5.6.7.8:9"]));
     }
 }

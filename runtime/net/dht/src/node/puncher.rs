@@ -4,30 +4,24 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use rand::RngExt;
 use secret_stream::noise::HandshakeResult;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Inner;
 use super::connect::Answered;
 use super::path::Path;
 use super::peers::target_of;
+use super::punch_socket::{PROBE, Probes, PunchSocket, sample};
 pub(super) use super::puncher_server::ServerPuncher;
-use super::sockets::Messages;
-use crate::address::to_v4;
-use crate::error::{ConnectError, DhtError};
+use crate::error::ConnectError;
 use crate::hyper::messages::{Holepunch, Mode};
-use crate::hyper::nat::{MIN_SAMPLES, Nat};
+use crate::hyper::nat::Nat;
 use crate::hyper::secure_payload::{HolepunchPayload, SecurePayload};
 use crate::hyper::{Firewall, command, error_code};
 use crate::rpc::{Outgoing, SocketId, Transmit};
 
-/// The probe: one byte, which no RPC message is.
-const PROBE: [u8; 1] = [0];
 /// Hops of a packet that is to open our NAT but not to reach the other one's.
 const LOW_TTL: u32 = 5;
 /// Sockets opened behind a random NAT, and probes to random ports of one.
@@ -68,66 +62,42 @@ impl Remote {
     }
 }
 
-/// A socket (or many) for one hole punch. Dropping it closes them, except where a stream lives on.
+/// One hole punch: from one socket, or from many if our NAT is random.
 pub(super) struct Puncher {
     pub(super) inner: Arc<Inner>,
-    sockets: Vec<SocketId>,
+    main: Arc<PunchSocket>,
+    more: Vec<Arc<PunchSocket>>,
     pub(super) nat: Nat,
     pub(super) remote: Remote,
     /// Probes of the other side: on which socket, from where.
-    probes: mpsc::Sender<(SocketId, SocketAddrV4)>,
-    closed: CancellationToken,
-    _guard: DropGuard,
-}
-
-impl Drop for Puncher {
-    fn drop(&mut self) {
-        for socket in &self.sockets {
-            self.inner.sockets.release(*socket);
-        }
-    }
+    probes: Probes,
 }
 
 impl Puncher {
-    pub(super) fn open(
-        inner: Arc<Inner>,
-        remote_firewall: Firewall,
-    ) -> Result<(Self, mpsc::Receiver<(SocketId, SocketAddrV4)>), DhtError> {
-        let (probes, received) = mpsc::channel(16);
+    /// From `main`. The sockets that it opens besides tell of probes on the channel.
+    pub(super) fn new(main: Arc<PunchSocket>, inner: Arc<Inner>, remote: Firewall, probes: Probes) -> Self {
         let firewalled = inner.lock().rpc.firewalled();
-        let closed = inner.closed.child_token();
-        let mut puncher = Self {
+        Self {
             inner,
-            sockets: Vec::new(),
+            main,
+            more: Vec::new(),
             nat: Nat::new(firewalled),
             remote: Remote {
-                firewall: remote_firewall,
+                firewall: remote,
                 ..Remote::default()
             },
             probes,
-            _guard: closed.clone().drop_guard(),
-            closed,
-        };
-        puncher.open_socket()?;
-        Ok((puncher, received))
-    }
-
-    fn open_socket(&mut self) -> Result<SocketId, DhtError> {
-        let (id, messages) = self.inner.sockets.open()?;
-        self.sockets.push(id);
-        tokio::spawn(read(
-            self.inner.clone(),
-            id,
-            messages,
-            self.probes.clone(),
-            self.closed.clone(),
-        ));
-        Ok(id)
+        }
     }
 
     /// The main socket.
     pub(super) fn socket(&self) -> SocketId {
-        self.sockets.first().copied().unwrap_or(SocketId::CLIENT)
+        self.main.id()
+    }
+
+    /// Probes from that address are to be echoed.
+    pub(super) fn expect(&self, peer: SocketAddrV4) {
+        self.main.expect(*peer.ip());
     }
 
     /// Sends a probe.
@@ -146,38 +116,12 @@ impl Puncher {
         self.probe(self.socket(), to, LOW_TTL).await;
     }
 
-    /// Asks nodes how they see the socket, until its NAT is clear or nobody is left to ask.
+    /// Finds out what our NAT is like, as far as others can tell.
     pub(super) async fn sample(&mut self) {
-        for _ in 0..2 {
-            if self.nat.is_settled() {
-                return;
-            }
-            let mut nodes = self.inner.lock().rpc.latest_nodes(32);
-            if nodes.len() >= 8 {
-                nodes.rotate_left(5);
-            }
-            nodes.retain(|n| !self.nat.has_sample_of(n));
-            nodes.truncate(MIN_SAMPLES);
-            let socket = Some(self.socket());
-            let mut pings: FuturesUnordered<_> = nodes
-                .into_iter()
-                .map(|to| {
-                    self.inner.request(Outgoing {
-                        socket,
-                        retries: 0,
-                        ..Outgoing::ping(to)
-                    })
-                })
-                .collect();
-            while let Some(response) = pings.next().await {
-                if let Ok(response) = response {
-                    self.nat.add(response.to, response.from);
-                }
-                if self.nat.is_settled() {
-                    return;
-                }
-            }
+        if self.nat.is_untouched() {
+            self.nat = self.main.nat().await;
         }
+        sample(&self.inner, self.main.id(), &mut self.nat).await;
     }
 
     /// Whether both NATs are random or ours is not understood: then punching is hopeless.
@@ -237,38 +181,22 @@ impl Puncher {
     }
 
     async fn probe_from_many_ports(&mut self, to: SocketAddrV4) {
-        while self.sockets.len() < BIRTHDAY_SOCKETS {
-            let Ok(socket) = self.open_socket() else { break };
-            self.probe(socket, to, LOW_TTL).await;
+        while self.more.len() + 1 < BIRTHDAY_SOCKETS {
+            let Ok(socket) = PunchSocket::open(&self.inner, Some(self.probes.clone())) else {
+                break;
+            };
+            self.probe(socket.id(), to, LOW_TTL).await;
+            self.more.push(socket);
         }
         sleep(Duration::from_millis(100)).await;
-        let all = self.sockets.clone();
+        let all: Vec<SocketId> = std::iter::once(&self.main)
+            .chain(&self.more)
+            .map(|s| s.id())
+            .collect();
         for (socket, i) in all.iter().cycle().zip(0..RANDOM_PROBES as usize) {
             let ttl = if i < all.len() { LOW_TTL } else { 0 };
             self.probe(*socket, to, ttl).await;
             sleep(RANDOM_PROBE_INTERVAL).await;
-        }
-    }
-}
-
-async fn read(
-    inner: Arc<Inner>,
-    id: SocketId,
-    mut messages: Messages,
-    probes: mpsc::Sender<(SocketId, SocketAddrV4)>,
-    closed: CancellationToken,
-) {
-    loop {
-        let message = tokio::select! {
-            message = messages.recv() => message,
-            () = closed.cancelled() => None,
-        };
-        let Some((bytes, from)) = message else { return };
-        let Some(from) = to_v4(from) else { continue };
-        if bytes.len() > 1 {
-            inner.datagram(id, from, &bytes).await;
-        } else {
-            let _ = probes.try_send((id, from));
         }
     }
 }
@@ -373,7 +301,13 @@ impl ClientPunch<'_> {
     }
 
     async fn run(&mut self, answered: &Answered) -> Result<(), ConnectError> {
-        let relays = answered.payload.holepunch.as_ref().map_or(&[][..], |h| &h.relays);
+        let mut relays = answered
+            .payload
+            .holepunch
+            .clone()
+            .map_or(Vec::new(), |h| h.relays);
+        let inner = self.puncher.inner.clone();
+        relays.retain(|r| inner.lock().rpc.is_dialable(r.relay_address));
         let same = relays.iter().find(|r| r.relay_address == answered.relay);
         let Some(server_relay) = same.or(relays.first()).copied() else {
             return Err(ConnectError::Unreachable(
@@ -448,8 +382,9 @@ pub(super) async fn punch_as_client(
     answered: &Answered,
     handshake: &HandshakeResult,
 ) -> Result<Path, ConnectError> {
-    let opened = Puncher::open(inner.clone(), answered.payload.firewall);
-    let (mut puncher, mut probes) = opened.map_err(|e| ConnectError::Socket(e.to_string()))?;
+    let (tx, mut probes) = mpsc::channel(16);
+    let main = PunchSocket::open(inner, Some(tx.clone())).map_err(|e| ConnectError::Socket(e.to_string()))?;
+    let mut puncher = Puncher::new(main, inner.clone(), answered.payload.firewall, tx);
     let mut exchange = ClientPunch {
         target: target_of(remote_public_key),
         id: answered.payload.holepunch.as_ref().map_or(0, |h| h.id),

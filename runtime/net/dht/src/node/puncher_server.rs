@@ -3,17 +3,26 @@
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
-use secret_stream::noise::HandshakeResult;
 use tokio::sync::mpsc;
 
 use super::Inner;
 use super::announcer::Announcer;
+use super::punch_socket::PunchSocket;
 use super::puncher::{Puncher, RandomPunch};
-use crate::error::DhtError;
 use crate::hyper::messages::{Holepunch, Mode};
 use crate::hyper::secure_payload::{HolepunchPayload, SecurePayload};
 use crate::hyper::{Firewall, error_code};
 use crate::rpc::{Incoming, SocketId};
+
+/// Addresses of one client from which probes are awaited: a NAT may use several.
+const EXPECTED_ADDRESSES: usize = 4;
+
+/// A PEER_HOLEPUNCH whose payload the keys of the session opened.
+pub(super) struct Punch {
+    pub(super) incoming: Incoming,
+    pub(super) message: Holepunch,
+    pub(super) payload: HolepunchPayload,
+}
 
 pub(super) struct ServerPuncher {
     puncher: Puncher,
@@ -23,14 +32,14 @@ pub(super) struct ServerPuncher {
 }
 
 impl ServerPuncher {
-    pub(super) fn open(inner: Arc<Inner>, remote_firewall: Firewall) -> Result<Self, DhtError> {
-        let (puncher, probes) = Puncher::open(inner, remote_firewall)?;
-        Ok(Self {
-            puncher,
+    pub(super) fn new(socket: Arc<PunchSocket>, inner: Arc<Inner>, remote_firewall: Firewall) -> Self {
+        let (tx, probes) = mpsc::channel(16);
+        Self {
+            puncher: Puncher::new(socket, inner, remote_firewall, tx),
             probes,
             round: 0,
             loud: None,
-        })
+        }
     }
 
     pub(super) fn socket(&self) -> SocketId {
@@ -42,18 +51,16 @@ impl ServerPuncher {
     pub(super) async fn run(
         &mut self,
         announcer: &Announcer,
-        punches: &mut mpsc::Receiver<(Incoming, Holepunch)>,
-        handshake: &HandshakeResult,
+        punches: &mut mpsc::Receiver<Punch>,
         secure: &SecurePayload,
     ) -> (SocketId, SocketAddrV4) {
-        debug_assert!(!handshake.is_initiator);
         self.puncher.sample().await;
         let mut punching = false;
         loop {
             tokio::select! {
                 Some(probe) = self.probes.recv() => return probe,
-                Some((incoming, message)) = punches.recv() => {
-                    punching |= self.answer(announcer, secure, &incoming, &message).await;
+                Some(punch) = punches.recv() => {
+                    punching |= self.answer(announcer, secure, punch).await;
                 }
                 () = self.puncher.punch(true), if punching => {
                     punching = false;
@@ -69,14 +76,9 @@ impl ServerPuncher {
     }
 
     /// Answers one PEER_HOLEPUNCH. Returns whether to punch.
-    async fn answer(
-        &mut self,
-        announcer: &Announcer,
-        secure: &SecurePayload,
-        incoming: &Incoming,
-        message: &Holepunch,
-    ) -> bool {
-        let (Some(peer), Some(theirs)) = (message.peer_address, secure.open(&message.payload)) else {
+    async fn answer(&mut self, announcer: &Announcer, secure: &SecurePayload, punch: Punch) -> bool {
+        let (incoming, theirs) = (&punch.incoming, &punch.payload);
+        let Some(peer) = punch.message.peer_address else {
             return false;
         };
         let through_ours = announcer.is_relay(&incoming.from);
@@ -92,7 +94,11 @@ impl ServerPuncher {
         };
         if theirs.round >= self.round {
             self.round = theirs.round;
-            self.puncher.remote.update(&theirs, echoed.then_some(peer));
+            self.puncher.remote.update(theirs, echoed.then_some(peer));
+            self.puncher.expect(peer);
+            for (address, _) in self.puncher.remote.addresses.iter().take(EXPECTED_ADDRESSES) {
+                self.puncher.expect(*address);
+            }
         }
         if error == error_code::NONE && !self.puncher.nat.is_settled() {
             self.puncher.sample().await;

@@ -1,36 +1,34 @@
 //! The server's side of handshakes (npm hyperdht lib/server.js): one session per client's Noise message, whichever and
 //! however many relays it comes through, and the same first reply to all.
 
-use std::collections::HashMap;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
+use rand::RngExt;
 use secret_stream::KeyPair;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::announcer::Announcer;
 use super::connect::PeerConnection;
 use super::handshake::ServerHandshake;
 use super::peers::target_of;
+use super::punch_socket::PunchPool;
 use super::puncher::ServerPuncher;
+use super::puncher_server::Punch;
 use super::session::{self, Session};
+use super::sessions::{Origin, Sessions};
 use super::streams::StreamOffer;
 use super::{Inner, ServerEntry};
 use crate::address::{Id, hash};
 use crate::hyper::messages::{Handshake, Holepunch, Mode, Peer};
 use crate::hyper::noise_payload::{HolepunchInfo, NoisePayload, UdxInfo, VERSION};
+use crate::hyper::secure_payload::SecurePayload;
 use crate::hyper::{Firewall, command, error_code};
 use crate::rpc::{Answer, Incoming, SocketId};
 
-/// Sessions kept at once; more handshakes are dropped. Each costs a stream id and some kilobytes.
-const MAX_SESSIONS: usize = 1024;
-const MAX_SESSIONS_PER_HOST: usize = 64;
-/// How long a session answers the same handshake after it began.
-const SESSION_TIME: Duration = Duration::from_secs(20);
 /// Requests waiting for the server task.
 const QUEUE: usize = 512;
 
@@ -74,9 +72,8 @@ impl Server {
             options,
             announcer: announcer.clone(),
             stop: stop.clone(),
-            sessions: HashMap::new(),
-            by_id: HashMap::new(),
-            next_id: 0,
+            sessions: Sessions::default(),
+            punch_sockets: PunchPool::default(),
         };
         tokio::spawn(task.run(requests));
         let (announce, stopping) = (announcer.clone(), stop.clone());
@@ -126,12 +123,11 @@ impl Drop for Server {
 }
 
 struct Known {
-    id: u64,
-    client: SocketAddrV4,
     reply: Vec<u8>,
     reply_socket: Option<SocketId>,
-    punches: Option<mpsc::Sender<(Incoming, Holepunch)>>,
-    until: Instant,
+    punches: mpsc::Sender<Punch>,
+    secure: Arc<SecurePayload>,
+    _running: DropGuard,
 }
 
 struct ServerTask {
@@ -140,9 +136,8 @@ struct ServerTask {
     options: ServerOptions,
     announcer: Arc<Announcer>,
     stop: CancellationToken,
-    sessions: HashMap<Id, Known>,
-    by_id: HashMap<u64, Id>,
-    next_id: u64,
+    sessions: Sessions<Known>,
+    punch_sockets: PunchPool,
 }
 
 impl ServerTask {
@@ -153,25 +148,13 @@ impl ServerTask {
                 () = self.stop.cancelled() => None,
             };
             let Some(incoming) = incoming else { return };
-            self.forget_old();
+            self.sessions.forget_old(Instant::now());
             match incoming.command {
                 command::PEER_HANDSHAKE => self.handshake(incoming),
                 command::PEER_HOLEPUNCH => self.holepunch(incoming),
                 _ => {}
             }
         }
-    }
-
-    fn forget_old(&mut self) {
-        let now = Instant::now();
-        let by_id = &mut self.by_id;
-        self.sessions.retain(|_, known| {
-            let keep = known.until > now;
-            if !keep {
-                by_id.remove(&known.id);
-            }
-            keep
-        });
     }
 
     fn handshake(&mut self, incoming: Incoming) {
@@ -185,21 +168,8 @@ impl ServerTask {
             return;
         }
         let key = hash(&[&hs.noise]);
-        if !self.sessions.contains_key(&key) {
-            let client = hs.peer_address.unwrap_or(incoming.from);
-            let from_there = self
-                .sessions
-                .values()
-                .filter(|k| k.client.ip() == client.ip())
-                .count();
-            if self.sessions.len() >= MAX_SESSIONS || from_there >= MAX_SESSIONS_PER_HOST {
-                return;
-            }
-            let Some(known) = self.begin(&incoming, &hs) else {
-                return;
-            };
-            self.by_id.insert(known.id, key);
-            self.sessions.insert(key, known);
+        if self.sessions.get(&key).is_none() && self.begin(key, &incoming, &hs).is_none() {
+            return;
         }
         let Some(known) = self.sessions.get(&key) else {
             return;
@@ -243,10 +213,7 @@ impl ServerTask {
     }
 
     /// Takes a new handshake. None if it is not valid or not welcome: then there is no answer at all.
-    fn begin(&mut self, incoming: &Incoming, hs: &Handshake) -> Option<Known> {
-        let id = self.next_id;
-        self.next_id += 1;
-        let until = Instant::now() + SESSION_TIME;
+    fn begin(&mut self, key: Id, incoming: &Incoming, hs: &Handshake) -> Option<()> {
         let client = ServerHandshake::receive(&self.key_pair, &hs.noise).ok()?;
         if client.remote_public_key == self.key_pair.public_key
             || (self.options.firewall)(&client.remote_public_key)
@@ -255,6 +222,13 @@ impl ServerTask {
         }
         let direct = hs.peer_address.is_none();
         let client_address = hs.peer_address.unwrap_or(incoming.from);
+        let is_relay = !direct && self.announcer.is_relay(&incoming.from);
+        let origin = Origin::new(incoming.from, is_relay, client_address);
+        if !self.sessions.make_room(origin) {
+            return None;
+        }
+        // JavaScript reads integers up to 2^53. Nobody but the client is told the number.
+        let id = rand::rng().random::<u64>() >> 11;
         let payload = client.payload.clone();
         let remote_id = payload.udx.and_then(|udx| u32::try_from(udx.id).ok());
         let error = match (payload.version, remote_id) {
@@ -275,9 +249,10 @@ impl ServerTask {
         let relays = self.announcer.relays();
         let needs_punch = own.is_none() && !direct && payload.firewall != Firewall::Open && error == 0;
         let puncher = match needs_punch {
-            true => ServerPuncher::open(self.inner.clone(), payload.firewall).ok(),
+            true => self.punch_sockets.take(&self.inner).ok(),
             false => None,
-        };
+        }
+        .map(|socket| ServerPuncher::new(socket, self.inner.clone(), payload.firewall));
         let reply = NoisePayload {
             version: VERSION,
             error,
@@ -303,6 +278,8 @@ impl ServerTask {
         let (reply, handshake) = client.finish(&reply).ok()?;
         let reply_socket = puncher.as_ref().map(ServerPuncher::socket);
         let (tx, punches) = mpsc::channel(16);
+        let secure = Arc::new(SecurePayload::new(&handshake.hash));
+        let dropped = self.stop.child_token();
         if let (Some(remote_id), error_code::NONE) = (remote_id, error) {
             let session = Session {
                 inner: self.inner.clone(),
@@ -316,30 +293,117 @@ impl ServerTask {
                 server: incoming.to,
                 puncher,
                 punches,
+                secure: secure.clone(),
                 connections: self.options.connections.clone(),
             };
-            tokio::spawn(session::run(session, self.stop.clone()));
+            tokio::spawn(session::run(session, dropped.clone()));
         }
-        Some(Known {
-            id,
-            client: client_address,
+        let known = Known {
             reply,
             reply_socket,
-            punches: Some(tx),
-            until,
-        })
+            punches: tx,
+            secure,
+            _running: dropped.drop_guard(),
+        };
+        self.sessions.insert(Instant::now(), key, id, origin, known);
+        Some(())
     }
 
     fn holepunch(&mut self, incoming: Incoming) {
-        let Some(Ok(hp)) = incoming.value.as_deref().map(Holepunch::decode) else {
+        let Some(Ok(message)) = incoming.value.as_deref().map(Holepunch::decode) else {
             return;
         };
-        let known = self.by_id.get(&hp.id).and_then(|key| self.sessions.get_mut(key));
-        if let Some(known) = known {
-            known.until = Instant::now() + SESSION_TIME;
-            if let Some(punches) = &known.punches {
-                let _ = punches.try_send((incoming, hp));
-            }
+        // The number alone shows nothing.
+        let Some(known) = self.sessions.by_id(message.id) else {
+            return;
+        };
+        if let Some(payload) = known.secure.open(&message.payload) {
+            let id = message.id;
+            let _ = known.punches.try_send(Punch {
+                incoming,
+                message,
+                payload,
+            });
+            self.sessions.prove(Instant::now(), id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::super::handshake::ClientHandshake;
+    use super::super::{Node, NodeConfig};
+    use super::*;
+
+    const CLIENTS: u32 = 300;
+
+    /// A handshake that a relay passes on.
+    fn relayed(n: u32, server: &KeyPair, to: SocketAddrV4) -> Incoming {
+        let payload = NoisePayload {
+            udx: Some(UdxInfo {
+                reusable_socket: false,
+                id: u64::from(n),
+                seq: 0,
+            }),
+            ..NoisePayload::default()
+        };
+        let (_, noise) = ClientHandshake::start(&KeyPair::generate(), server.public_key, &payload).unwrap();
+        let address = SocketAddrV4::new(Ipv4Addr::from(0x7f10_0000 + n), 9);
+        let hs = Handshake {
+            mode: Mode::FromRelay,
+            noise,
+            peer_address: Some(address),
+            relay_address: None,
+        };
+        Incoming {
+            socket: SocketId::SERVER,
+            // Each from another stranger: the worst case.
+            from: address,
+            from_id: None,
+            to,
+            tid: n as u16,
+            token: None,
+            internal: false,
+            command: command::PEER_HANDSHAKE,
+            target: Some(target_of(&server.public_key)),
+            value: Some(hs.encode()),
+        }
+    }
+
+    #[tokio::test]
+    async fn clients_that_have_not_proved_themselves_share_a_few_sockets() {
+        let config = NodeConfig {
+            bootstrap: Some(Vec::new()),
+            host: Some(Ipv4Addr::LOCALHOST),
+            ..NodeConfig::default()
+        };
+        let node = Node::start(config).await.unwrap();
+        node.inner.with(|state, _| state.rpc.pretend_firewalled());
+        let keys = KeyPair::from_seed([1; 32]);
+        let (connections, _accepted) = mpsc::channel(1);
+        let options = ServerOptions {
+            connections,
+            firewall: Box::new(|_| false),
+        };
+        let _server = node.listen(keys.clone(), options);
+        let target = target_of(&keys.public_key);
+        let requests = node.inner.lock().servers[&target].requests.clone();
+        let (before, to) = (node.inner.sockets.count(), "127.0.0.1:9".parse().unwrap());
+        for n in 0..CLIENTS {
+            requests.send(relayed(n, &keys, to)).await.unwrap();
+        }
+        while requests.capacity() < requests.max_capacity() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let opened = node.inner.sockets.count() - before;
+        println!("{opened} sockets for {CLIENTS} clients");
+        assert!(
+            (1..=4).contains(&opened),
+            "{opened} sockets for {CLIENTS} clients"
+        );
     }
 }

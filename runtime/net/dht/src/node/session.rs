@@ -15,12 +15,11 @@ use super::announcer::Announcer;
 use super::connect::{PeerConnection, establish};
 use super::path::{Path, candidates, first_to_answer};
 use super::puncher::ServerPuncher;
+use super::puncher_server::Punch;
 use super::streams::StreamOffer;
 use crate::hyper::Firewall;
-use crate::hyper::messages::Holepunch;
 use crate::hyper::noise_payload::NoisePayload;
 use crate::hyper::secure_payload::SecurePayload;
-use crate::rpc::Incoming;
 
 /// How long a client may take to come.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(20);
@@ -42,24 +41,21 @@ pub(super) struct Session {
     /// We, as the relay sees us.
     pub(super) server: SocketAddrV4,
     pub(super) puncher: Option<ServerPuncher>,
-    pub(super) punches: mpsc::Receiver<(Incoming, Holepunch)>,
+    pub(super) punches: mpsc::Receiver<Punch>,
+    pub(super) secure: Arc<SecurePayload>,
     pub(super) connections: mpsc::Sender<PeerConnection>,
 }
 
-pub(super) async fn run(session: Session, stop: CancellationToken) {
-    tokio::select! {
-        () = stop.cancelled() => {}
-        result = timeout(SESSION_TIMEOUT, establish_session(session)) => {
-            if result.is_err() {
-                tracing::debug!("a client shook hands but did not come");
-            }
-        }
-    }
-}
-
-async fn establish_session(mut session: Session) {
-    let Some(path) = find_path(&mut session).await else {
-        return;
+/// Runs it until it is over. `dropped`: its place is needed; a connection that is there already is handed on.
+pub(super) async fn run(mut session: Session, dropped: CancellationToken) {
+    let path = tokio::select! {
+        () = dropped.cancelled() => return,
+        path = timeout(SESSION_TIMEOUT, find_path(&mut session)) => path,
+    };
+    let path = match path {
+        Ok(Some(path)) => path,
+        Ok(None) => return,
+        Err(_) => return tracing::debug!("a client shook hands but did not come"),
     };
     let Session {
         offer,
@@ -71,7 +67,8 @@ async fn establish_session(mut session: Session) {
     match offer.connect(&path, remote_id) {
         Ok(stream) => {
             let connection = establish(stream, &handshake, path.to);
-            let _ = connections.send(connection).await;
+            // Whoever takes connections may be busy, but not for ever.
+            let _ = connections.send_timeout(connection, SESSION_TIMEOUT).await;
         }
         Err(error) => tracing::debug!(%error, "stream to client failed"),
     }
@@ -87,26 +84,26 @@ async fn find_path(session: &mut Session) -> Option<Path> {
         server,
         puncher,
         punches,
-        handshake,
+        secure,
         announcer,
         ..
     } = session;
-    if session.direct.is_some() || payload.firewall == Firewall::Open {
+    let is_dialable = |address| inner.lock().rpc.is_dialable(address);
+    if session.direct.is_some() || (payload.firewall == Firewall::Open && is_dialable(*client)) {
         let socket = session.direct.take().or_else(|| inner.usual_socket())?;
         return Some(Path { socket, to: *client });
     }
-    let list = candidates(*client, &payload.addresses4, *server);
+    let list = candidates(*client, &payload.addresses4, *server, is_dialable);
     let reach = async {
         sleep(OUR_TURN).await;
         first_to_answer(inner, &list).await
     };
-    let secure = SecurePayload::new(&handshake.hash);
     tokio::pin!(reach);
     let mut out_of_reach = false;
     loop {
         let punch = async {
             match puncher {
-                Some(puncher) => puncher.run(announcer, punches, handshake, &secure).await,
+                Some(puncher) => puncher.run(announcer, punches, secure).await,
                 None => std::future::pending().await,
             }
         };

@@ -96,6 +96,11 @@ impl Sockets {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.map().len()
+    }
+
     pub(crate) fn close(&self) {
         self.map().clear();
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, RngExt};
 
 use super::SocketId;
-use crate::address::Id;
+use crate::address::{Id, keyed_hash};
 
 /// Requests per 750 ms window; twice as many over the last four windows.
 const MAX_WINDOW: usize = 80;
@@ -270,13 +270,7 @@ impl Io {
 }
 
 fn token(secret: &Id, ip: &Ipv4Addr) -> Id {
-    let mut out = [0; 32];
-    let hash = blake2b_simd::Params::new()
-        .hash_length(32)
-        .key(secret)
-        .hash(&ip.octets());
-    out.copy_from_slice(hash.as_bytes());
-    out
+    keyed_hash(secret, &ip.octets())
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub use query::QueryOptions;
 pub use table::K;
 pub use types::{Answer, Event, Incoming, Outgoing, QueryId, Response, RpcConfig, SocketId, Transmit};
 
-use crate::address::{Id, node_id};
+use crate::address::{Id, Reach, node_id, reach};
 use io::{Expired, Io};
 use maintenance::Maintenance;
 use message::{INVALID_TOKEN, Message, Reply, Request, UNKNOWN_COMMAND, internal};
@@ -107,6 +107,13 @@ impl Rpc {
         self.firewalled
     }
 
+    /// As if nobody had got through to the server socket yet.
+    #[cfg(test)]
+    pub(crate) fn pretend_firewalled(&mut self) {
+        self.firewalled = true;
+        self.config.known_address = None;
+    }
+
     /// Whether the first round is over.
     pub fn bootstrapped(&self) -> bool {
         self.bootstrapped
@@ -135,6 +142,22 @@ impl Rpc {
         self.config
             .known_address
             .or_else(|| self.nat.address().filter(|a| a.port() == self.config.server_port))
+    }
+
+    /// Whether an address that others named is worth a packet. Else anybody could make us write to machines of our own
+    /// network: those are asked only where the DHT itself, or our own address on it, is of that kind.
+    pub fn is_dialable(&self, address: SocketAddrV4) -> bool {
+        let kind = reach(address);
+        let own = self.nat.host().map(|ip| SocketAddrV4::new(ip, 1));
+        let mut known = self.config.bootstrap.iter().copied();
+        match kind {
+            Reach::Public => true,
+            Reach::Nobody => false,
+            _ => {
+                let ours = self.config.known_address.into_iter().chain(own);
+                known.any(|a| reach(a) == kind) || ours.into_iter().any(|a| reach(a) == kind)
+            }
+        }
     }
 
     /// The socket requests go out from.
@@ -460,10 +483,12 @@ impl Rpc {
             Purpose::User => self.events.push_back(Event::Done(request.id, Some(response))),
             Purpose::Query { id, slow } => {
                 let own = self.table.id();
+                let mut closer = reply.closer_nodes;
+                closer.retain(|address| self.is_dialable(*address));
                 let Some(query) = self.queries.get_mut(&id) else {
                     return;
                 };
-                let hints = query.handle_response(&response, &reply.closer_nodes, &own, slow);
+                let hints = query.handle_response(&response, &closer, &own, slow);
                 self.send_down_hints(now, hints);
                 self.query_reply(now, id, response);
                 self.drive_query(now, id);
@@ -571,6 +596,41 @@ impl Rpc {
             }
             Added::Full(ids) => self.consider_swap(now, &ids, from),
             Added::Own => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_our_network_are_asked_only_on_a_dht_of_that_kind() {
+        let kinds = ["5.6.7.8:9", "10.0.0.1:9", "127.0.0.1:9", "192.0.2.1:9"];
+        let address = |text: &str| -> SocketAddrV4 { text.parse().unwrap() };
+        for (i, bootstrap) in kinds.iter().enumerate() {
+            let config = RpcConfig {
+                bootstrap: vec![address(bootstrap)],
+                server_port: 1,
+                known_address: None,
+                persistent: false,
+            };
+            let mut rpc = Rpc::new(config, Instant::now(), [1; 32]);
+            for (k, kind) in kinds.iter().enumerate() {
+                assert_eq!(
+                    rpc.is_dialable(address(kind)),
+                    k == 0 || k == i,
+                    "{kind} by {bootstrap}"
+                );
+            }
+            for nobody in ["0.1.2.3:9", "224.0.0.1:9", "255.255.255.255:9", "5.6.7.8:0"] {
+                assert!(!rpc.is_dialable(address(nobody)), "{nobody}");
+            }
+            rpc.nat.add(address("10.9.9.9:5"));
+            assert!(
+                rpc.is_dialable(address("10.0.0.1:9")),
+                "others see us on a private network"
+            );
         }
     }
 }
