@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use base::wire::put_uint;
 use bosc_tests::peers::{expect_same, read_tree};
 use bosc_tests::process::{Process, run, wait_until};
 use bosc_tests::team::{refused, with_stdin};
 use corestore::{Corestore, GetOptions};
-use hypercore::codec::put_uint;
 use hypercore::manifest::{Manifest, Signer};
 use hypercore::signature::{PartialSignature, assemble, signable};
 use hypercore::{Key, KeyPair};
