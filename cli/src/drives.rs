@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bosc_runtime::Link;
+use core_store::DownloadRange;
 use corestore::{Corestore, WriterLock};
-use hypercore::{DownloadRange, Key};
+use hypercore::Key;
 use hyperdrive::Hyperdrive;
 use serde_json::{Value, json};
 
@@ -148,7 +149,7 @@ pub(crate) async fn expect_version(
 }
 
 /// A core in `provision`'s result.
-fn core_info(core: &hypercore::Core, length: u64) -> anyhow::Result<Value> {
+fn core_info(core: &core_store::Core, length: u64) -> anyhow::Result<Value> {
     let hash = Key(core.tree_hash(length)?).to_string();
     Ok(json!({ "id": core.key().to_string(), "length": length, "hash": hash }))
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::bail;
 use bosc_runtime::Link;
+use core_store::Core;
 use corestore::Corestore;
-use hypercore::{Core, DiscoveryKey};
+use hypercore::DiscoveryKey;
 use hyperdrive::Hyperdrive;
 use hyperswarm::{Discovery, JoinOptions, Swarm, SwarmConfig};
 use tokio::sync::mpsc;

@@ -6,8 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use core_store::{Core, DownloadRange};
 use corestore::{Corestore, GetOptions};
-use hypercore::{Core, DownloadRange};
 use secret_stream::KeyPair;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bosc_runtime::Link;
+use core_store::{Core, DownloadRange};
 use futures::TryStreamExt;
-use hypercore::{Core, DownloadRange};
 use hyperdrive::{Hyperdrive, MirrorOptions, mirror};
 use serde_json::{Value, json};
 

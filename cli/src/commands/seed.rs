@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bosc_runtime::Link;
-use hypercore::{Core, CoreEvent, DownloadRange, Key};
+use core_store::{Core, CoreEvent, DownloadRange};
+use hypercore::Key;
 use hyperdrive::Hyperdrive;
 use indicatif::{HumanBytes, ProgressBar};
 use serde_json::{Value, json};
@@ -60,7 +61,7 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
     let mut entry_events = drive.core().events();
     let contents = contents(&drive);
     tokio::pin!(contents);
-    let mut blobs: Option<(Core, broadcast::Receiver<CoreEvent>, hypercore::Download)> = None;
+    let mut blobs: Option<(Core, broadcast::Receiver<CoreEvent>, core_store::Download)> = None;
 
     let interval = args
         .stats_interval
@@ -142,7 +143,7 @@ async fn contents(drive: &Hyperdrive) -> anyhow::Result<Core> {
 }
 
 async fn next_event(
-    blobs: &mut Option<(Core, broadcast::Receiver<CoreEvent>, hypercore::Download)>,
+    blobs: &mut Option<(Core, broadcast::Receiver<CoreEvent>, core_store::Download)>,
 ) -> Result<CoreEvent, broadcast::error::RecvError> {
     match blobs {
         Some((_, events, _)) => events.recv().await,

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use core_store::CoreEvent;
 use corestore::Corestore;
-use hypercore::CoreEvent;
 use hyperdrive::Hyperdrive;
 use hyperswarm::{JoinOptions, Swarm, SwarmConfig};
 use semver::Version;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use hypercore::{CoreError, Key};
+use core_store::CoreError;
+use hypercore::Key;
 use hyperdrive::DriveError;
 
 use crate::request::RequestError;

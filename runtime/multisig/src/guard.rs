@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hypercore::{Core, Key};
+use core_store::Core;
+use hypercore::Key;
 
 /// How many peers must hold all of a core.
 pub const MIN_PEERS: usize = 2;

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 
+use core_store::{Core, CoreError, DownloadRange};
 use corestore::{Corestore, GetOptions};
 use hyperblobs::Blobs;
-use hypercore::{Core, CoreError, DownloadRange, Key};
+use hypercore::Key;
 use hyperdrive::{Diff, DiffOp, Drive, DriveError, Entry, Hyperdrive};
 
 use crate::ballot::CoreSignatures;

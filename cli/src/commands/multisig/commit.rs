@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bosc_runtime::Link;
-use hypercore::{Core, Key};
+use core_store::Core;
+use hypercore::Key;
 use indicatif::{ProgressBar, ProgressStyle};
 use multisig::{Ballot, Content, CoreSignatures, Part, Release, Request, Response};
 use serde_json::{Value, json};

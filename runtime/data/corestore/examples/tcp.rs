@@ -6,8 +6,9 @@
 
 use std::time::{Duration, Instant};
 
+use core_store::DownloadRange;
 use corestore::{Corestore, GetOptions};
-use hypercore::{DownloadRange, KeyPair};
+use hypercore::KeyPair;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,6 +1,6 @@
 //! What can go wrong with a store.
 
-use hypercore::{CoreError, StorageError};
+use core_store::{CoreError, StorageError};
 use std::path::PathBuf;
 
 /// An error of a [`crate::Corestore`].

@@ -6,7 +6,7 @@
 mod error;
 mod store;
 
+pub use core_store::replication::Replication;
+pub use core_store::storage::FindingPeers;
 pub use error::CorestoreError;
-pub use hypercore::replication::Replication;
-pub use hypercore::storage::FindingPeers;
 pub use store::{Corestore, GetOptions, WriterLock};

@@ -1,10 +1,11 @@
 //! The store itself: opening, key pairs, cores.
 
 use crate::error::CorestoreError;
+use core_store::replication::Replication;
+use core_store::storage::FindingPeers;
+use core_store::{Core, CoreOptions, Storage};
 use hypercore::manifest::Manifest;
-use hypercore::replication::Replication;
-use hypercore::storage::FindingPeers;
-use hypercore::{Core, CoreOptions, Key, KeyPair, Storage};
+use hypercore::{Key, KeyPair};
 use secret_stream::Connection;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -146,7 +147,7 @@ impl Corestore {
                 None
             }
         };
-        let replication = hypercore::replication::replicate(connection, Vec::new(), Arc::new(lookup));
+        let replication = core_store::replication::replicate(connection, Vec::new(), Arc::new(lookup));
         // Listed first, so that a core opened meanwhile is attached by one of the two; twice does no harm.
         self.replications().push(replication.clone());
         for core in self.inner.storage.cores() {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use core_store::{Core, DownloadRange};
 use corestore::{Corestore, GetOptions};
 use hypercore::manifest::{Manifest, Signer};
 use hypercore::signature::{self, PartialSignature};
-use hypercore::{Core, DownloadRange, Key, KeyPair};
+use hypercore::{Key, KeyPair};
 use secret_stream::Connection;
 use tokio::time::timeout;
 
@@ -229,7 +230,7 @@ async fn a_liar_is_dropped_and_the_rest_is_fetched_elsewhere() {
     let download = copy.download(DownloadRange::default());
     // The liar is found out...
     let mut events = copy.events();
-    let dropped = async { while !matches!(events.recv().await, Ok(hypercore::CoreEvent::PeerRemove(_))) {} };
+    let dropped = async { while !matches!(events.recv().await, Ok(core_store::CoreEvent::PeerRemove(_))) {} };
     timeout(SOON, dropped).await.expect("the liar is dropped");
     // ...and an honest peer ends the work.
     connect(&a, &b);
@@ -299,7 +300,7 @@ async fn a_liar_among_honest_peers_harms_nothing() {
     reaches(&copy, 600).await;
     timeout(SOON, download.done()).await.unwrap().unwrap();
     downloads(&copy).await;
-    let dropped = async { while !matches!(events.recv().await, Ok(hypercore::CoreEvent::PeerRemove(_))) {} };
+    let dropped = async { while !matches!(events.recv().await, Ok(core_store::CoreEvent::PeerRemove(_))) {} };
     timeout(SOON, dropped).await.expect("the liar is dropped");
     assert_eq!(copy.peers().len(), 2);
 }

@@ -7,7 +7,7 @@ use crate::error::BeeError;
 use crate::messages::{Header, Level, Metadata, Node};
 use crate::range::Range;
 use bytes::Bytes;
-use hypercore::{Core, Download, DownloadRange};
+use core_store::{Core, Download, DownloadRange};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -5,7 +5,7 @@ use crate::error::BeeError;
 use crate::messages::{Child, Level, Node};
 use crate::range::Range;
 use bytes::Bytes;
-use hypercore::Download;
+use core_store::Download;
 use std::sync::Arc;
 
 /// The entries of a range, one after the other; see [`Bee::range`].

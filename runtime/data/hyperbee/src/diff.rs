@@ -5,7 +5,7 @@ use crate::error::BeeError;
 use crate::messages::{Child, Node};
 use crate::range::Range;
 use bytes::Bytes;
-use hypercore::Download;
+use core_store::Download;
 use std::cmp::Ordering;
 use std::sync::Arc;
 

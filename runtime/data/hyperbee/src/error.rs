@@ -1,6 +1,6 @@
 //! What can go wrong in a bee, and whose fault it is.
 
-use hypercore::CoreError;
+use core_store::CoreError;
 
 /// A block that is not in the format it should be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

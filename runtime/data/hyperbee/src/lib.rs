@@ -5,7 +5,7 @@
 //! `hyperbee` 2: the same operations give the same core, whichever program ran them.
 //!
 //! ```no_run
-//! # async fn demo(core: hypercore::Core) -> Result<(), hyperbee::BeeError> {
+//! # async fn demo(core: core_store::Core) -> Result<(), hyperbee::BeeError> {
 //! let bee = hyperbee::Bee::new(core, hyperbee::Metadata::default());
 //! bee.put(b"name", b"russet").await?;
 //! assert_eq!(bee.get(b"name").await?.unwrap().value.as_deref(), Some(&b"russet"[..]));

@@ -8,8 +8,8 @@ use crate::read::{self, BlobStream};
 use crate::reuse::ChunkIndex;
 use crate::writer::Writer;
 use bytes::{Bytes, BytesMut};
+use core_store::{Core, Download, DownloadRange};
 use futures::{StreamExt, TryStreamExt, stream};
-use hypercore::{Core, Download, DownloadRange};
 use std::sync::Arc;
 
 /// Blobs on a core. Cheap to clone; clones share one write lock.

@@ -1,6 +1,6 @@
 //! What can go wrong with a blob, and whose fault it is.
 
-use hypercore::CoreError;
+use core_store::CoreError;
 
 /// An error of [`crate::Blobs`].
 #[derive(Debug, thiserror::Error)]

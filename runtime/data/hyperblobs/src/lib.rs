@@ -4,7 +4,7 @@
 //! two versions of a file share the chunks that did not change. Both are the formats of npm `hyperblobs` 2.
 //!
 //! ```no_run
-//! # async fn demo(core: hypercore::Core) -> Result<(), hyperblobs::BlobError> {
+//! # async fn demo(core: core_store::Core) -> Result<(), hyperblobs::BlobError> {
 //! let blobs = hyperblobs::Blobs::new(core);
 //! let id = blobs.put(b"russet"[..].into()).await?;
 //! assert_eq!(blobs.get(&id).await?, &b"russet"[..]);

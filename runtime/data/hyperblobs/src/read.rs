@@ -4,8 +4,8 @@ use crate::block_map::BlockMap;
 use crate::error::BlobError;
 use crate::id::BlobId;
 use bytes::Bytes;
+use core_store::{Core, Download};
 use futures::stream::{self, BoxStream, StreamExt};
-use hypercore::{Core, Download};
 use tokio::sync::broadcast::error::RecvError;
 
 /// Bytes read ahead of the consumer, about.

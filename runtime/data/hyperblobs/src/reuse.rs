@@ -3,7 +3,7 @@
 use crate::block_map::MapBlock;
 use crate::error::BlobError;
 use bytes::Bytes;
-use hypercore::Core;
+use core_store::Core;
 use std::collections::HashMap;
 
 /// Chunks by the hash of their content, which is the hash that the core's Merkle tree has for the block.

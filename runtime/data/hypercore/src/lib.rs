@@ -1,31 +1,24 @@
-//! Hypercore v11: a signed append-only log of blocks, its BLAKE2b Merkle tree, storage and replication.
+//! Hypercore v11: a signed append-only log of blocks, its BLAKE2b Merkle tree, and the protocol that replicates it.
 //!
-//! A [`Core`] is named by a [`Key`]: the hash of its [`manifest::Manifest`], which lists who may sign it. Each block is
-//! a leaf of a Merkle tree; the signature covers the tree's roots, so a peer that holds only the key can verify any block
-//! it is handed. The formats are those of npm `hypercore` 11.37.1 and `hypercore-crypto`; the storage (one SQLite file
-//! for many cores) is ours.
+//! A core is named by a [`Key`]: the hash of its [`manifest::Manifest`], which lists who may sign it. Each block is a leaf of
+//! a Merkle tree; the signature covers the tree's roots, so a peer that holds only the key can verify any block it is
+//! handed. The formats are those of npm `hypercore` 11.37.1 and `hypercore-crypto`.
 //!
-//! Layers, low to high: [`crypto`], [`manifest`] and [`signature`], [`merkle`] (pure tree arithmetic),
-//! [`proof`] (what peers ask and answer), [`storage`], [`bitfield`], [`wants`] (what local readers wait for), [`Core`],
-//! and [`replication`] on top.
+//! There is no IO here: no disk, no socket, no clock, no task. Where cores are kept and how they reach connections is the
+//! business of `core-store`.
+//!
+//! Layers, low to high: [`crypto`], [`manifest`] and [`signature`], [`merkle`] (pure tree arithmetic), [`proof`] (what peers
+//! ask and answer), [`messages`], [`bitfield`], [`wants`] (what local readers wait for), and [`replication`] on top.
 
 pub mod bitfield;
-mod core;
 pub mod crypto;
-mod error;
 pub mod manifest;
 pub mod merkle;
 pub mod messages;
 pub mod proof;
 pub mod replication;
 pub mod signature;
-pub mod storage;
 pub mod wants;
 
 pub use base::{DiscoveryKey, InvalidKey, Key, KeyPair};
-pub use core::{
-    Applied, BlockHealth, Core, CoreEvent, CoreOptions, Download, DownloadRange, GetOptions, MAX_BLOCK,
-    PATIENCE, PeerInfo,
-};
-pub use error::{CoreError, ProofError};
-pub use storage::{Storage, StorageError};
+pub use replication::PeerInfo;

@@ -3,9 +3,9 @@
 use crate::drive::Hyperdrive;
 use crate::entry::Entry;
 use crate::error::DriveError;
+use core_store::Download;
 use futures::{StreamExt, TryStreamExt, stream};
 use hyperblobs::BlobId;
-use hypercore::Download;
 
 /// Block maps read at the same time.
 const MAPS: usize = 64;

@@ -9,11 +9,12 @@ use crate::path;
 use crate::traits::{ByteStream, Drive};
 use async_trait::async_trait;
 use bytes::Bytes;
+use core_store::{Core, DownloadRange};
 use corestore::{Corestore, GetOptions};
 use futures::{StreamExt, TryStreamExt, stream};
 use hyperbee::{Bee, BeeEntry, Metadata, Range, SubKey};
 use hyperblobs::Blobs;
-use hypercore::{Core, DiscoveryKey, DownloadRange, Key, KeyPair};
+use hypercore::{DiscoveryKey, Key, KeyPair};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -405,7 +406,7 @@ impl Hyperdrive {
     }
 
     /// Asks for all blocks of the list of entries, in one request.
-    pub(crate) fn download_entries(&self) -> Option<hypercore::Download> {
+    pub(crate) fn download_entries(&self) -> Option<core_store::Download> {
         let (core, end) = (self.core(), self.version());
         let range = DownloadRange {
             start: 0,

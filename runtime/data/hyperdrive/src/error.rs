@@ -10,7 +10,7 @@ use std::path::PathBuf;
 pub enum DriveError {
     /// A core failed.
     #[error(transparent)]
-    Core(#[from] hypercore::CoreError),
+    Core(#[from] core_store::CoreError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] corestore::CorestoreError),

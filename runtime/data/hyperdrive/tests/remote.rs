@@ -2,8 +2,8 @@
 
 mod support;
 
+use core_store::Core;
 use corestore::{Corestore, GetOptions};
-use hypercore::Core;
 use hypercore::proof::{Request, RequestBlock, RequestUpgrade};
 use hyperdrive::{Drive, Hyperdrive, LocalDrive, MirrorOptions, PutOptions, mirror};
 use support::{contents, memory_drive, noise};

@@ -46,7 +46,7 @@ impl Batch {
     }
 
     /// This tree as the start of a new batch.
-    pub(crate) fn without_nodes(&self) -> Self {
+    pub fn without_nodes(&self) -> Self {
         Self::from_roots(self.fork, self.length, self.roots.clone())
     }
 

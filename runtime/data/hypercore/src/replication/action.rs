@@ -1,10 +1,35 @@
 //! What a [`Peer`](super::Peer) wants done, and what it is told afterwards. The peer does none of it itself: it opens no store,
 //! sends nothing and asks no clock.
 
-use crate::PeerInfo;
 use crate::bitfield::Bitfield;
 use crate::merkle::SeekResult;
 use crate::proof::{Data, Request};
+
+/// How the connection came about: what proves to each side that the other knows a core's key.
+#[derive(Debug, Clone)]
+pub struct Handshake {
+    /// Whether this side opened the connection.
+    pub is_initiator: bool,
+    /// The hash of the Noise handshake: the same on both sides, unique to this connection.
+    pub hash: [u8; 64],
+    /// The authenticated public key of the other side.
+    pub remote_public_key: [u8; 32],
+}
+
+/// A peer as this core sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// The peer's Noise public key.
+    pub remote_public_key: [u8; 32],
+    /// Length of its copy, in blocks.
+    pub remote_length: u64,
+    /// How many blocks from the start it holds without a gap.
+    pub remote_contiguous_length: u64,
+    /// Its fork.
+    pub remote_fork: u64,
+    /// Whether it told us its state yet.
+    pub synced: bool,
+}
 
 /// The head of our core, as far as a peer has to know it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

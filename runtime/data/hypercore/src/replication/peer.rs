@@ -13,9 +13,9 @@ use bytes::Bytes;
 
 use self::theirs::Theirs;
 use self::uploads::Uploads;
-use super::action::{Action, Change, Done, Head, Job, Verdict, View};
+use super::action::{Action, Change, Done, Handshake, Head, Job, PeerInfo, Verdict, View};
 use crate::messages::{self, Sync, Want, kind};
-use crate::{Key, PeerInfo, crypto};
+use crate::{Key, crypto};
 use base::wire::DecodeError;
 
 /// Answers that did not fit, in a row, before the peer counts as broken.
@@ -112,12 +112,12 @@ fn malformed(what: &'static str) -> impl Fn(DecodeError) -> PeerError {
 
 impl Peer {
     /// A peer for the core `key` of which `head` is known, on a connection with this handshake.
-    pub fn new(key: Key, head: Head, info: &secret_stream::ConnectionInfo) -> Self {
+    pub fn new(key: Key, head: Head, handshake: &Handshake) -> Self {
         Self {
             key,
-            is_initiator: info.is_initiator,
-            handshake_hash: info.handshake_hash,
-            remote_public_key: info.remote_public_key,
+            is_initiator: handshake.is_initiator,
+            handshake_hash: handshake.hash,
+            remote_public_key: handshake.remote_public_key,
             opened: false,
             told: None,
             told_contiguous: 0,

@@ -1,8 +1,8 @@
 //! Drives in memory and trees of files.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use core_store::Core;
 use corestore::{Corestore, GetOptions};
-use hypercore::Core;
 use hyperdrive::{Drive, Hyperdrive, MirrorOptions, mirror};
 use std::collections::BTreeMap;
 

@@ -5,9 +5,10 @@ use bytes::Bytes;
 use super::front::StateGuard;
 use super::shared::Nodes;
 use super::{Core, CoreEvent, MAX_BLOCK};
-use crate::merkle::{Batch, Cursor, Node, NodeSource, full_roots};
+use crate::CoreError;
 use crate::storage::{self, Transaction, lock};
-use crate::{CoreError, signature};
+use hypercore::merkle::{Batch, Cursor, Node, NodeSource, full_roots};
+use hypercore::signature;
 
 impl Core {
     /// Appends blocks, in one transaction and under one signature; returns the new length.
@@ -88,8 +89,8 @@ impl Core {
 
     fn sign(
         &self,
-        manifest: Option<&crate::manifest::Manifest>,
-        key_pair: Option<&crate::KeyPair>,
+        manifest: Option<&hypercore::manifest::Manifest>,
+        key_pair: Option<&hypercore::KeyPair>,
         tree: &Batch,
     ) -> Result<Vec<u8>, CoreError> {
         let not_writable = || CoreError::NotWritable(self.key());

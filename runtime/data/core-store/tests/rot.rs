@@ -5,8 +5,9 @@ mod exchange;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use core_store::{BlockHealth, Core, CoreOptions, Storage};
 use exchange::{block_request, core_of, fetch, upgrade};
-use hypercore::{BlockHealth, Core, CoreOptions, Key, Storage};
+use hypercore::Key;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
@@ -74,7 +75,7 @@ fn heal(writer: &Core, reader: &Core) {
                     .unwrap()
                     .unwrap();
                 match reader.verify(data) {
-                    Ok(_) | Err(hypercore::ProofError::Stale) => {}
+                    Ok(_) | Err(core_store::ProofError::Stale) => {}
                     Err(error) => panic!("an honest answer for block {index} was refused: {error}"),
                 }
             }

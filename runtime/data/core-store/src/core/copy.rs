@@ -2,9 +2,10 @@
 //! signed reaches the quorum's core (npm `hyper-multisig` lib/sign.js does it with a batch session).
 
 use super::{Core, Shared};
-use crate::merkle::{Batch, Cursor, Node, hash_leaf};
 use crate::storage::{self, Transaction};
-use crate::{CoreError, StorageError, signature};
+use crate::{CoreError, StorageError};
+use hypercore::merkle::{Batch, Cursor, Node, hash_leaf};
+use hypercore::signature;
 
 impl Core {
     /// Appends the blocks from this core's length up to `length` of `source`, in one transaction: afterwards either all of

@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, Weak};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use crate::Core;
 use crate::core::Shared;
-use crate::{Core, DiscoveryKey};
+use hypercore::DiscoveryKey;
 
 pub use rows::{CoreRow, Transaction};
 pub(crate) use rows::{bitfield, block, core_by_id, find_core, node, nodes_below, user_data};

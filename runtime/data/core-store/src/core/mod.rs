@@ -28,9 +28,10 @@ pub use read::Download;
 pub(crate) use shared::Shared;
 pub use stall::PATIENCE;
 
-use crate::manifest::Manifest;
 use crate::storage::lock;
-use crate::{CoreError, DiscoveryKey, Key, KeyPair, Storage};
+use crate::{CoreError, Storage};
+use hypercore::manifest::Manifest;
+use hypercore::{DiscoveryKey, Key, KeyPair, PeerInfo};
 
 /// The largest block that peers accept, in bytes (npm `hypercore` index.js, `MAX_SUGGESTED_BLOCK_SIZE`).
 pub const MAX_BLOCK: usize = 15 * 1024 * 1024;
@@ -112,21 +113,6 @@ pub enum CoreEvent {
     PeerRemove([u8; 32]),
     /// A peer told of its state (length, how much it holds).
     PeerUpdate([u8; 32]),
-}
-
-/// A peer as this core sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerInfo {
-    /// The peer's Noise public key.
-    pub remote_public_key: [u8; 32],
-    /// Length of its copy, in blocks.
-    pub remote_length: u64,
-    /// How many blocks from the start it holds without a gap.
-    pub remote_contiguous_length: u64,
-    /// Its fork.
-    pub remote_fork: u64,
-    /// Whether it told us its state yet.
-    pub synced: bool,
 }
 
 /// A handle to a core. Cloning is cheap; all handles see the same state.

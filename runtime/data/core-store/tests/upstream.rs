@@ -4,12 +4,13 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use core_store::{Core, CoreOptions, Storage};
 use hypercore::manifest::Manifest;
 use hypercore::merkle::{Batch, Node, SeekResult};
 use hypercore::proof::{
     Data, DataBlock, DataHash, DataSeek, DataUpgrade, Request, RequestBlock, RequestSeek, RequestUpgrade,
 };
-use hypercore::{Core, CoreOptions, Key, KeyPair, Storage, signature};
+use hypercore::{Key, KeyPair, signature};
 use serde_json::Value;
 
 static VECTORS: LazyLock<Value> = LazyLock::new(|| {

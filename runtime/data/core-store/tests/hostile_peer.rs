@@ -1,13 +1,16 @@
 //! A peer's state machine against counterparts that claim absurd things, or answer late.
 
+mod exchange;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use core_store::replication::{CoreView, work};
+use core_store::{Core, CoreOptions, DownloadRange, Storage};
+use hypercore::KeyPair;
 use hypercore::messages::{self, Range, Sync, Want, kind};
 use hypercore::proof::Data;
-use hypercore::replication::{Action, CoreView, Peer, View, work};
-use hypercore::{Core, CoreOptions, DownloadRange, KeyPair, Storage};
-use secret_stream::Connection;
+use hypercore::replication::{Action, Peer, View};
 
 const MAX_LENGTH: u64 = 1 << 40;
 
@@ -22,10 +25,10 @@ fn opened() -> (Core, Peer) {
     )
     .unwrap();
     core.append(&vec![Bytes::from_static(b"block"); 10]).unwrap();
-    let (ours, theirs) = Connection::memory_pair();
+    let [ours, theirs] = exchange::handshakes(1);
     let head = CoreView(&core).head();
-    let mut peer = Peer::new(core.key(), head, ours.info());
-    let other = Peer::new(core.key(), head, theirs.info());
+    let mut peer = Peer::new(core.key(), head, &ours);
+    let other = Peer::new(core.key(), head, &theirs);
     peer.handle_open(&other.handshake()).unwrap();
     (core, peer)
 }
@@ -220,11 +223,11 @@ fn a_slow_block_may_be_asked_of_another_peer_meanwhile() {
     claims(&core, &mut slow, 10, start);
     slow.poll(start, 1 << 20, &mut CoreView(&core));
     assert_eq!(requests(&core, &mut slow, start), 1);
-    let (ours, theirs) = Connection::memory_pair();
+    let [ours, theirs] = exchange::handshakes(1);
     let head = CoreView(&core).head();
-    let mut other = Peer::new(core.key(), head, ours.info());
+    let mut other = Peer::new(core.key(), head, &ours);
     other
-        .handle_open(&Peer::new(core.key(), head, theirs.info()).handshake())
+        .handle_open(&Peer::new(core.key(), head, &theirs).handshake())
         .unwrap();
     claims(&core, &mut other, 10, start);
     other.poll(start, 1 << 20, &mut CoreView(&core));

@@ -13,11 +13,11 @@ use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::action::{Action, Change, Done, Job, View};
 use super::core_view::{CoreView, work};
-use super::peer::{Peer, PeerError};
-use crate::messages::PROTOCOL;
-use crate::{Core, CoreError, CoreEvent, DiscoveryKey};
+use crate::{Core, CoreError, CoreEvent};
+use hypercore::DiscoveryKey;
+use hypercore::messages::PROTOCOL;
+use hypercore::replication::{Action, Change, Done, Handshake, Job, Peer, PeerError, View};
 
 /// Bytes on their way to a slow peer before we stop answering its requests.
 const MAX_QUEUED: usize = 4 * 1024 * 1024;
@@ -130,7 +130,7 @@ pub fn replicate(connection: Connection, cores: Vec<Core>, lookup: Lookup) -> Re
     tokio::spawn(async move {
         let outcome = driver.run(sender.clone(), receiver, cores, inbox).await;
         if let Err(error) = &outcome {
-            let peer = crate::Key(driver.info.remote_public_key);
+            let peer = hypercore::Key(driver.info.remote_public_key);
             tracing::warn!(%peer, %error, "ended a replication");
         }
         driver.close();
@@ -235,6 +235,14 @@ impl Writer {
     }
 }
 
+fn handshake(info: &ConnectionInfo) -> Handshake {
+    Handshake {
+        is_initiator: info.is_initiator,
+        hash: info.handshake_hash,
+        remote_public_key: info.remote_public_key,
+    }
+}
+
 fn next_peer_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -308,7 +316,7 @@ impl Driver {
         let id = next_peer_id();
         core.attach(id, self.wake.clone());
         let events = core.events();
-        let peer = Peer::new(core.key(), CoreView(&core).head(), &self.info);
+        let peer = Peer::new(core.key(), CoreView(&core).head(), &handshake(&self.info));
         let channel = self.mux.open(PROTOCOL, &key.0, &peer.handshake());
         let opened = Channel {
             core,

@@ -3,10 +3,11 @@
 mod exchange;
 
 use bytes::Bytes;
+use core_store::{Core, CoreEvent, CoreOptions, ProofError, Storage};
 use exchange::{append, block, block_request, core_of, fetch, reader, upgrade};
+use hypercore::KeyPair;
 use hypercore::merkle::SeekResult;
 use hypercore::proof::{Data, Request, RequestBlock, RequestSeek, RequestUpgrade};
-use hypercore::{Core, CoreEvent, CoreOptions, KeyPair, ProofError, Storage};
 use proptest::prelude::*;
 
 fn writer() -> Core {

@@ -11,15 +11,15 @@ pub enum CoreError {
     Storage(#[from] StorageError),
     /// The secret key is not on this machine.
     #[error("core {0} is not writable here: its secret key was made on another machine")]
-    NotWritable(crate::Key),
+    NotWritable(hypercore::Key),
     /// Another process appended or truncated between our reading the head and writing.
     #[error("core {0} was changed by another process meanwhile: nothing was written, run the command again")]
-    Moved(crate::Key),
+    Moved(hypercore::Key),
     /// A caller asked for what lies outside the core.
     #[error("block {index} is out of bounds: core {key} has {length} blocks")]
     OutOfBounds {
         /// The core.
-        key: crate::Key,
+        key: hypercore::Key,
         /// The block asked for.
         index: u64,
         /// The core's length in blocks.
@@ -29,7 +29,7 @@ pub enum CoreError {
     #[error("block {index} of core {key} is not stored here and no peer sent it; is someone seeding it?")]
     NotAvailable {
         /// The core.
-        key: crate::Key,
+        key: hypercore::Key,
         /// The block asked for.
         index: u64,
     },
@@ -39,7 +39,7 @@ pub enum CoreError {
     )]
     Stalled {
         /// The core.
-        key: crate::Key,
+        key: hypercore::Key,
         /// The block waited for.
         index: u64,
         /// How long nothing came, in seconds.
@@ -53,26 +53,26 @@ pub enum CoreError {
     #[error("core {key}: {reason}")]
     InvalidManifest {
         /// The core.
-        key: crate::Key,
+        key: hypercore::Key,
         /// What is wrong with it.
         reason: &'static str,
     },
     /// The signature given for new blocks does not verify.
     #[error("core {0}: the signature over the new blocks does not verify against the manifest's signers")]
-    InvalidSignature(crate::Key),
+    InvalidSignature(hypercore::Key),
     /// Two cores of one operation lie in different stores.
     #[error("cores {key} and {source_key} lie in different stores; open both in one")]
     OtherStore {
         /// The core that would grow.
-        key: crate::Key,
+        key: hypercore::Key,
         /// The one it would grow from.
-        source_key: crate::Key,
+        source_key: hypercore::Key,
     },
     /// The tree is inconsistent: stored nodes are missing.
     #[error("core {key}: tree node {index} is missing from the store; mirror the core again from a peer")]
     MissingNode {
         /// The core.
-        key: crate::Key,
+        key: hypercore::Key,
         /// Flat-tree index of the node.
         index: u64,
     },

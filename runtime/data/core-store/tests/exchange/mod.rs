@@ -3,8 +3,10 @@
 #![allow(dead_code)] // Each test file uses a part of it.
 
 use bytes::Bytes;
+use core_store::{Core, CoreOptions, Storage};
+use hypercore::KeyPair;
 use hypercore::proof::{Request, RequestBlock, RequestUpgrade};
-use hypercore::{Core, CoreOptions, KeyPair, Storage};
+use hypercore::replication::Handshake;
 
 /// A core that one signer writes, in a store.
 pub(crate) fn core_of(storage: &Storage, seed: u8) -> Core {
@@ -70,4 +72,13 @@ pub(crate) fn block_request(to: &Core, index: u64) -> Request {
 pub(crate) fn fetch(from: &Core, to: &Core, index: u64) {
     let data = from.create_proof(&block_request(to, index)).unwrap().unwrap();
     assert_eq!(to.verify(data).unwrap().block, Some(index));
+}
+
+/// Both sides' view of a connection's handshake.
+pub(crate) fn handshakes(number: u8) -> [Handshake; 2] {
+    [(true, 200), (false, 100)].map(|(is_initiator, remote)| Handshake {
+        is_initiator,
+        hash: [number; 64],
+        remote_public_key: [remote; 32],
+    })
 }

@@ -10,12 +10,13 @@ use tokio::sync::{Notify, broadcast, oneshot, watch};
 use super::front::{Front, Guarded};
 use super::heal::Head;
 use super::{Block, CoreEvent, Peers};
-use crate::bitfield::Bitfield;
-use crate::manifest::Manifest;
-use crate::merkle::{Batch, Node, NodeSource, full_roots};
 use crate::storage::{self, lock};
-use crate::wants::Wants;
-use crate::{CoreError, DiscoveryKey, Key, KeyPair, Storage, StorageError};
+use crate::{CoreError, Storage, StorageError};
+use hypercore::bitfield::Bitfield;
+use hypercore::manifest::Manifest;
+use hypercore::merkle::{Batch, Node, NodeSource, full_roots};
+use hypercore::wants::Wants;
+use hypercore::{DiscoveryKey, Key, KeyPair};
 
 /// What peers sent but is not written yet is written once it is this large.
 const FLUSH_BYTES: usize = 4 * 1024 * 1024;

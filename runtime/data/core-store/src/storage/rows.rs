@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Storage, StorageError};
-use crate::merkle::{MAX_LENGTH, Node};
-use crate::{DiscoveryKey, Key};
+use hypercore::merkle::{MAX_LENGTH, Node};
+use hypercore::{DiscoveryKey, Key};
 
 /// Bits of a row id that hold the index; the core's number stands above them.
 const INDEX_BITS: u32 = 41;

@@ -5,8 +5,9 @@ use std::error::Error;
 use std::time::Instant;
 
 use bytes::Bytes;
+use core_store::{Core, CoreOptions, Storage};
+use hypercore::KeyPair;
 use hypercore::proof::{Request, RequestBlock, RequestUpgrade};
-use hypercore::{Core, CoreOptions, KeyPair, Storage};
 
 /// Blocks in one append.
 const BATCH: u64 = 16;

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
+use core_store::{Core, CoreOptions, Storage};
+use hypercore::KeyPair;
 use hypercore::proof::{Request, RequestBlock, RequestUpgrade};
-use hypercore::{Core, CoreOptions, KeyPair, Storage};
 
 const STORE: &str = "HYPERCORE_TEST_KILLED_STORE";
 const WHAT: &str = "HYPERCORE_TEST_KILLED_WHAT";

@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Core, CoreOptions, DownloadRange, GetOptions};
-use crate::proof::{Request, RequestBlock, RequestUpgrade};
-use crate::{CoreError, KeyPair, ProofError, Storage, StorageError};
+use crate::{CoreError, ProofError, Storage, StorageError};
+use hypercore::KeyPair;
+use hypercore::proof::{Request, RequestBlock, RequestUpgrade};
 
 const BLOCK: usize = 64 * 1024;
 const BLOCKS: u64 = 400;

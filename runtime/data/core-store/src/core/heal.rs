@@ -6,10 +6,11 @@
 use rusqlite::Connection;
 
 use super::shared::{Shared, State};
-use crate::manifest::Manifest;
-use crate::merkle::{self, Batch, Cursor, MAX_LENGTH, Node, NodeSource, full_roots};
 use crate::storage::{self, CoreRow, Transaction, lock};
-use crate::{Core, CoreError, KeyPair, Storage, StorageError, signature};
+use crate::{Core, CoreError, Storage, StorageError};
+use hypercore::manifest::Manifest;
+use hypercore::merkle::{self, Batch, Cursor, MAX_LENGTH, Node, NodeSource, full_roots};
+use hypercore::{KeyPair, signature};
 
 /// What is stored of a core, without what the head or pending writes say.
 struct Stored<'a> {

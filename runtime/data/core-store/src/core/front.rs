@@ -5,11 +5,11 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
 
 use super::shared::{Shared, State};
-use crate::bitfield::Bitfield;
-use crate::manifest::Manifest;
-use crate::replication::Head;
 use crate::storage::lock;
-use crate::{Key, KeyPair};
+use hypercore::bitfield::Bitfield;
+use hypercore::manifest::Manifest;
+use hypercore::replication::Head;
+use hypercore::{Key, KeyPair};
 
 /// The copy. Its lock is held for moments only, never over IO.
 #[derive(Default)]

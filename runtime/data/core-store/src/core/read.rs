@@ -9,9 +9,9 @@ use super::shared::Nodes;
 use super::stall::{PATIENCE, Stall};
 use super::{Core, DownloadRange, GetOptions, Shared};
 use crate::CoreError;
-use crate::merkle::{self, Batch, Cursor, Node, NodeSource, SeekResult, full_roots};
 use crate::storage::{self, lock};
-use crate::wants::WantId;
+use hypercore::merkle::{self, Batch, Cursor, Node, NodeSource, SeekResult, full_roots};
+use hypercore::wants::WantId;
 
 /// Times a block is read again when what was read does not hash to its leaf: another process may have replaced both.
 const READS: u32 = 3;
@@ -247,6 +247,8 @@ impl Core {
     /// peers are still being found ([`Storage::finding_peers`](crate::Storage::finding_peers)).
     pub async fn update(&self, wait: bool) -> Result<bool, CoreError> {
         self.refresh()?;
+        // Who asks again and again must not keep others from running, also when the answer is at hand.
+        tokio::task::yield_now().await;
         let before = (self.fork(), self.length());
         let mut version = self.shared.version.subscribe();
         let mut stall = Stall::new(self, before.1, Some(UPDATE_PATIENCE))?;

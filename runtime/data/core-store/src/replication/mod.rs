@@ -1,0 +1,8 @@
+//! Replication over real connections: [`replicate`] pumps a connection that carries many cores, with one
+//! [`hypercore::replication::Peer`] for each.
+
+mod core_view;
+mod driver;
+
+pub use core_view::{CoreView, work};
+pub use driver::{Lookup, Replication, ReplicationError, replicate};
