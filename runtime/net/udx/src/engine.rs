@@ -11,6 +11,11 @@ const RECEIVE_WINDOW: usize = 8 * 1024 * 1024;
 const TIME_WAIT: Micros = 5_000_000;
 /// How long a stream whose handle was dropped may take to deliver the rest.
 const LINGER: Micros = 30_000_000;
+/// What may be sent to an address from which nothing came yet: three full packets, which is about three times the
+/// handshake that named it. Some peers wait for our first packet, so it cannot be nothing.
+const UNPROVEN_START: u64 = 3 * 1200;
+/// How many times what came from there.
+const UNPROVEN_FACTOR: u64 = 3;
 /// The least a writer may queue, and the most.
 const MIN_QUEUE: usize = 256 * 1024;
 const MAX_QUEUE: usize = 4 * 1024 * 1024;
@@ -58,6 +63,8 @@ pub(crate) struct Engine {
     /// When a closed stream, or one nobody holds, is forgotten.
     forget_at: Option<Micros>,
     abandoned: bool,
+    /// Bytes that may still be sent to a peer that may not be where we send to; `None` once it is known to be.
+    allowance: Option<u64>,
 }
 
 impl Engine {
@@ -74,13 +81,36 @@ impl Engine {
             closed: None,
             forget_at: None,
             abandoned: false,
+            allowance: None,
         }
+    }
+
+    /// Limits what is sent to a few packets and three times what was `heard` from there.
+    pub(crate) fn limit(&mut self, heard: u64) {
+        self.allowance = Some(UNPROVEN_START.saturating_add(UNPROVEN_FACTOR.saturating_mul(heard)));
+    }
+
+    /// A packet of `length` bytes came from where we send to.
+    pub(crate) fn heard(&mut self, length: usize) {
+        if let Some(left) = &mut self.allowance {
+            *left = left.saturating_add(UNPROVEN_FACTOR * length as u64);
+        }
+    }
+
+    /// The peer is where we send to.
+    pub(crate) fn unlimit(&mut self) {
+        self.allowance = None;
     }
 
     pub(crate) fn connect(&mut self, now: Micros, remote_id: u32, ipv6: bool) {
         self.remote_id = Some(remote_id);
         self.sender.set_path(ipv6, now);
         self.arm_keep_alive(now);
+    }
+
+    /// The peer is elsewhere.
+    pub(crate) fn moved(&mut self, now: Micros, ipv6: bool) {
+        self.sender.set_path(ipv6, now);
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -253,6 +283,18 @@ impl Engine {
     /// Appends the next packet to `out`; false if there is none now. Call until it says so. Without `partial`, new
     /// data only goes out in full packets, so that small writes can gather.
     pub(crate) fn poll_transmit(&mut self, now: Micros, out: &mut Vec<u8>, partial: bool) -> bool {
+        if self.allowance == Some(0) {
+            return false;
+        }
+        let before = out.len();
+        let sent = self.transmit(now, out, partial);
+        if let Some(left) = &mut self.allowance {
+            *left = left.saturating_sub((out.len() - before) as u64);
+        }
+        sent
+    }
+
+    fn transmit(&mut self, now: Micros, out: &mut Vec<u8>, partial: bool) -> bool {
         let Some(stream_id) = self.remote_id else {
             return false;
         };

@@ -23,4 +23,4 @@ mod transmit;
 
 pub use engine::CloseReason;
 pub use socket::{BindOptions, Socket, Udx};
-pub use stream::{FirstPacket, Stream, StreamStats};
+pub use stream::{FirstPacket, Proof, Stream, StreamStats};

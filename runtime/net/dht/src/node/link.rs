@@ -1,8 +1,9 @@
 //! A handle on the transport under a connection: whether it was used, and a way to cut it.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,6 +17,7 @@ struct State {
     read: AtomicU64,
     written: AtomicU64,
     cut: CancellationToken,
+    path: OnceLock<udx::Proof>,
 }
 
 /// Watches a connection without keeping it open. Clones share it.
@@ -36,6 +38,15 @@ impl Link {
     /// Encrypted bytes sent so far.
     pub fn bytes_written(&self) -> u64 {
         self.0.written.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn follow(&self, path: udx::Proof) {
+        let _ = self.0.path.set(path);
+    }
+
+    /// Where the peer is: once it is proven, where its packets come from.
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.0.path.get()?.remote_addr()
     }
 
     /// Ends the connection at once, whoever holds it.
