@@ -1,6 +1,7 @@
 //! One stream as a state machine without I/O or clock: packets and time go in, packets and a deadline come out.
 
 use crate::congestion::Micros;
+use crate::liveness::{Due, Liveness};
 use crate::packet::{DATA, DESTROY, END, HEARTBEAT, Header, MAX_SACKS, SACK, expand};
 use crate::receiver::Receiver;
 use crate::sender::{PeerGone, Sender};
@@ -16,6 +17,8 @@ const LINGER: Micros = 30_000_000;
 const UNPROVEN_START: u64 = 3 * 1200;
 /// How many times what came from there.
 const UNPROVEN_FACTOR: u64 = 3;
+/// Payloads up to this size are keep-alives of the layer above, and no use.
+const KEEP_ALIVE_PAYLOAD: usize = 64;
 /// The least a writer may queue, and the most.
 const MIN_QUEUE: usize = 256 * 1024;
 const MAX_QUEUE: usize = 4 * 1024 * 1024;
@@ -65,6 +68,8 @@ pub(crate) struct Engine {
     abandoned: bool,
     /// Bytes that may still be sent to a peer that may not be where we send to; `None` once it is known to be.
     allowance: Option<u64>,
+    /// Set if silence of the peer is to be looked into.
+    liveness: Option<Liveness>,
 }
 
 impl Engine {
@@ -82,6 +87,18 @@ impl Engine {
             forget_at: None,
             abandoned: false,
             allowance: None,
+            liveness: None,
+        }
+    }
+
+    /// Asks a peer that is silent while the stream is in use, and closes when it does not answer.
+    pub(crate) fn watch_peer(&mut self) {
+        self.liveness.get_or_insert_default();
+    }
+
+    fn used(&mut self, now: Micros, payload: usize) {
+        if let Some(liveness) = self.liveness.as_mut().filter(|_| payload > KEEP_ALIVE_PAYLOAD) {
+            liveness.used(now);
         }
     }
 
@@ -199,6 +216,9 @@ impl Engine {
             }
             Some(_) => return,
         }
+        if let Some(liveness) = &mut self.liveness {
+            liveness.heard(now);
+        }
         if header.kind & HEARTBEAT != 0 {
             self.ack_wanted = true;
             return;
@@ -210,6 +230,7 @@ impl Engine {
         if header.kind & (DATA | END) != 0 {
             self.ack_wanted = true;
             let payload = if header.kind & DATA != 0 { payload } else { &[] };
+            self.used(now, payload.len());
             self.receiver.on_packet(seq, payload, header.kind & END != 0);
         }
         if header.kind & DESTROY != 0 && seq >= self.receiver.next() {
@@ -248,7 +269,12 @@ impl Engine {
         } else {
             None
         };
-        [sender, self.keep_alive_timer, self.forget_at]
+        let liveness = self
+            .liveness
+            .as_ref()
+            .filter(|_| self.is_connected())
+            .and_then(Liveness::timer);
+        [sender, self.keep_alive_timer, self.forget_at, liveness]
             .into_iter()
             .flatten()
             .min()
@@ -258,7 +284,13 @@ impl Engine {
         if self.closed.is_some() || !self.is_connected() {
             return;
         }
-        if self.sender.on_timer(now) == Err(PeerGone) {
+        let round_trip = (self.sender.srtt() > 0).then(|| self.sender.round_trip());
+        let due = match &mut self.liveness {
+            Some(liveness) => liveness.on_timer(now, round_trip),
+            None => Due::Nothing,
+        };
+        self.heartbeat_wanted |= due == Due::Ask;
+        if self.sender.on_timer(now) == Err(PeerGone) || due == Due::Gone {
             // A peer that ended first and is gone has most likely seen our end.
             let reason = if self.receiver.is_complete() && self.sender.is_finishing() {
                 CloseReason::Ended
@@ -275,7 +307,7 @@ impl Engine {
             return self.destroy(now);
         }
         if self.keep_alive_timer.is_some_and(|at| at <= now) {
-            self.heartbeat_wanted = self.sender.is_idle();
+            self.heartbeat_wanted |= self.sender.is_idle();
             self.arm_keep_alive(now);
         }
     }
@@ -321,6 +353,7 @@ impl Engine {
             out.resize(out.len() + usize::from(packet.padding), 0);
             self.sender.payload(&packet, out);
             self.ack_wanted = false;
+            self.used(now, packet.length);
             return true;
         }
         self.transmit_ack(stream_id, out)

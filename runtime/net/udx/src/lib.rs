@@ -11,6 +11,7 @@ mod congestion;
 mod engine;
 #[cfg(test)]
 mod hostile;
+mod liveness;
 mod mtu;
 mod packet;
 mod receiver;

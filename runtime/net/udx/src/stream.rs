@@ -521,6 +521,12 @@ impl Stream {
         self.core.task.notify_one();
     }
 
+    /// Looks into the silence of a peer while data goes or comes: after two seconds it is asked for an answer, and without
+    /// any for some round trips and at least 4.5 seconds the stream closes as [`CloseReason::TimedOut`].
+    pub fn watch_peer(&self) {
+        lock(&self.core.state).engine.watch_peer();
+    }
+
     /// Ends the stream at once in both directions and tells the peer.
     pub fn destroy(&self) {
         self.core.destroy();

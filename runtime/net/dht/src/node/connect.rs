@@ -169,6 +169,7 @@ pub(super) fn establish(
         remote_address: Some(remote.into()),
         ..StreamOptions::default()
     };
+    stream.watch_peer();
     let proof = stream.proof();
     let (stream, link) = Linked::new(stream);
     link.follow(proof.clone());
