@@ -45,6 +45,9 @@ pub enum CloseReason {
     /// The peer ended it in good order.
     #[error("closed by the peer")]
     Remote,
+    /// This side closed it because the peer sent what no honest peer sends.
+    #[error("closed by this side, as the peer lied: {0}")]
+    Liar(Arc<str>),
     /// It failed.
     #[error(transparent)]
     Failed(#[from] Error),
@@ -439,6 +442,13 @@ impl ConnectionSender {
     /// Closes the connection: what is queued is still sent, nothing more is taken.
     pub fn close(&self) {
         self.shared.request_close();
+    }
+
+    /// Closes the connection at once because the peer sent what no honest peer sends; whoever made the connection learns of
+    /// it through [`CloseReason::Liar`].
+    pub fn close_as_liar(&self, reason: &str) {
+        set_closed(&self.shared.state, CloseReason::Liar(reason.into()));
+        self.close();
     }
 
     /// Whether the connection is closed or closing.
