@@ -347,3 +347,28 @@ async fn a_proven_peer_is_followed_to_where_it_sends_from() {
     assert!(got == data);
     drop(writing.await.unwrap());
 }
+
+#[tokio::test]
+async fn large_datagrams_that_belong_to_no_stream_are_dropped() {
+    let (ours, stranger) = (socket().await, socket().await);
+    let mut messages = ours.messages();
+    let unknown = packet(1, 77, 0, 0, &[0; 40_000]);
+    for datagram in [&[1; 60_000][..], &[2; 2049], &unknown, &[3; 2048]] {
+        stranger.send_to(datagram, ours.local_addr()).await.unwrap();
+    }
+    let (first, _) = tokio::time::timeout(Duration::from_secs(5), messages.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((first.len(), first.first()), (2048, Some(&3)));
+    // What nobody takes is bounded in bytes.
+    for _ in 0..20_000 {
+        stranger.send_to(&[4; 2048], ours.local_addr()).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut waiting = 0;
+    while let Ok((datagram, _)) = messages.try_recv() {
+        waiting += datagram.len();
+    }
+    assert!(waiting <= 4 << 20, "{waiting} bytes waited");
+}
