@@ -383,6 +383,17 @@ async fn attempt(inner: Arc<Inner>, key: Key, relay_addresses: Vec<std::net::Soc
         let mut state = inner.lock();
         state.attempts -= 1;
         match result {
+            Ok(PeerConnection { link, .. })
+                if state
+                    .bans
+                    .has_place(Instant::now(), link.remote_address().map(Place::of)) =>
+            {
+                link.cut();
+                if state.connections.remove(&key, id) {
+                    state.queue.closed(Instant::now(), &key);
+                }
+                None
+            }
             Ok(PeerConnection { connection, link }) => {
                 if state.connections.open(&key, id, link.clone()) {
                     state.queue.opened(Instant::now(), &key);

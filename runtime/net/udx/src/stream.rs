@@ -89,15 +89,27 @@ struct Unproven {
     newest: Option<(Socket, SocketAddr)>,
 }
 
+/// Whether two addresses are one: however they are written, and whatever flow they name.
+fn is_same_place(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
+}
+
 impl Unproven {
     fn heard(&self, from: SocketAddr) -> u64 {
-        let known = self.sources.iter().find(|(source, _)| *source == from);
+        let known = self
+            .sources
+            .iter()
+            .find(|(source, _)| is_same_place(*source, from));
         known.map_or(0, |(_, bytes)| *bytes)
     }
 
     /// False if there are too many sources.
     fn count(&mut self, from: SocketAddr, bytes: usize) -> bool {
-        if let Some((_, heard)) = self.sources.iter_mut().find(|(source, _)| *source == from) {
+        if let Some((_, heard)) = self
+            .sources
+            .iter_mut()
+            .find(|(source, _)| is_same_place(*source, from))
+        {
             *heard += bytes as u64;
         } else if self.sources.len() < MAX_SOURCES {
             self.sources.push((from, bytes as u64));
@@ -123,7 +135,7 @@ impl StreamCore {
         let (same_socket, expected) = match &state.remote {
             Some((own, _, addr)) => {
                 let same_socket = Arc::ptr_eq(own.core(), through);
-                (same_socket, same_socket && *addr == from)
+                (same_socket, same_socket && is_same_place(*addr, from))
             }
             None => (false, false),
         };
@@ -177,8 +189,9 @@ impl StreamCore {
         };
         state.engine.unlimit();
         let elsewhere = unproven.newest.filter(|(socket, from)| {
-            let there =
-                |(own, _, addr): &(Socket, SocketAddr, SocketAddr)| own.is_same(socket) && addr == from;
+            let there = |(own, _, addr): &(Socket, SocketAddr, SocketAddr)| {
+                own.is_same(socket) && is_same_place(*addr, *from)
+            };
             !state.remote.as_ref().is_some_and(there)
         });
         if let (Some((socket, from)), None) = (elsewhere, state.engine.closed()) {

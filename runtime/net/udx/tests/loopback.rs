@@ -372,3 +372,24 @@ async fn large_datagrams_that_belong_to_no_stream_are_dropped() {
     }
     assert!(waiting <= 4 << 20, "{waiting} bytes waited");
 }
+
+#[tokio::test]
+async fn an_address_written_as_ipv6_is_the_same_peer() {
+    let any: SocketAddr = "[::]:0".parse().unwrap();
+    let Ok(a) = Socket::bind(any).await else {
+        return eprintln!("no IPv6 here: skipped");
+    };
+    let b = socket().await;
+    let (mut sa, mut sb) = (a.create_stream(1), b.create_stream(2));
+    let mapped = format!("[::ffff:127.0.0.1]:{}", b.local_addr().port());
+    sa.connect(2, mapped.parse().unwrap()).unwrap();
+    sb.connect(1, SocketAddr::new([127, 0, 0, 1].into(), a.local_addr().port()))
+        .unwrap();
+    sb.write_all(b"hello").await.unwrap();
+    let mut got = [0; 5];
+    tokio::time::timeout(Duration::from_secs(5), sa.read_exact(&mut got))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(&got, b"hello");
+}
