@@ -11,8 +11,11 @@ pub struct SwarmConfig {
     pub key_pair: Option<KeyPair>,
     /// DHT nodes to start from, `host:port` each. `None` = the public list of HyperDHT, `Some(vec![])` = none: fully offline.
     pub bootstrap: Option<Vec<String>>,
-    /// Connections above this number are not made or taken. Default 64.
+    /// Connections above this number are not made. Default 64.
     pub max_peers: usize,
+    /// Connections that others made above this number are taken only in the place of one that has nothing to do.
+    /// Default 256; each that is served takes some megabytes.
+    pub max_inbound: usize,
     /// Local IPv4 address to bind; default: loopback if every bootstrap node is on loopback, else all.
     pub host: Option<IpAddr>,
     /// UDP port to listen on; 0 = any (default).
@@ -25,6 +28,7 @@ impl Default for SwarmConfig {
             key_pair: None,
             bootstrap: None,
             max_peers: 64,
+            max_inbound: 256,
             host: None,
             port: 0,
         }

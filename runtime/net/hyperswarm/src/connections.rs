@@ -1,8 +1,11 @@
 //! The connections of a swarm, one per peer, and which of two survives (npm hyperswarm index.js, lib/connection-set.js).
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use dht::Link;
+
+use crate::limits::{Guest, Place};
 
 type Key = [u8; 32];
 
@@ -13,6 +16,8 @@ pub(crate) struct Entry {
     pub(crate) id: u64,
     /// Its handle; none while it is only an attempt.
     pub(crate) link: Option<Link>,
+    /// If the peer made it: since when it is open.
+    pub(crate) inbound: Option<Instant>,
 }
 
 /// What to do with a new connection.
@@ -27,12 +32,13 @@ pub(crate) enum Verdict {
 }
 
 /// Both sides decide alike: a connection that carried messages both ways is outdated when the peer connects anew, as
-/// it must have lost it; else the connection that the side with the greater key began stays.
+/// it must have lost it, and so is one that it had begun itself; else the connection that the side with the greater key began stays.
 pub(crate) fn decide(own: &Key, remote: &Key, new_is_ours: bool, existing: Option<&Entry>) -> Verdict {
     let Some(existing) = existing else {
         return Verdict::Keep;
     };
-    let outdated = existing.link.as_ref().is_some_and(Link::is_used);
+    let made_by_peer_as_well = existing.inbound.is_some() && !new_is_ours;
+    let outdated = made_by_peer_as_well || existing.link.as_ref().is_some_and(Link::is_used);
     let expected_initiator = own > remote;
     if outdated || expected_initiator == new_is_ours {
         Verdict::Replace
@@ -54,11 +60,17 @@ impl Connections {
     }
 
     /// Sets the peer's entry, and returns its id and what it replaces.
-    pub(crate) fn insert(&mut self, key: Key, link: Option<Link>) -> (u64, Option<Entry>) {
+    pub(crate) fn insert(
+        &mut self,
+        key: Key,
+        link: Option<Link>,
+        inbound: Option<Instant>,
+    ) -> (u64, Option<Entry>) {
         self.next_id += 1;
         let entry = Entry {
             id: self.next_id,
             link,
+            inbound,
         };
         (self.next_id, self.by_key.insert(key, entry))
     }
@@ -91,6 +103,34 @@ impl Connections {
             .map(|(key, _)| key)
     }
 
+    /// Open connections that others made, and those that we made.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let open = self.by_key.values().filter(|e| e.link.is_some());
+        let (inbound, all) = open.fold((0, 0), |(inbound, all), e| {
+            (inbound + usize::from(e.inbound.is_some()), all + 1)
+        });
+        (inbound, all - inbound)
+    }
+
+    /// Those that others made.
+    pub(crate) fn guests(&self, now: Instant) -> Vec<Guest> {
+        let guest = |(key, entry): (&Key, &Entry)| {
+            let (link, since) = (entry.link.as_ref()?, entry.inbound?);
+            Some(Guest {
+                key: *key,
+                place: link.remote_address().map(Place::of),
+                connected_for: now.saturating_duration_since(since),
+                unserved_for: link.unserved_for(),
+            })
+        };
+        self.by_key.iter().filter_map(guest).collect()
+    }
+
+    /// Takes the peer's entry out.
+    pub(crate) fn take(&mut self, key: &Key) -> Option<Entry> {
+        self.by_key.remove(key)
+    }
+
     /// All open connections.
     pub(crate) fn links(&self) -> impl Iterator<Item = &Link> {
         self.by_key.values().filter_map(|e| e.link.as_ref())
@@ -104,7 +144,11 @@ mod tests {
     #[test]
     fn both_sides_keep_the_same_connection() {
         let (low, high) = ([1; 32], [2; 32]);
-        let attempt = Entry { id: 1, link: None };
+        let attempt = Entry {
+            id: 1,
+            link: None,
+            inbound: None,
+        };
         // Both dial at once. `high` sees the connection that `low` began arrive, and the other way round.
         assert_eq!(decide(&high, &low, false, Some(&attempt)), Verdict::Drop);
         assert_eq!(decide(&low, &high, false, Some(&attempt)), Verdict::Replace);
@@ -114,8 +158,8 @@ mod tests {
     #[test]
     fn a_replaced_attempt_cannot_open_or_remove_its_successor() {
         let mut connections = Connections::default();
-        let (first, _) = connections.insert([1; 32], None);
-        let (second, old) = connections.insert([1; 32], Some(Link::default()));
+        let (first, _) = connections.insert([1; 32], None, None);
+        let (second, old) = connections.insert([1; 32], Some(Link::default()), None);
         assert_eq!(old.map(|e| e.id), Some(first));
         assert!(!connections.open(&[1; 32], first, Link::default()));
         assert!(!connections.remove(&[1; 32], first));

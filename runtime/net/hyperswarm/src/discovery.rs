@@ -148,6 +148,11 @@ impl Topic {
         }
     }
 
+    /// Looks up again now.
+    pub(crate) fn look_again(&self) {
+        self.again.notify_one();
+    }
+
     fn roles(&self) -> JoinOptions {
         *self.roles.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -21,6 +21,8 @@
 mod config;
 mod connections;
 mod discovery;
+mod inbound;
+mod limits;
 mod peers;
 mod swarm;
 

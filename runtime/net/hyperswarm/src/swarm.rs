@@ -5,16 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use dht::{ConnectOptions, DhtError, Node, NodeConfig, PeerConnection, Server, ServerOptions};
+use dht::{ConnectOptions, DhtError, Link, Node, NodeConfig, PeerConnection, Server, ServerOptions};
 use rand::RngExt;
-use secret_stream::{Connection, KeyPair};
+use secret_stream::{CloseReason, Connection, KeyPair};
 use tokio::sync::{Notify, OnceCell, mpsc, watch};
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{JoinOptions, SwarmConfig, SwarmError};
-use crate::connections::{Connections, Verdict, decide};
+use crate::connections::Connections;
 use crate::discovery::{Discovery, Topic};
+use crate::inbound::{Unproven, accept};
+use crate::limits::{Bans, Place, who_leaves};
 use crate::peers::PeerQueue;
 
 /// Attempts to connect at once, not counting slow ones: those are mostly peers that were killed, whose announcements
@@ -49,8 +51,9 @@ pub(crate) struct Inner {
     pub(crate) node: Node,
     pub(crate) key_pair: KeyPair,
     max_peers: usize,
+    pub(crate) max_inbound: usize,
     server: OnceCell<Server>,
-    accepted: mpsc::Sender<PeerConnection>,
+    pub(crate) accepted: mpsc::Sender<PeerConnection>,
     state: Mutex<State>,
     /// Something to try, or somebody went.
     wake: Notify,
@@ -67,6 +70,8 @@ pub(crate) struct State {
     pub(crate) queue: PeerQueue,
     pub(crate) connections: Connections,
     pub(crate) topics: HashMap<Key, Arc<Topic>>,
+    pub(crate) unproven: Unproven,
+    pub(crate) bans: Bans,
     /// Attempts that are not slow yet.
     connecting: usize,
     attempts: usize,
@@ -96,6 +101,7 @@ impl Swarm {
             node,
             key_pair: config.key_pair.unwrap_or_else(KeyPair::generate),
             max_peers: config.max_peers,
+            max_inbound: config.max_inbound,
             server: OnceCell::new(),
             accepted,
             state: Mutex::default(),
@@ -172,6 +178,19 @@ impl Swarm {
         self.inner.lock().connections.open_keys().copied().collect()
     }
 
+    /// Cuts the connection with a peer that lied and keeps it out for ten minutes: it is neither dialled nor taken. An address
+    /// with several liars is kept out, too. [`secret_stream::ConnectionSender::close_as_liar`] does the same for one's own
+    /// connection.
+    pub fn ban(&self, key: &[u8; 32], reason: &str) {
+        let link = self
+            .inner
+            .lock()
+            .connections
+            .get(key)
+            .and_then(|entry| entry.link.clone());
+        self.inner.ban(key, link.as_ref(), reason);
+    }
+
     /// The address at which everybody can reach this peer, if it is known and open.
     pub fn remote_address(&self) -> Option<SocketAddr> {
         self.inner.node.remote_address().map(SocketAddr::V4)
@@ -229,9 +248,22 @@ impl Inner {
             .await
     }
 
+    /// Whether a client is turned away before it gets an answer. Its address is not known yet.
     fn refuses(&self, key: &Key) -> bool {
-        let state = self.lock();
-        state.connections.open_keys().count() >= self.max_peers && state.connections.get(key).is_none()
+        let (now, state) = (Instant::now(), self.lock());
+        state.bans.has(now, key)
+            || (state.connections.get(key).is_none()
+                && state.connections.counts().0 >= self.max_inbound
+                && who_leaves(&state.connections.guests(now), None, self.max_inbound).is_none())
+    }
+
+    pub(crate) fn ban(&self, key: &Key, link: Option<&Link>, reason: &str) {
+        tracing::info!(peer = %hex(key), %reason, "peer banned for a while");
+        let place = link.and_then(Link::remote_address).map(Place::of);
+        self.lock().bans.add(Instant::now(), *key, place);
+        if let Some(link) = link {
+            link.cut();
+        }
     }
 
     /// Whether a peer found on `topic` is connected.
@@ -244,17 +276,26 @@ impl Inner {
     }
 
     /// Hands a connection to the user and watches its end.
-    async fn deliver(self: &Arc<Self>, connection: Connection, id: u64) {
+    pub(crate) async fn deliver(self: &Arc<Self>, connection: Connection, link: Link, id: u64) {
         let key = connection.info().remote_public_key;
         let closed = connection.closed();
         let inner = self.clone();
         tokio::spawn(async move {
             let reason = closed.await;
             tracing::debug!(%reason, "connection closed");
+            if let CloseReason::Liar(what) = &reason {
+                inner.ban(&key, Some(&link), what);
+            }
             let mut state = inner.lock();
             if state.connections.remove(&key, id) {
                 state.queue.closed(Instant::now(), &key);
             }
+            // One that broke, and left nobody behind: it or another may be back already.
+            let lonely = state.topics.iter().filter(|(topic, _)| {
+                let on_it = |key: &Key| state.queue.is_on(key, topic);
+                reason.is_failure() && on_it(&key) && !state.connections.open_keys().any(on_it)
+            });
+            lonely.for_each(|(_, topic)| topic.look_again());
             drop(state);
             inner.changed();
         });
@@ -270,39 +311,9 @@ impl Inner {
     }
 }
 
-/// Takes connections that others began.
-async fn accept(inner: Arc<Inner>, mut incoming: mpsc::Receiver<PeerConnection>) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = incoming.recv() => accepted,
-            () = inner.stop.cancelled() => None,
-        };
-        let Some(PeerConnection { connection, link }) = accepted else {
-            return;
-        };
-        let key = connection.info().remote_public_key;
-        let id = {
-            let mut state = inner.lock();
-            let existing = state.connections.get(&key);
-            let full = existing.is_none() && state.connections.open_keys().count() >= inner.max_peers;
-            match decide(&inner.key_pair.public_key, &key, false, existing) {
-                Verdict::Drop => None,
-                _ if full => None,
-                _ => {
-                    let (id, old) = state.connections.insert(key, Some(link.clone()));
-                    if let Some(old) = old.and_then(|old| old.link) {
-                        old.cut();
-                    }
-                    state.queue.opened(Instant::now(), &key);
-                    Some(id)
-                }
-            }
-        };
-        match id {
-            Some(id) => inner.deliver(connection, id).await,
-            None => link.cut(),
-        }
-    }
+/// The first bytes of a key, for logs.
+fn hex(key: &Key) -> String {
+    key.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Connects to the peers that were found, a few at a time.
@@ -312,7 +323,7 @@ async fn dial(inner: Arc<Inner>) {
             let mut state = inner.lock();
             let room = state.connecting < MAX_PARALLEL
                 && state.attempts < MAX_ATTEMPTS
-                && state.connections.open_keys().count() + state.connecting < inner.max_peers;
+                && state.connections.counts().1 + state.connecting < inner.max_peers;
             let now = Instant::now();
             let taken = if room {
                 state.queue.take(now, || rand::rng().random())
@@ -322,6 +333,10 @@ async fn dial(inner: Arc<Inner>) {
             let Some((key, relays)) = taken else {
                 break if room { state.queue.next() } else { None };
             };
+            if state.bans.has(now, &key) {
+                state.queue.closed(now, &key);
+                continue;
+            }
             if key == inner.key_pair.public_key || state.connections.get(&key).is_some() {
                 state.queue.superseded(&key);
                 state.queue.opened(now, &key);
@@ -329,7 +344,7 @@ async fn dial(inner: Arc<Inner>) {
             }
             state.connecting += 1;
             state.attempts += 1;
-            let (id, _) = state.connections.insert(key, None);
+            let (id, _) = state.connections.insert(key, None, None);
             drop(state);
             tokio::spawn(attempt(inner.clone(), key, relays, id));
         };
@@ -368,10 +383,21 @@ async fn attempt(inner: Arc<Inner>, key: Key, relay_addresses: Vec<std::net::Soc
         let mut state = inner.lock();
         state.attempts -= 1;
         match result {
+            Ok(PeerConnection { link, .. })
+                if state
+                    .bans
+                    .has_place(Instant::now(), link.remote_address().map(Place::of)) =>
+            {
+                link.cut();
+                if state.connections.remove(&key, id) {
+                    state.queue.closed(Instant::now(), &key);
+                }
+                None
+            }
             Ok(PeerConnection { connection, link }) => {
                 if state.connections.open(&key, id, link.clone()) {
                     state.queue.opened(Instant::now(), &key);
-                    Some(connection)
+                    Some((connection, link))
                 } else {
                     // The peer's own connection came first and stays.
                     link.cut();
@@ -388,7 +414,7 @@ async fn attempt(inner: Arc<Inner>, key: Key, relay_addresses: Vec<std::net::Soc
         }
     };
     match opened {
-        Some(connection) => inner.deliver(connection, id).await,
+        Some((connection, link)) => inner.deliver(connection, link, id).await,
         None => inner.changed(),
     }
 }

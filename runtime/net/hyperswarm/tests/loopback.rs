@@ -152,7 +152,7 @@ async fn a_full_swarm_takes_nobody_more() {
     let network = network().await;
     let config = SwarmConfig {
         bootstrap: Some(vec![network.bootstrap().to_string()]),
-        max_peers: 1,
+        max_inbound: 1,
         ..SwarmConfig::default()
     };
     let server = Swarm::new(config).await.unwrap();
@@ -271,4 +271,191 @@ async fn peers_survive_that_the_dht_comes_later_and_is_replaced() {
     let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
     exchange(&mut a, &mut b).await;
     drop(network);
+}
+
+/// Connections of as many identities to `server`, from one node, that never say anything.
+async fn idle_crowd(network: &LocalNetwork, server: &Swarm, count: usize) -> Vec<dht::PeerConnection> {
+    let config = dht::NodeConfig {
+        bootstrap: Some(vec![network.bootstrap().to_string()]),
+        ..dht::NodeConfig::default()
+    };
+    let node = dht::Node::start(config).await.unwrap();
+    let mut crowd = Vec::new();
+    while crowd.len() < count {
+        let one = node.connect(server.public_key(), dht::ConnectOptions::default());
+        crowd.push(timeout(PATIENCE, one).await.unwrap().unwrap());
+    }
+    // The node ends with its last connection.
+    Box::leak(Box::new(node));
+    crowd
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_in_all_places_make_room_for_a_client() {
+    let network = network().await;
+    let config = SwarmConfig {
+        bootstrap: Some(vec![network.bootstrap().to_string()]),
+        max_inbound: 32,
+        ..SwarmConfig::default()
+    };
+    let server = Swarm::new(config).await.unwrap();
+    let mut at_server = server.connections();
+    server.join([40; 32], SERVER).flushed().await;
+    let taken = tokio::spawn(async move {
+        let mut all = Vec::new();
+        for _ in 0..32 {
+            all.push(next(&mut at_server).await);
+        }
+        (all, at_server)
+    });
+    let crowd = idle_crowd(&network, &server, 32).await;
+    let (_idle, mut at_server) = taken.await.unwrap();
+    assert_eq!(server.connection_count(), 32);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let start = std::time::Instant::now();
+    let (client, mut at_client) = swarm(&network, 41).await;
+    client.join([40; 32], CLIENT);
+    let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
+    assert_eq!(a.info().remote_public_key, client.public_key());
+    exchange(&mut a, &mut b).await;
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(server.connection_count() <= 32);
+    drop(crowd);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swarm_serves_more_clients_than_it_dials() {
+    let network = network().await;
+    let (server, mut at_server) = swarm(&network, 42).await;
+    server.join([42; 32], SERVER).flushed().await;
+    let taken = tokio::spawn(async move {
+        let mut all = Vec::new();
+        while all.len() < 65 {
+            all.push(next(&mut at_server).await);
+        }
+        all
+    });
+    // Sixty-four from one node, and one from another, at once.
+    let crowd = idle_crowd(&network, &server, 64).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (client, mut at_client) = swarm(&network, 43).await;
+    client.join([42; 32], CLIENT);
+    let b = next(&mut at_client).await;
+    assert_eq!(b.info().remote_public_key, server.public_key());
+    assert_eq!(taken.await.unwrap().len(), 65);
+    drop(crowd);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_of_clients_that_left_are_free_at_once() {
+    let network = network().await;
+    let (server, mut at_server) = swarm(&network, 44).await;
+    server.join([44; 32], SERVER).flushed().await;
+    let mut clients = Vec::new();
+    let mut held = Vec::new();
+    for seed in 100..110 {
+        let (client, mut at_client) = swarm(&network, seed).await;
+        client.join([44; 32], CLIENT);
+        let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
+        exchange(&mut a, &mut b).await;
+        held.push((a, b));
+        clients.push(client);
+    }
+    assert_eq!(server.connection_count(), 10);
+    let start = std::time::Instant::now();
+    futures::future::join_all(clients.iter().map(Swarm::destroy)).await;
+    while server.connection_count() > 0 {
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "{} left",
+            server.connection_count()
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_liar_is_kept_out() {
+    let network = network().await;
+    let (server, mut at_server) = swarm(&network, 45).await;
+    server.join([45; 32], SERVER).flushed().await;
+    let (client, mut at_client) = swarm(&network, 46).await;
+    client.join([45; 32], CLIENT);
+    let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
+    exchange(&mut a, &mut b).await;
+    let (sender, _receiver) = a.split();
+    sender.close_as_liar("a block that does not belong to its tree");
+    assert_eq!(
+        timeout(PATIENCE, b.recv()).await.unwrap(),
+        None,
+        "it is cut at once"
+    );
+    let again = timeout(Duration::from_secs(5), at_server.recv()).await;
+    assert!(again.is_err(), "it came back");
+    assert_eq!(server.connection_count(), 0);
+    // The other way round: one that we dial is not dialled again.
+    let (other, mut at_other) = swarm(&network, 47).await;
+    other.join([45; 32], CLIENT);
+    let (_a, _b) = (next(&mut at_server).await, next(&mut at_other).await);
+    other.ban(&server.public_key(), "it offers what it does not have");
+    let again = timeout(Duration::from_secs(5), at_other.recv()).await;
+    assert!(again.is_err(), "it was dialled again");
+}
+
+#[test]
+fn a_server_that_died_without_a_word_is_replaced_within_six_seconds() {
+    let (to_test, from_server) = std::sync::mpsc::channel();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let network = runtime.block_on(network());
+    let bootstrap = network.bootstrap().to_string();
+    // A server on a thread of its own, which stops dead once it has sent something.
+    let start_server = move |dies: bool| {
+        let (told, bootstrap) = (to_test.clone(), bootstrap.clone());
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async move {
+                let config = SwarmConfig {
+                    key_pair: Some(KeyPair::from_seed([50; 32])),
+                    bootstrap: Some(vec![bootstrap]),
+                    ..SwarmConfig::default()
+                };
+                let server = Swarm::new(config).await.unwrap();
+                let mut at_server = server.connections();
+                server.join([50; 32], SERVER).flushed().await;
+                let mut client = next(&mut at_server).await;
+                client.send(Bytes::from(vec![7; 1000])).await.unwrap();
+                client.recv().await;
+                let _ = told.send(());
+                if dies {
+                    // Nobody wakes it before the test is over.
+                    std::thread::sleep(2 * PATIENCE);
+                }
+                client.recv().await;
+            });
+        });
+    };
+    runtime.block_on(async {
+        start_server(true);
+        let (client, mut at_client) = swarm(&network, 51).await;
+        client.join([50; 32], CLIENT);
+        let mut first = next(&mut at_client).await;
+        assert_eq!(first.recv().await.unwrap().len(), 1000);
+        first.send(Bytes::from(vec![8; 1000])).await.unwrap();
+        tokio::task::spawn_blocking(move || from_server.recv_timeout(PATIENCE).unwrap())
+            .await
+            .unwrap();
+        let died = std::time::Instant::now();
+        start_server(false);
+        let mut second = next(&mut at_client).await;
+        assert_eq!(
+            timeout(PATIENCE, second.recv()).await.unwrap().unwrap().len(),
+            1000
+        );
+        println!("replaced after {:?}", died.elapsed());
+        assert!(died.elapsed() < Duration::from_secs(6), "{:?}", died.elapsed());
+        second.send(Bytes::from(vec![8; 1000])).await.unwrap();
+    });
 }

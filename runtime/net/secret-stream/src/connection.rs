@@ -45,6 +45,9 @@ pub enum CloseReason {
     /// The peer ended it in good order.
     #[error("closed by the peer")]
     Remote,
+    /// This side closed it because the peer sent what no honest peer sends.
+    #[error("closed by this side, as the peer lied: {0}")]
+    Liar(Arc<str>),
     /// It failed.
     #[error(transparent)]
     Failed(#[from] Error),
@@ -66,6 +69,17 @@ enum State {
     Closed(CloseReason),
 }
 
+/// What the peer has proven so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Proven {
+    #[default]
+    Nothing,
+    /// Its header fits this handshake.
+    Header,
+    /// It holds the keys.
+    Record,
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Timers {
     pub(crate) keep_alive: Option<Duration>,
@@ -79,9 +93,19 @@ struct Shared {
     /// Set by [`Connection::memory_pair`]: the other end, which closes when this one does.
     peer_state: OnceLock<watch::Sender<State>>,
     timers: watch::Sender<Timers>,
+    proven: watch::Sender<Proven>,
 }
 
 impl Shared {
+    async fn proven(&self, least: Proven) -> bool {
+        let mut proven = self.proven.subscribe();
+        tokio::select! {
+            biased;
+            reached = proven.wait_for(|proven| *proven >= least) => reached.is_ok(),
+            () = self.closing() => false,
+        }
+    }
+
     fn is_open(&self) -> bool {
         matches!(*self.state.borrow(), State::Open)
     }
@@ -291,6 +315,9 @@ impl Connection {
         let (a_shared, b_shared) = (shared(info(true)), shared(info(false)));
         let _ = a_shared.peer_state.set(b_shared.state.clone());
         let _ = b_shared.peer_state.set(a_shared.state.clone());
+        for shared in [&a_shared, &b_shared] {
+            shared.proven.send_replace(Proven::Record);
+        }
         let (a_tx, b_rx) = queue(DEFAULT_CAPACITY);
         let (b_tx, a_rx) = queue(DEFAULT_CAPACITY);
         (
@@ -344,6 +371,18 @@ impl Connection {
         self.sender.closed()
     }
 
+    /// Waits for the peer's header, which names this handshake; false if the connection closes before. Whoever carried
+    /// the handshake's messages could have made it, too.
+    pub fn greeted(&self) -> impl Future<Output = bool> + Send + 'static {
+        self.sender.greeted()
+    }
+
+    /// Waits for the peer's first sealed message: it holds the keys, and this is no repetition of an older handshake;
+    /// false if the connection closes before.
+    pub fn proven(&self) -> impl Future<Output = bool> + Send + 'static {
+        self.sender.proven()
+    }
+
     /// Sends an empty message whenever nothing else was sent for this long, and hides the peer's empty messages
     /// (npm `setKeepAlive`). `None` turns it off.
     pub fn set_keep_alive(&self, interval: Option<Duration>) {
@@ -362,6 +401,7 @@ fn shared(info: ConnectionInfo) -> Arc<Shared> {
         state: watch::Sender::new(State::Open),
         peer_state: OnceLock::new(),
         timers: watch::Sender::new(Timers::default()),
+        proven: watch::Sender::new(Proven::Nothing),
     })
 }
 
@@ -404,6 +444,13 @@ impl ConnectionSender {
         self.shared.request_close();
     }
 
+    /// Closes the connection at once because the peer sent what no honest peer sends; whoever made the connection learns of
+    /// it through [`CloseReason::Liar`].
+    pub fn close_as_liar(&self, reason: &str) {
+        set_closed(&self.shared.state, CloseReason::Liar(reason.into()));
+        self.close();
+    }
+
     /// Whether the connection is closed or closing.
     pub fn is_closed(&self) -> bool {
         !self.shared.is_open()
@@ -412,6 +459,18 @@ impl ConnectionSender {
     /// Waits until the connection is closed and says why.
     pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + 'static {
         closed_of(&self.shared)
+    }
+
+    /// As [`Connection::greeted`].
+    pub fn greeted(&self) -> impl Future<Output = bool> + Send + 'static {
+        let shared = self.shared.clone();
+        async move { shared.proven(Proven::Header).await }
+    }
+
+    /// As [`Connection::proven`].
+    pub fn proven(&self) -> impl Future<Output = bool> + Send + 'static {
+        let shared = self.shared.clone();
+        async move { shared.proven(Proven::Record).await }
     }
 
     /// As [`Connection::set_keep_alive`].
@@ -535,6 +594,14 @@ impl DriverIncoming {
             _ = incoming.push(message) => {}
             () = self.shared.closing() => {}
         }
+    }
+
+    pub(crate) fn prove(&self, proven: Proven) {
+        self.shared.proven.send_if_modified(|known| {
+            let more = proven > *known;
+            *known = proven.max(*known);
+            more
+        });
     }
 
     pub(crate) fn end(&mut self) {

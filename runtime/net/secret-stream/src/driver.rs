@@ -7,7 +7,9 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::connection::{CloseReason, Connection, ConnectionDriverEnd, ConnectionInfo, DEFAULT_CAPACITY};
+use crate::connection::{
+    CloseReason, Connection, ConnectionDriverEnd, ConnectionInfo, DEFAULT_CAPACITY, Proven,
+};
 use crate::framing::put_frame;
 use crate::noise::{Handshake, HandshakeResult, Pattern};
 use crate::secret_stream::{Opener, Sealer};
@@ -209,10 +211,16 @@ async fn write_messages<IO: AsyncRead + AsyncWrite>(
     mut sealer: Sealer,
     header: &[u8],
 ) -> Result<()> {
-    write.write_all(header).await?;
-    write.flush().await?;
     let mut timers = outgoing.timers();
     let mut out = BytesMut::with_capacity(4096);
+    out.extend_from_slice(header);
+    if timers.borrow().keep_alive.is_some() {
+        // The first sealed message proves that we hold the keys. A peer with keep-alive hides it, as it would one later.
+        sealer.seal(&[], &mut out)?;
+    }
+    write.write_all(&out).await?;
+    write.flush().await?;
+    out.clear();
     let mut last_write = Instant::now();
     loop {
         let keep_alive = timers.borrow_and_update().keep_alive;
@@ -259,7 +267,12 @@ async fn read_messages<IO: AsyncRead + AsyncWrite>(
     let mut timers = incoming.timers();
     loop {
         while let Some(frame) = decoder.next(&mut buffer)? {
-            if let Some(message) = opener.open(frame)? {
+            let opened = opener.open(frame)?;
+            incoming.prove(match opened {
+                None => Proven::Header,
+                Some(_) => Proven::Record,
+            });
+            if let Some(message) = opened {
                 if message.is_empty() && timers.borrow().keep_alive.is_some() {
                     continue;
                 }

@@ -133,3 +133,36 @@ async fn a_short_frame_ends_the_connection() {
         CloseReason::Failed(Error::InvalidMessage)
     ));
 }
+
+#[tokio::test]
+async fn a_header_greets_and_a_sealed_message_proves() {
+    let (a, b, mut a_wire, mut b_wire) = intercepted().await;
+    let soon = Duration::from_millis(100);
+    assert!(
+        tokio::time::timeout(Duration::from_secs(5), b.greeted())
+            .await
+            .unwrap()
+    );
+    assert!(
+        tokio::time::timeout(soon, b.proven()).await.is_err(),
+        "a header may be made by whoever saw the handshake"
+    );
+    a.send(Bytes::new()).await.unwrap();
+    let mut wire = vec![0; 3 + 17];
+    a_wire.read_exact(&mut wire).await.unwrap();
+    b_wire.write_all(&wire).await.unwrap();
+    assert!(
+        tokio::time::timeout(Duration::from_secs(5), b.proven())
+            .await
+            .unwrap()
+    );
+    // One that closes before has proven nothing.
+    let (_a, b, _a_wire, mut b_wire) = intercepted().await;
+    let proven = b.proven();
+    b_wire.write_all(&[0, 0, 0]).await.unwrap();
+    assert!(
+        !tokio::time::timeout(Duration::from_secs(5), proven)
+            .await
+            .unwrap()
+    );
+}

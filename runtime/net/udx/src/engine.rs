@@ -1,6 +1,7 @@
 //! One stream as a state machine without I/O or clock: packets and time go in, packets and a deadline come out.
 
 use crate::congestion::Micros;
+use crate::liveness::{Due, Liveness};
 use crate::packet::{DATA, DESTROY, END, HEARTBEAT, Header, MAX_SACKS, SACK, expand};
 use crate::receiver::Receiver;
 use crate::sender::{PeerGone, Sender};
@@ -11,6 +12,13 @@ const RECEIVE_WINDOW: usize = 8 * 1024 * 1024;
 const TIME_WAIT: Micros = 5_000_000;
 /// How long a stream whose handle was dropped may take to deliver the rest.
 const LINGER: Micros = 30_000_000;
+/// What may be sent to an address from which nothing came yet: three full packets, which is about three times the
+/// handshake that named it. Some peers wait for our first packet, so it cannot be nothing.
+const UNPROVEN_START: u64 = 3 * 1200;
+/// How many times what came from there.
+const UNPROVEN_FACTOR: u64 = 3;
+/// Payloads up to this size are keep-alives of the layer above, and no use.
+const KEEP_ALIVE_PAYLOAD: usize = 64;
 /// The least a writer may queue, and the most.
 const MIN_QUEUE: usize = 256 * 1024;
 const MAX_QUEUE: usize = 4 * 1024 * 1024;
@@ -58,6 +66,10 @@ pub(crate) struct Engine {
     /// When a closed stream, or one nobody holds, is forgotten.
     forget_at: Option<Micros>,
     abandoned: bool,
+    /// Bytes that may still be sent to a peer that may not be where we send to; `None` once it is known to be.
+    allowance: Option<u64>,
+    /// Set if silence of the peer is to be looked into.
+    liveness: Option<Liveness>,
 }
 
 impl Engine {
@@ -74,13 +86,48 @@ impl Engine {
             closed: None,
             forget_at: None,
             abandoned: false,
+            allowance: None,
+            liveness: None,
         }
+    }
+
+    /// Asks a peer that is silent while the stream is in use, and closes when it does not answer.
+    pub(crate) fn watch_peer(&mut self) {
+        self.liveness.get_or_insert_default();
+    }
+
+    fn used(&mut self, now: Micros, payload: usize) {
+        if let Some(liveness) = self.liveness.as_mut().filter(|_| payload > KEEP_ALIVE_PAYLOAD) {
+            liveness.used(now);
+        }
+    }
+
+    /// Limits what is sent to a few packets and three times what was `heard` from there.
+    pub(crate) fn limit(&mut self, heard: u64) {
+        self.allowance = Some(UNPROVEN_START.saturating_add(UNPROVEN_FACTOR.saturating_mul(heard)));
+    }
+
+    /// A packet of `length` bytes came from where we send to.
+    pub(crate) fn heard(&mut self, length: usize) {
+        if let Some(left) = &mut self.allowance {
+            *left = left.saturating_add(UNPROVEN_FACTOR * length as u64);
+        }
+    }
+
+    /// The peer is where we send to.
+    pub(crate) fn unlimit(&mut self) {
+        self.allowance = None;
     }
 
     pub(crate) fn connect(&mut self, now: Micros, remote_id: u32, ipv6: bool) {
         self.remote_id = Some(remote_id);
         self.sender.set_path(ipv6, now);
         self.arm_keep_alive(now);
+    }
+
+    /// The peer is elsewhere.
+    pub(crate) fn moved(&mut self, now: Micros, ipv6: bool) {
+        self.sender.set_path(ipv6, now);
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -169,6 +216,9 @@ impl Engine {
             }
             Some(_) => return,
         }
+        if let Some(liveness) = &mut self.liveness {
+            liveness.heard(now);
+        }
         if header.kind & HEARTBEAT != 0 {
             self.ack_wanted = true;
             return;
@@ -180,6 +230,7 @@ impl Engine {
         if header.kind & (DATA | END) != 0 {
             self.ack_wanted = true;
             let payload = if header.kind & DATA != 0 { payload } else { &[] };
+            self.used(now, payload.len());
             self.receiver.on_packet(seq, payload, header.kind & END != 0);
         }
         if header.kind & DESTROY != 0 && seq >= self.receiver.next() {
@@ -218,7 +269,12 @@ impl Engine {
         } else {
             None
         };
-        [sender, self.keep_alive_timer, self.forget_at]
+        let liveness = self
+            .liveness
+            .as_ref()
+            .filter(|_| self.is_connected())
+            .and_then(Liveness::timer);
+        [sender, self.keep_alive_timer, self.forget_at, liveness]
             .into_iter()
             .flatten()
             .min()
@@ -228,7 +284,13 @@ impl Engine {
         if self.closed.is_some() || !self.is_connected() {
             return;
         }
-        if self.sender.on_timer(now) == Err(PeerGone) {
+        let round_trip = (self.sender.srtt() > 0).then(|| self.sender.round_trip());
+        let due = match &mut self.liveness {
+            Some(liveness) => liveness.on_timer(now, round_trip),
+            None => Due::Nothing,
+        };
+        self.heartbeat_wanted |= due == Due::Ask;
+        if self.sender.on_timer(now) == Err(PeerGone) || due == Due::Gone {
             // A peer that ended first and is gone has most likely seen our end.
             let reason = if self.receiver.is_complete() && self.sender.is_finishing() {
                 CloseReason::Ended
@@ -245,7 +307,7 @@ impl Engine {
             return self.destroy(now);
         }
         if self.keep_alive_timer.is_some_and(|at| at <= now) {
-            self.heartbeat_wanted = self.sender.is_idle();
+            self.heartbeat_wanted |= self.sender.is_idle();
             self.arm_keep_alive(now);
         }
     }
@@ -253,6 +315,18 @@ impl Engine {
     /// Appends the next packet to `out`; false if there is none now. Call until it says so. Without `partial`, new
     /// data only goes out in full packets, so that small writes can gather.
     pub(crate) fn poll_transmit(&mut self, now: Micros, out: &mut Vec<u8>, partial: bool) -> bool {
+        if self.allowance == Some(0) {
+            return false;
+        }
+        let before = out.len();
+        let sent = self.transmit(now, out, partial);
+        if let Some(left) = &mut self.allowance {
+            *left = left.saturating_sub((out.len() - before) as u64);
+        }
+        sent
+    }
+
+    fn transmit(&mut self, now: Micros, out: &mut Vec<u8>, partial: bool) -> bool {
         let Some(stream_id) = self.remote_id else {
             return false;
         };
@@ -279,6 +353,7 @@ impl Engine {
             out.resize(out.len() + usize::from(packet.padding), 0);
             self.sender.payload(&packet, out);
             self.ack_wanted = false;
+            self.used(now, packet.length);
             return true;
         }
         self.transmit_ack(stream_id, out)

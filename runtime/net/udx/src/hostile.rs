@@ -1,4 +1,4 @@
-//! One engine against a peer that answers what no honest peer would, with a virtual clock.
+//! One engine against a peer that answers what no honest peer would, late, or not at all, with a virtual clock.
 
 use crate::congestion::Micros;
 use crate::engine::{CloseReason, Engine};
@@ -127,4 +127,91 @@ fn ranges_out_of_order_are_ignored() {
     assert_eq!(writer.engine.sender.sacked(), 5);
     writer.answer(12_000, FIRST + 7, &[]);
     assert_eq!(writer.engine.sender.sacked(), 1);
+}
+
+/// A stream that asked for something and waits for the answer, over a path of `delay` each way that loses `loss` percent
+/// and stands still during `outage`. Gives when it closed within `time`.
+fn waiting(delay: Micros, loss: u64, outage: std::ops::Range<Micros>, time: Micros) -> Option<Micros> {
+    let engine = || {
+        let mut engine = Engine::new(0);
+        engine.connect(0, 1, false);
+        engine.watch_peer();
+        engine
+    };
+    let mut sides = [engine(), engine()];
+    let mut wire: Vec<(Micros, usize, Vec<u8>)> = Vec::new();
+    let mut seed = 7u64;
+    for now in (0..time).step_by(10_000) {
+        // A question now and then, and its answer; data keeps the stream in use.
+        if now % 3_000_000 == 0 {
+            sides[0].sender.write(&[0; 100]);
+            sides[1].sender.write(&[0; 1000]);
+        }
+        for (index, side) in sides.iter_mut().enumerate() {
+            side.on_timer(now);
+            let mut out = Vec::new();
+            while side.poll_transmit(now, &mut out, true) {
+                seed = seed
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                if (seed >> 33) % 100 >= loss && !outage.contains(&now) {
+                    wire.push((now + delay, 1 - index, out.clone()));
+                }
+                out.clear();
+            }
+        }
+        let (arrived, under_way): (Vec<_>, Vec<_>) = wire.into_iter().partition(|(at, ..)| *at <= now);
+        wire = under_way;
+        for (_, to, packet) in arrived {
+            let (header, rest) = Header::decode(&packet).unwrap();
+            sides[to].on_packet(now, &header, rest);
+            sides[to].receiver.read(usize::MAX, |_| ());
+        }
+        if sides[0].closed().is_some() {
+            assert_eq!(sides[0].closed(), Some(CloseReason::TimedOut));
+            return Some(now);
+        }
+    }
+    None
+}
+
+#[test]
+fn a_peer_that_died_is_noticed_within_five_seconds_while_it_is_needed() {
+    let died = 20_000_000;
+    let closed = waiting(10_000, 0, died..Micros::MAX, 60_000_000).unwrap();
+    assert!(closed - died < 5_500_000, "{} ms", (closed - died) / 1000);
+}
+
+#[test]
+fn a_slow_path_that_loses_packets_is_no_death() {
+    assert_eq!(waiting(200_000, 5, 0..0, 600_000_000), None);
+    assert_eq!(waiting(1_500_000, 5, 0..0, 600_000_000), None);
+    assert_eq!(waiting(20_000, 15, 0..0, 600_000_000), None);
+    assert_eq!(waiting(20_000, 0, 19_000_000..21_500_000, 60_000_000), None);
+}
+
+#[test]
+fn a_machine_that_slept_asks_before_it_gives_up() {
+    let mut engine = Engine::new(0);
+    engine.connect(0, 1, false);
+    engine.watch_peer();
+    engine.sender.write(&[0; 100]);
+    let mut out = Vec::new();
+    while engine.poll_transmit(0, &mut out, true) {}
+    let header = Header {
+        kind: 0,
+        data_offset: 0,
+        stream_id: 1,
+        window: 1 << 20,
+        seq: 0,
+        ack: 1,
+    };
+    engine.on_packet(10_000, &header, &[]);
+    let woke = 10_000_000;
+    engine.on_timer(woke);
+    assert_eq!(engine.closed(), None);
+    assert!(engine.poll_transmit(woke, &mut out, true), "it asks");
+    engine.on_packet(woke + 50_000, &header, &[]);
+    engine.on_timer(woke + 2_000_000);
+    assert_eq!(engine.closed(), None);
 }

@@ -11,6 +11,7 @@ mod congestion;
 mod engine;
 #[cfg(test)]
 mod hostile;
+mod liveness;
 mod mtu;
 mod packet;
 mod receiver;
@@ -23,4 +24,4 @@ mod transmit;
 
 pub use engine::CloseReason;
 pub use socket::{BindOptions, Socket, Udx};
-pub use stream::{FirstPacket, Stream, StreamStats};
+pub use stream::{FirstPacket, Proof, Stream, StreamStats};

@@ -17,7 +17,10 @@ use crate::packet::Header;
 use crate::stream::{Stream, StreamCore};
 
 /// Datagrams that wait to be taken; more are dropped, as the kernel would.
-const MESSAGE_QUEUE: usize = 4096;
+const MESSAGE_QUEUE: usize = 2048;
+/// The largest of them: DHT messages fit in one packet of any path. With their number this bounds what waits to 4 MiB, as
+/// much as the kernel holds; 64 KiB each would be 128 MiB, for a sender that need not even be who it says.
+const MAX_MESSAGE: usize = 2048;
 /// libudx asks for this much, too; systems may grant less.
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 const DEFAULT_TTL: u32 = 64;
@@ -303,7 +306,7 @@ impl Socket {
         }
     }
 
-    /// The datagrams that are no packets of a known stream, with their sources. Can be taken once; later calls give
+    /// The datagrams that are no packets of a known stream, with their sources; those over 2048 bytes are dropped. Can be taken once; later calls give
     /// a channel that is closed. While nobody takes them, the newest are dropped.
     pub fn messages(&self) -> mpsc::Receiver<(Bytes, SocketAddr)> {
         lock(&self.core.untaken)
@@ -479,6 +482,9 @@ fn take_datagram(
             }
             return;
         }
+    }
+    if datagram.len() > MAX_MESSAGE {
+        return;
     }
     // A full queue drops the datagram.
     let _ = core.messages.try_send((Bytes::copy_from_slice(datagram), from));

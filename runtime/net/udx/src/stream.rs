@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -17,7 +17,11 @@ use crate::packet::Header;
 use crate::socket::{Socket, SocketCore, UdxCore, lock};
 use crate::transmit::Outbox;
 
-/// What to do about a packet that reached a stream through a socket it is not connected through.
+/// Sources remembered of a stream whose peer is not proven yet; packets of further ones are ignored. A peer has as many
+/// ways as it has addresses, and uses one or two.
+const MAX_SOURCES: usize = 4;
+
+/// What to do about a packet that did not come from where a stream is connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstPacket {
     /// Ignore it, as if it had been lost.
@@ -72,6 +76,48 @@ struct State {
     reader: Option<Waker>,
     writer: Option<Waker>,
     stats: StreamStats,
+    /// Set while nothing proves that the peer is where we send to.
+    unproven: Option<Unproven>,
+}
+
+/// Where packets came from so far.
+#[derive(Default)]
+struct Unproven {
+    /// Each source with the bytes that came from it.
+    sources: Vec<(SocketAddr, u64)>,
+    /// Who brought the newest data.
+    newest: Option<(Socket, SocketAddr)>,
+}
+
+/// Whether two addresses are one: however they are written, and whatever flow they name.
+fn is_same_place(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
+}
+
+impl Unproven {
+    fn heard(&self, from: SocketAddr) -> u64 {
+        let known = self
+            .sources
+            .iter()
+            .find(|(source, _)| is_same_place(*source, from));
+        known.map_or(0, |(_, bytes)| *bytes)
+    }
+
+    /// False if there are too many sources.
+    fn count(&mut self, from: SocketAddr, bytes: usize) -> bool {
+        if let Some((_, heard)) = self
+            .sources
+            .iter_mut()
+            .find(|(source, _)| is_same_place(*source, from))
+        {
+            *heard += bytes as u64;
+        } else if self.sources.len() < MAX_SOURCES {
+            self.sources.push((from, bytes as u64));
+        } else {
+            return false;
+        }
+        true
+    }
 }
 
 impl StreamCore {
@@ -85,31 +131,79 @@ impl StreamCore {
         header: &Header,
         rest: &[u8],
     ) {
-        let expected = |state: &State| {
-            state
-                .remote
-                .as_ref()
-                .is_some_and(|(s, ..)| Arc::ptr_eq(s.core(), through))
-        };
         let mut state = lock(&self.state);
-        if !expected(&state) && state.engine.closed().is_none() {
+        let (same_socket, expected) = match &state.remote {
+            Some((own, _, addr)) => {
+                let same_socket = Arc::ptr_eq(own.core(), through);
+                (same_socket, same_socket && is_same_place(*addr, from))
+            }
+            None => (false, false),
+        };
+        let mut handle = None;
+        if !expected {
+            if state.engine.closed().is_some() {
+                return;
+            }
+            let unproven = state.unproven.is_some();
             drop(state);
             let Some(socket) = socket() else { return };
             // The hook may use the stream, so no other lock is held.
             let verdict = match &mut *lock(&self.hook) {
+                // The peer may have another way to us than we have to it, until it is proven.
+                _ if unproven && same_socket => FirstPacket::Accept,
                 Some(hook) => hook(&socket, from),
                 None => FirstPacket::Drop,
             };
             match verdict {
                 FirstPacket::Drop => return,
-                FirstPacket::Connect(remote_id) => self.set_remote(socket, remote_id, from),
+                FirstPacket::Connect(remote_id) => self.set_remote(socket.clone(), remote_id, from),
                 FirstPacket::Accept => {}
             }
+            handle = Some(socket);
             state = lock(&self.state);
         }
+        let length = crate::packet::HEADER + rest.len();
+        if let Some(unproven) = &mut state.unproven
+            && !unproven.count(from, length)
+        {
+            return;
+        }
         state.stats.packets_received += 1;
-        state.stats.bytes_received += (crate::packet::HEADER + rest.len()) as u64;
+        state.stats.bytes_received += length as u64;
+        if expected {
+            state.engine.heard(length);
+        }
+        let next = state.engine.receiver.next();
         state.engine.on_packet(now, header, rest);
+        let brought = state.engine.receiver.next() > next;
+        if let Some(unproven) = state.unproven.as_mut().filter(|_| brought) {
+            unproven.newest = handle.map(|socket| (socket, from));
+        }
+    }
+
+    /// What arrived is the peer's own: the stream moves to where the newest came from, and stays there.
+    fn prove(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        let Some(unproven) = state.unproven.take() else {
+            return;
+        };
+        state.engine.unlimit();
+        let elsewhere = unproven.newest.filter(|(socket, from)| {
+            let there = |(own, _, addr): &(Socket, SocketAddr, SocketAddr)| {
+                own.is_same(socket) && is_same_place(*addr, *from)
+            };
+            !state.remote.as_ref().is_some_and(there)
+        });
+        if let (Some((socket, from)), None) = (elsewhere, state.engine.closed()) {
+            let mapped = socket.core().map_addr(from);
+            state.engine.moved(self.udx.now(), from.is_ipv6());
+            state.remote = Some((socket, mapped, from));
+        }
+        drop(state);
+        let hook = lock(&self.hook).take();
+        drop(hook);
+        self.transmit(true);
+        self.task.notify_one();
     }
 
     /// After a batch of packets: answers them, and wakes whoever can go on now.
@@ -150,6 +244,9 @@ impl StreamCore {
         let is_first = !state.engine.is_connected();
         state.engine.connect(now, remote_id, to.is_ipv6());
         let mapped = socket.core().map_addr(to);
+        if let Some(heard) = state.unproven.as_ref().map(|unproven| unproven.heard(to)) {
+            state.engine.limit(heard);
+        }
         state.remote = Some((socket, mapped, to));
         drop(state);
         if is_first {
@@ -285,6 +382,7 @@ impl Stream {
             reader: None,
             writer: None,
             stats: StreamStats::default(),
+            unproven: None,
         };
         let core = StreamCore {
             id: local_id,
@@ -360,9 +458,22 @@ impl Stream {
         Ok(())
     }
 
-    /// Decides about packets that arrive through a socket this stream is not connected through, above all the first
+    /// Says that the address this stream will be connected to may not be the peer's, as somebody else named it. Until
+    /// [`Proof::confirm`] packets come from anywhere, and what is sent is limited to a few packets and three times what
+    /// came from there. Call it before connecting.
+    pub fn expect_proof(&self) -> Proof {
+        lock(&self.core.state).unproven.get_or_insert_default();
+        self.proof()
+    }
+
+    /// The handle to confirm what [`Stream::expect_proof`] expects.
+    pub fn proof(&self) -> Proof {
+        Proof(Arc::downgrade(&self.core))
+    }
+
+    /// Decides about packets that do not come from where this stream is connected to, above all the first
     /// one of a peer whose address was not known (npm `udx-native`: the `firewall` option of createStream). Without
-    /// it such packets are dropped. Runs on the socket's task, so it must not block; it may use other streams and
+    /// it, and once the peer is proven, such packets are dropped. Runs on the socket's task, so it must not block; it may use other streams and
     /// sockets, but not set a hook on this one.
     pub fn on_first_packet(&self, hook: impl FnMut(&Socket, SocketAddr) -> FirstPacket + Send + 'static) {
         *lock(&self.core.hook) = Some(Box::new(hook));
@@ -423,6 +534,12 @@ impl Stream {
         self.core.task.notify_one();
     }
 
+    /// Looks into the silence of a peer while data goes or comes: after two seconds it is asked for an answer, and without
+    /// any for some round trips and at least 4.5 seconds the stream closes as [`CloseReason::TimedOut`].
+    pub fn watch_peer(&self) {
+        lock(&self.core.state).engine.watch_peer();
+    }
+
     /// Ends the stream at once in both directions and tells the peer.
     pub fn destroy(&self) {
         self.core.destroy();
@@ -437,6 +554,33 @@ impl Stream {
                 _ => CloseReason::Destroyed,
             }
         }
+    }
+}
+
+/// Tells a stream that its peer is proven. Does not keep the stream.
+#[derive(Clone)]
+pub struct Proof(Weak<StreamCore>);
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proof").finish_non_exhaustive()
+    }
+}
+
+impl Proof {
+    /// What the stream brought so far was authenticated by the layer above. The stream moves to where it came from, and
+    /// takes packets from nowhere else from now on.
+    pub fn confirm(&self) {
+        if let Some(core) = self.0.upgrade() {
+            core.prove();
+        }
+    }
+
+    /// Where the stream sends to.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        let core = self.0.upgrade()?;
+        let state = lock(&core.state);
+        state.remote.as_ref().map(|(.., addr)| *addr)
     }
 }
 

@@ -249,3 +249,147 @@ async fn works_over_ipv6_and_between_families() {
     sb.read_exact(&mut got).await.unwrap();
     assert_eq!(&got, b"world");
 }
+
+/// A UDX packet, to be sent by hand: flags, stream id, window, number, acknowledgement, payload.
+fn packet(kind: u8, id: u32, seq: u32, ack: u32, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![255, 1, kind, 0];
+    for number in [id, 1 << 20, seq, ack] {
+        packet.extend_from_slice(&number.to_le_bytes());
+    }
+    packet.extend_from_slice(payload);
+    packet
+}
+
+#[tokio::test]
+async fn packets_from_elsewhere_neither_reset_nor_feed_nor_acknowledge() {
+    let (mut a, mut b) = pair().await;
+    a.write_all(b"honest").await.unwrap();
+    let mut got = [0; 6];
+    b.read_exact(&mut got).await.unwrap();
+    let stranger = tokio::net::UdpSocket::bind(LOOPBACK).await.unwrap();
+    let to = b.socket().unwrap().local_addr();
+    let before = b.stats().packets_received;
+    for (kind, payload) in [(1, &b"forged"[..]), (2, b""), (16, b""), (0, b"")] {
+        stranger
+            .send_to(&packet(kind, 2, 1, 0, payload), to)
+            .await
+            .unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(b.stats().packets_received, before, "not even looked at");
+    a.write_all(b"second").await.unwrap();
+    b.read_exact(&mut got).await.unwrap();
+    assert_eq!(&got, b"second");
+    b.write_all(b"and back").await.unwrap();
+    let mut back = [0; 8];
+    a.read_exact(&mut back).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_address_that_somebody_else_named_gets_a_few_packets_and_no_more() {
+    let ours = socket().await;
+    let victim = tokio::net::UdpSocket::bind(LOOPBACK).await.unwrap();
+    let attacker = tokio::net::UdpSocket::bind(LOOPBACK).await.unwrap();
+    let mut stream = ours.create_stream(1);
+    stream.expect_proof();
+    stream.connect(2, victim.local_addr().unwrap()).unwrap();
+    let writing = tokio::spawn(async move {
+        let _ = tokio::time::timeout(Duration::from_secs(4), stream.write_all(&pattern(3_000_000))).await;
+        stream
+    });
+    // It acknowledges what it never saw, from its own address.
+    for ack in 0..150u32 {
+        let forged = packet(0, 1, 0, ack, b"");
+        attacker.send_to(&forged, ours.local_addr()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (mut received, mut buffer) = (0, vec![0; 65536]);
+    while let Ok(length) = victim.try_recv(&mut buffer) {
+        received += length;
+    }
+    assert!(
+        (1..=5_000).contains(&received),
+        "{received} bytes reached the victim"
+    );
+    drop(writing.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_proven_peer_is_followed_to_where_it_sends_from() {
+    let (ours, theirs) = (socket().await, socket().await);
+    let wrong = tokio::net::UdpSocket::bind(LOOPBACK).await.unwrap();
+    let mut a = ours.create_stream(1);
+    let proof = a.expect_proof();
+    a.connect(2, wrong.local_addr().unwrap()).unwrap();
+    let mut b = theirs.create_stream(2);
+    b.connect(1, ours.local_addr()).unwrap();
+    b.write_all(b"hello").await.unwrap();
+    let mut got = [0; 5];
+    a.read_exact(&mut got).await.unwrap();
+    assert_eq!(
+        a.remote_addr(),
+        Some(wrong.local_addr().unwrap()),
+        "not moved by an unproven packet"
+    );
+    proof.confirm();
+    assert_eq!(a.remote_addr(), Some(theirs.local_addr()));
+    let data = pattern(1_000_000);
+    let sent = data.clone();
+    let writing = tokio::spawn(async move {
+        a.write_all(&sent).await.unwrap();
+        a
+    });
+    let mut got = vec![0; data.len()];
+    tokio::time::timeout(Duration::from_secs(20), b.read_exact(&mut got))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(got == data);
+    drop(writing.await.unwrap());
+}
+
+#[tokio::test]
+async fn large_datagrams_that_belong_to_no_stream_are_dropped() {
+    let (ours, stranger) = (socket().await, socket().await);
+    let mut messages = ours.messages();
+    let unknown = packet(1, 77, 0, 0, &[0; 40_000]);
+    for datagram in [&[1; 60_000][..], &[2; 2049], &unknown, &[3; 2048]] {
+        stranger.send_to(datagram, ours.local_addr()).await.unwrap();
+    }
+    let (first, _) = tokio::time::timeout(Duration::from_secs(5), messages.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((first.len(), first.first()), (2048, Some(&3)));
+    // What nobody takes is bounded in bytes.
+    for _ in 0..20_000 {
+        stranger.send_to(&[4; 2048], ours.local_addr()).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut waiting = 0;
+    while let Ok((datagram, _)) = messages.try_recv() {
+        waiting += datagram.len();
+    }
+    assert!(waiting <= 4 << 20, "{waiting} bytes waited");
+}
+
+#[tokio::test]
+async fn an_address_written_as_ipv6_is_the_same_peer() {
+    let any: SocketAddr = "[::]:0".parse().unwrap();
+    let Ok(a) = Socket::bind(any).await else {
+        return eprintln!("no IPv6 here: skipped");
+    };
+    let b = socket().await;
+    let (mut sa, mut sb) = (a.create_stream(1), b.create_stream(2));
+    let mapped = format!("[::ffff:127.0.0.1]:{}", b.local_addr().port());
+    sa.connect(2, mapped.parse().unwrap()).unwrap();
+    sb.connect(1, SocketAddr::new([127, 0, 0, 1].into(), a.local_addr().port()))
+        .unwrap();
+    sb.write_all(b"hello").await.unwrap();
+    let mut got = [0; 5];
+    tokio::time::timeout(Duration::from_secs(5), sa.read_exact(&mut got))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(&got, b"hello");
+}

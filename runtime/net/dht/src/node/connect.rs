@@ -189,8 +189,17 @@ pub(super) fn establish(
         remote_address: Some(remote.into()),
         ..StreamOptions::default()
     };
+    stream.watch_peer();
+    let proof = stream.proof();
     let (stream, link) = Linked::new(stream);
+    link.follow(proof.clone());
     let connection = secret_stream::over_established_with(stream, handshake, options);
+    let greeted = connection.greeted();
+    tokio::spawn(async move {
+        if greeted.await {
+            proof.confirm();
+        }
+    });
     PeerConnection { connection, link }
 }
 

@@ -1,21 +1,42 @@
 //! A handle on the transport under a connection: whether it was used, and a way to cut it.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// The secret stream's header, which either side sends unasked: 3 bytes of length, 32 of id, 24 of cipher header.
-const HEADER: u64 = 59;
+/// What either side sends unasked: the secret stream's header (3 bytes of length, 32 of id, 24 of cipher header) and an
+/// empty message (3 of length, 17 of seal).
+const GREETING: u64 = 59 + KEEP_ALIVE;
+const KEEP_ALIVE: u64 = 20;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    made: Instant,
+    /// When more than a keep-alive was sent last, in milliseconds after `made`.
+    served: AtomicU64,
     read: AtomicU64,
     written: AtomicU64,
     cut: CancellationToken,
+    path: OnceLock<udx::Proof>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            made: Instant::now(),
+            served: AtomicU64::default(),
+            read: AtomicU64::default(),
+            written: AtomicU64::default(),
+            cut: CancellationToken::default(),
+            path: OnceLock::default(),
+        }
+    }
 }
 
 /// Watches a connection without keeping it open. Clones share it.
@@ -25,7 +46,7 @@ pub struct Link(Arc<State>);
 impl Link {
     /// Whether messages went both ways.
     pub fn is_used(&self) -> bool {
-        self.bytes_read() > HEADER && self.bytes_written() > HEADER
+        self.bytes_read() > GREETING && self.bytes_written() > GREETING
     }
 
     /// Encrypted bytes received so far.
@@ -36,6 +57,34 @@ impl Link {
     /// Encrypted bytes sent so far.
     pub fn bytes_written(&self) -> u64 {
         self.0.written.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn follow(&self, path: udx::Proof) {
+        let _ = self.0.path.set(path);
+    }
+
+    /// Where the peer is: once it is proven, where its packets come from.
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.0.path.get()?.remote_addr()
+    }
+
+    /// How long ago the peer was sent more than keep-alives, or how long it is connected if it never was.
+    pub fn unserved_for(&self) -> Duration {
+        let served = Duration::from_millis(self.0.served.load(Ordering::Relaxed));
+        self.0.made.elapsed().saturating_sub(served)
+    }
+
+    fn wrote(&self, bytes: u64) {
+        let before = self.0.written.fetch_add(bytes, Ordering::Relaxed);
+        if before >= GREETING && bytes > KEEP_ALIVE {
+            let now = u64::try_from(self.0.made.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.0.served.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it was ended so.
+    pub fn is_cut(&self) -> bool {
+        self.0.cut.is_cancelled()
     }
 
     /// Ends the connection at once, whoever holds it.
@@ -101,7 +150,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Linked<S> {
         }
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
         if let Poll::Ready(Ok(n)) = result {
-            self.link.0.written.fetch_add(n as u64, Ordering::Relaxed);
+            self.link.wrote(n as u64);
         }
         result
     }

@@ -18,6 +18,8 @@ impl StreamOffer {
     /// Offers a fresh id on all sockets of `udx`.
     pub(crate) fn new(udx: &Udx) -> Self {
         let stream = udx.create_stream(udx.free_stream_id());
+        // Others name the address to connect to: nothing says that the peer is there before it was heard from there.
+        stream.expect_proof();
         let (tx, packets) = mpsc::channel(1);
         stream.on_first_packet(move |socket, from| {
             // Only the first counts; the later ones of a peer that changes its way are welcome as well.

@@ -230,12 +230,17 @@ impl Sender {
         }
     }
 
-    pub(super) fn probe_interval(&self) -> Micros {
-        let base = if self.srtt == 0 {
+    /// The longest that an answer is expected to take.
+    pub(crate) fn round_trip(&self) -> Micros {
+        if self.srtt == 0 {
             2 * INITIAL_RTT
         } else {
             self.srtt + (4 * self.rttvar).max(5_000) + 10_000
-        };
+        }
+    }
+
+    pub(super) fn probe_interval(&self) -> Micros {
+        let base = self.round_trip();
         (base << self.probe_count.min(10)).min(MAX_PROBE_INTERVAL.max(2 * self.srtt))
     }
 
