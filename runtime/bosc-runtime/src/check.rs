@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use futures::TryStreamExt;
 use hyperdrive::{Diff, DiffOp, Drive, DriveError, Hyperdrive, LocalDrive, MirrorOptions, mirror};
 use semver::Version;
+use serde_json::Value;
+
+use crate::layout::{self, Fits, Unfit};
 
 /// What a check found.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(crate) struct Release {
     pub(crate) version: Version,
     pub(crate) fork: u64,
     pub(crate) length: u64,
+    /// The drive's `/package.json`.
+    pub(crate) package: Value,
 }
 
 /// Why a check failed; each is a sentence for the `error` event.
@@ -41,6 +46,9 @@ pub(crate) enum CheckError {
     Differs { path: PathBuf, key: String },
     #[error("the release was rewritten while it was fetched; it will be looked at again")]
     Rewritten,
+    /// It stays refused until the drive changes.
+    #[error("version {version} is not installed: {source}")]
+    Unfit { version: Version, source: Unfit },
     #[error("cannot use {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
 }
@@ -59,8 +67,8 @@ pub(crate) async fn look(drive: &Hyperdrive, current: &Version) -> Result<Found,
     let Some(package) = drive.checkout(length).get("/package.json").await? else {
         return Ok(Found::Nothing);
     };
-    let package: serde_json::Value = serde_json::from_slice(&package)?;
-    let text = package.get("version").and_then(serde_json::Value::as_str);
+    let package: Value = serde_json::from_slice(&package)?;
+    let text = package.get("version").and_then(Value::as_str);
     let text = text.ok_or_else(|| CheckError::Version("package.json has no version".to_owned()))?;
     let version =
         Version::parse(text).map_err(|error| CheckError::Version(format!("\"{text}\": {error}")))?;
@@ -69,6 +77,7 @@ pub(crate) async fn look(drive: &Hyperdrive, current: &Version) -> Result<Found,
             version,
             fork,
             length,
+            package,
         })
     } else if version.cmp_precedence(current).is_eq() {
         Found::Same
@@ -92,21 +101,28 @@ pub(crate) struct Progress {
     pub(crate) total: u64,
 }
 
-/// Mirrors the release into `next/<length>.<fork>` and checks that it is whole; returns the staged bundle.
+/// Where a release is staged.
+pub(crate) fn folder(next: &Path, release: &Release) -> PathBuf {
+    next.join(format!("{}.{}", release.length, release.fork))
+}
+
+/// Mirrors the release's bundle `name` for `host` into `next/<length>.<fork>` and checks that it is whole and what the drive
+/// announces; returns the staged bundle.
 pub(crate) async fn stage(
     drive: &Hyperdrive,
     release: &Release,
-    prefix: &str,
+    (host, name): (&str, &str),
     next: &Path,
     mut progress: impl FnMut(Progress),
 ) -> Result<PathBuf, CheckError> {
     let checkout = drive.checkout(release.length);
+    let prefix = &prefix(host, name);
     let wanted = entries(&checkout, prefix).await?;
     if wanted.is_empty() {
         return Err(CheckError::NotFound(prefix.to_owned()));
     }
     let total = wanted.values().map(|(size, ..)| size).sum();
-    let root = next.join(format!("{}.{}", release.length, release.fork));
+    let root = folder(next, release);
     let io = |source| CheckError::Io {
         path: root.clone(),
         source,
@@ -149,8 +165,17 @@ pub(crate) async fn stage(
     if drive.fork() != release.fork {
         return Err(CheckError::Rewritten);
     }
+    let bundle = root.join(prefix.trim_start_matches('/'));
+    let unfit = |source| CheckError::Unfit {
+        version: release.version.clone(),
+        source,
+    };
+    if layout::check_bundle(&release.package, host, &bundle).map_err(unfit)? == Fits::NoPackage {
+        let path = layout::package_path(&bundle);
+        return Err(unfit(Unfit::NoPackage { path }));
+    }
     local.sync().await?;
-    Ok(root.join(prefix.trim_start_matches('/')))
+    Ok(bundle)
 }
 
 /// Size, executable flag and link target of everything beneath a prefix, or of the file there.

@@ -8,6 +8,7 @@ pub mod bundle;
 mod check;
 mod error;
 pub mod host;
+pub mod layout;
 pub mod link;
 mod runtime;
 mod schedule;

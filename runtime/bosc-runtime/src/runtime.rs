@@ -284,6 +284,15 @@ async fn accept(store: Corestore, swarm: Swarm, stop: CancellationToken) {
     }
 }
 
+/// What earlier checks of this start found.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The running version's blocks were asked for.
+    prefetched: bool,
+    /// Fork and length of the release that was refused for what it is.
+    refused: Option<(u64, u64)>,
+}
+
 impl Inner {
     fn emit(&self, event: UpdaterEvent) {
         tracing::debug!(?event, "updater");
@@ -304,7 +313,7 @@ impl Inner {
         let mut appends = drive.core().events();
         let mut schedule = Schedule::new(Instant::now(), self.config.delay, rand::random());
         schedule.retry_at(Instant::now());
-        let mut prefetched = false;
+        let mut seen = Seen::default();
         loop {
             let due = schedule.next_due();
             tokio::select! {
@@ -322,7 +331,7 @@ impl Inner {
                     let checked = drive.core().length();
                     let result = tokio::select! {
                         () = self.stop.cancelled() => return,
-                        result = self.check(&drive, &mut prefetched) => result,
+                        result = self.check(&drive, &mut seen) => result,
                     };
                     match result {
                         Ok(()) if drive.core().length() > checked => schedule.handle_append(Instant::now()),
@@ -335,7 +344,10 @@ impl Inner {
                                 state.last_error = Some(message.clone());
                             }
                             self.emit(UpdaterEvent::Error { message });
-                            schedule.retry_at(Instant::now() + RETRY);
+                            // What is on the drive will not become another release by itself.
+                            if !matches!(error, CheckError::Unfit { .. }) {
+                                schedule.retry_at(Instant::now() + RETRY);
+                            }
                         }
                     }
                 }
@@ -344,17 +356,20 @@ impl Inner {
     }
 
     /// One check, and staging if there is something newer.
-    async fn check(&self, drive: &Hyperdrive, prefetched: &mut bool) -> Result<(), CheckError> {
+    async fn check(&self, drive: &Hyperdrive, seen: &mut Seen) -> Result<(), CheckError> {
         let release = match check::look(drive, &self.version).await? {
             Found::Nothing => return Ok(()),
             Found::Same => {
-                if !std::mem::replace(prefetched, true) {
+                if !std::mem::replace(&mut seen.prefetched, true) {
                     self.prefetch(drive);
                 }
                 return Ok(());
             }
             Found::Newer(release) => release,
         };
+        if seen.refused == Some((release.fork, release.length)) {
+            return Ok(());
+        }
         let next_version = release.version.to_string();
         if Note::load(&self.config.dir).is_bad(&next_version) {
             tracing::warn!(version = %next_version, "not installed: it did not start before");
@@ -377,7 +392,8 @@ impl Inner {
         self.emit(UpdaterEvent::Updating {
             next_version: next_version.clone(),
         });
-        let staged = check::stage(drive, &release, &self.prefix(), &self.next_dir(), |progress| {
+        let (host, next) = (crate::host::current(), self.next_dir());
+        let staged = check::stage(drive, &release, (&host, &self.config.name), &next, |progress| {
             self.emit(UpdaterEvent::UpdatingDelta {
                 op: format!("{:?}", progress.diff.op).to_lowercase(),
                 key: progress.diff.key,
@@ -386,14 +402,20 @@ impl Inner {
                 total_bytes: progress.total,
             });
         })
-        .await?;
+        .await;
+        let staged = staged.inspect_err(|error| {
+            if matches!(error, CheckError::Unfit { .. }) {
+                seen.refused = Some((release.fork, release.length));
+                discard(&next, &release);
+            }
+        })?;
         let (length, fork) = (release.length, release.fork);
         let before = lock(&self.ready).replace(Ready {
             release,
             bundle: staged,
         });
         if let Some(before) = before {
-            discard(&self.next_dir(), &before.release);
+            discard(&next, &before.release);
         }
         {
             let mut state = lock(&self.state);
@@ -429,11 +451,11 @@ impl Inner {
     }
 }
 
-/// Deletes an update that a newer one replaced before it was applied.
+/// Deletes an update that was refused, or that a newer one replaced before it was applied.
 fn discard(next: &Path, release: &Release) {
-    let folder = next.join(format!("{}.{}", release.length, release.fork));
+    let folder = check::folder(next, release);
     if let Err(error) = std::fs::remove_dir_all(&folder) {
-        tracing::warn!(path = %folder.display(), %error, "could not delete an outdated update");
+        tracing::warn!(path = %folder.display(), %error, "could not delete an update that is not wanted any more");
     }
 }
 
@@ -443,3 +465,6 @@ async fn sleep_until(due: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

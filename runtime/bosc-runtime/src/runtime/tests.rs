@@ -1,0 +1,163 @@
+//! The updater on a drive of its own store: what is staged, what is refused, what is told.
+
+use std::fs;
+
+use hyperdrive::PutOptions;
+use serde_json::json;
+
+use super::*;
+
+/// A data folder, an installed app and a drive to release onto.
+struct Home {
+    temp: tempfile::TempDir,
+    drive: Hyperdrive,
+}
+
+impl Home {
+    async fn new() -> Self {
+        let store = Corestore::in_memory().unwrap();
+        Self {
+            temp: tempfile::tempdir().unwrap(),
+            drive: Hyperdrive::create(&store, "release").await.unwrap(),
+        }
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.temp.path().join("data")
+    }
+
+    fn installed(&self) -> PathBuf {
+        self.temp.path().join("apps/App")
+    }
+
+    fn package(version: &str) -> String {
+        json!({ "name": "app", "productName": "App", "version": version }).to_string()
+    }
+
+    /// Installs version 1.0.0 and starts its runtime, without a network.
+    async fn runtime(&self) -> Runtime {
+        let app = self.installed().join("resources/app");
+        fs::create_dir_all(&app).unwrap();
+        fs::write(app.join("package.json"), Self::package("1.0.0")).unwrap();
+        let config = RuntimeConfig {
+            dir: self.dir(),
+            app: Some(self.installed()),
+            name: "App".to_owned(),
+            version: "1.0.0".to_owned(),
+            upgrade: Link::plain(self.drive.key()).to_string(),
+            updates: false,
+            delay: Some(Duration::ZERO),
+            bootstrap: None,
+        };
+        Runtime::start(config).await.unwrap()
+    }
+
+    /// Writes a bundle and the package.json that announces it.
+    async fn release(&self, announced: &str, inner: &str) {
+        let bundle = format!("/by-arch/{}/app/App", crate::host::current());
+        let program = format!("#!/bin/sh\necho 'bosc: ready' # {inner}\n");
+        let executable = PutOptions {
+            executable: true,
+            ..PutOptions::default()
+        };
+        self.drive
+            .put(&format!("{bundle}/App"), program, executable)
+            .await
+            .unwrap();
+        let plain = PutOptions::default;
+        self.drive
+            .put(
+                &format!("{bundle}/resources/app/package.json"),
+                Self::package(inner),
+                plain(),
+            )
+            .await
+            .unwrap();
+        self.drive
+            .put("/package.json", Self::package(announced), plain())
+            .await
+            .unwrap();
+    }
+}
+
+/// Follows the drive for as long as `until` does not pick an event; all events up to it.
+async fn follow(runtime: &Runtime, home: &Home, until: impl Fn(&UpdaterEvent) -> bool) -> Vec<UpdaterEvent> {
+    let mut events = runtime.events();
+    let mut seen = Vec::new();
+    let follow = runtime.inner.clone().follow(home.drive.clone());
+    let listen = async {
+        loop {
+            let event = events.recv().await.unwrap();
+            let last = until(&event);
+            seen.push(event);
+            if last {
+                return;
+            }
+        }
+    };
+    let either = async {
+        tokio::select! {
+            () = follow => {}
+            () = listen => {}
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), either)
+        .await
+        .unwrap_or_else(|_| panic!("the event did not come; these did: {seen:?}"));
+    seen
+}
+
+fn error(event: &UpdaterEvent) -> Option<&str> {
+    match event {
+        UpdaterEvent::Error { message } => Some(message),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_bundle_of_another_version_is_refused_until_the_drive_changes() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    home.release("1.0.2", "1.0.1").await;
+    let seen = follow(&runtime, &home, |event| error(event).is_some()).await;
+    let message = error(seen.last().unwrap()).unwrap().to_owned();
+    assert!(
+        message.contains("version 1.0.2 is not installed")
+            && message.contains("has the version \"1.0.1\"")
+            && message.contains("announced with \"1.0.2\""),
+        "{message}"
+    );
+    assert!(
+        !runtime.apply_update().await.unwrap(),
+        "there was something to apply"
+    );
+    let left = fs::read_dir(home.dir().join("pear-runtime/next"))
+        .unwrap()
+        .count();
+    assert_eq!(left, 0, "what was refused is still there");
+
+    // The next release is another one.
+    home.release("1.0.3", "1.0.3").await;
+    let updated = |event: &UpdaterEvent| matches!(event, UpdaterEvent::Updated { .. });
+    let seen = follow(&runtime, &home, updated).await;
+    assert!(
+        matches!(seen.last(), Some(UpdaterEvent::Updated { next_version, .. }) if next_version == "1.0.3"),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_is_not_fetched_again() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    home.release("1.0.2", "1.0.1").await;
+    let mut events = runtime.events();
+    let follow = runtime.inner.clone().follow(home.drive.clone());
+    // Virtual time: this is many retries long.
+    let _ = tokio::time::timeout(RETRY * 20, follow).await;
+    let mut errors = 0;
+    while let Ok(event) = events.try_recv() {
+        errors += usize::from(error(&event).is_some());
+    }
+    assert_eq!(errors, 1);
+}
