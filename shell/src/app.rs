@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bosc_runtime::bundle::{Decision, Startup};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tao::event_loop::EventLoopBuilder;
@@ -19,7 +20,6 @@ use crate::instance::{self, Claim, Knock};
 use crate::locate::{Located, Surroundings, locate};
 use crate::package::Package;
 use crate::page::{Assets, DriveAssets, ORIGIN, PageServer};
-use crate::startup::{Begun, Boot};
 use crate::updater::{StartUpdater, Updater};
 use crate::window::{self, Mailbox, Outcome, UserEvent, WindowParts};
 use crate::workers::Workers;
@@ -193,7 +193,7 @@ impl App {
                 return ExitCode::FAILURE;
             }
         };
-        let found = || Ok(Package::read(&locate(args.dev.as_deref(), &around)?.app)?);
+        let found = || find(&args, &around).map(|(_, package)| package);
         if let Some(code) = restart::answer_preflight(found) {
             return code;
         }
@@ -210,9 +210,15 @@ impl App {
     }
 
     fn start(self, args: Args, around: &Surroundings) -> Result<ExitCode, ShellError> {
-        let located = locate(args.dev.as_deref(), around)?;
-        let package = Package::read(&located.app)?;
-        let storage = startup::storage_dir(&args, &located, &package);
+        // An update may have brought a bundle in which nothing can be read: its start is counted all the same.
+        let bundle = around.bundle().filter(|_| args.dev.is_none());
+        let found = find(&args, around);
+        let product_name = match &found {
+            Ok((_, package)) => package.product_name.clone(),
+            Err(_) if bundle.is_some() => around.product_name(),
+            Err(_) => return found.map(|_| ExitCode::FAILURE),
+        };
+        let storage = startup::storage_dir(&args, bundle.is_some(), &product_name);
         let unusable = |source| ShellError::Storage {
             path: storage.clone(),
             source,
@@ -227,29 +233,21 @@ impl App {
         )? {
             Claim::First(instance) => instance,
             Claim::Second => {
-                eprintln!(
-                    "{} is already running; its window has been brought to the front.",
-                    package.product_name
-                );
+                eprintln!("{product_name} is already running; its window has been brought to the front.");
                 return Ok(ExitCode::SUCCESS);
             }
         };
-        let boot = match Boot::begin(&located, &storage, &package) {
-            Begun::Run(boot) => boot,
-            Begun::RolledBack { from, to } => {
-                eprintln!(
-                    "{}: version {from} did not start; going back to {to}",
-                    package.product_name
-                );
+        let startup = match bundle.as_deref().map(|bundle| Startup::begin(&storage, bundle)) {
+            None => None,
+            Some(Decision::Run(startup)) => Some(startup),
+            Some(Decision::RolledBack { from, to }) => {
+                eprintln!("{product_name}: version {from} did not start; going back to {to}");
                 drop(instance);
-                return Err(restart::restart(
-                    located.bundle.as_deref(),
-                    &around.exe,
-                    &storage,
-                    None,
-                ));
+                let bundle = bundle.as_deref();
+                return Err(restart::restart(bundle, &around.exe, &storage, false));
             }
         };
+        let (located, package) = found?;
         platform::check_display()?;
 
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -312,8 +310,8 @@ impl App {
             eprintln!("{}: {error}", package.product_name);
         }
         let on_first_paint = Box::new(move || {
-            if page_there {
-                boot.started_well();
+            if page_there && let Some(startup) = startup {
+                startup.started_well();
             }
         });
         // The swarm starts once the window is up, so that it never delays the first paint.
@@ -347,17 +345,19 @@ impl App {
             Outcome::Closed if page_there => Ok(ExitCode::SUCCESS),
             Outcome::Closed => Ok(ExitCode::FAILURE),
             Outcome::Restart => {
-                let applied = state["applied"] == true;
-                let updated = state["nextVersion"].as_str().filter(|_| applied);
-                Err(restart::restart(
-                    located.bundle.as_deref(),
-                    &around.exe,
-                    &storage,
-                    updated,
-                ))
+                let updated = state["applied"] == true;
+                let bundle = located.bundle.as_deref();
+                Err(restart::restart(bundle, &around.exe, &storage, updated))
             }
         }
     }
+}
+
+/// The app and its package.json.
+fn find(args: &Args, around: &Surroundings) -> Result<(Located, Package), ShellError> {
+    let located = locate(args.dev.as_deref(), around)?;
+    let package = Package::read(&located.app)?;
+    Ok((located, package))
 }
 
 /// Whether an error may open a window: there is a display, and `BOSC_NO_ERROR_WINDOW` (for scripts) is not set.

@@ -12,23 +12,14 @@ use crate::package::Package;
 
 /// Starts the app again in place of this process, with the same arguments. Returns only if that failed.
 ///
-/// `updated` is the version that was just put in place, if one was. It is first asked whether it can run at all; one that
+/// `updated` says that a new version was just put in place. It is first asked whether it can run at all; one that
 /// cannot is taken back here, because it would never come to the point where it takes itself back.
-pub(crate) fn restart(
-    bundle: Option<&Path>,
-    exe: &Path,
-    storage: &Path,
-    updated: Option<&str>,
-) -> ShellError {
-    if let (Some(bundle), Some(updated)) = (bundle, updated)
+pub(crate) fn restart(bundle: Option<&Path>, exe: &Path, storage: &Path, updated: bool) -> ShellError {
+    if let Some(bundle) = bundle.filter(|_| updated)
         && let Err(why) = preflight(&mut command(Some(bundle), exe))
+        && let Decision::RolledBack { from, to } = Startup::cannot_run(storage, bundle)
     {
-        for _ in 0..MAX_STARTS {
-            if let (_, Decision::RolledBack { from, to }) = Startup::begin(storage, bundle, updated) {
-                eprintln!("version {from} cannot run ({why}); going back to {to}");
-                break;
-            }
-        }
+        eprintln!("version {from} cannot run ({why}); going back to {to}");
     }
     let mut command = command(bundle, exe);
     command.args(std::env::args_os().skip(1).filter(|arg| arg != EXTRACT));
@@ -37,9 +28,6 @@ pub(crate) fn restart(
         source: replace_process(&mut command),
     }
 }
-
-/// More starts than a version gets before it is taken back.
-const MAX_STARTS: usize = 8;
 
 /// What the AppImage runtime is told, so that it works where there is no FUSE.
 const EXTRACT: &str = "--appimage-extract-and-run";

@@ -9,7 +9,7 @@ use bosc_tests::display::Display;
 use bosc_tests::process::{Process, wait_until};
 use bosc_tests::update::{self, installed_version};
 use bosc_tests::walkthrough::{
-    Installed, MESSAGES, Setup, Workshop, expect_messages, run_walkthrough, send_message,
+    Installed, MESSAGES, Setup, Workshop, copy_folder, expect_messages, run_walkthrough, send_message,
 };
 
 fn quiet(_: &str) {}
@@ -173,6 +173,52 @@ fn a_version_that_cannot_show_its_page_is_rolled_back() {
     driver
         .wait_text("#version", "v1.0.1", Duration::from_secs(20))
         .unwrap();
+    driver.abandon();
+    process.stop();
+}
+
+#[test]
+fn a_version_with_a_spoilt_package_json_is_taken_back_too() {
+    let (workshop, app, display) = installed("spoilt-package");
+    let config = workshop.place.home.join("config");
+    let storage = config.join("PearChat");
+    workshop.release("patch", &mut quiet).unwrap();
+    let host = bosc_runtime::host::current();
+    let made = workshop.project().join(format!("out/PearChat-{host}/PearChat"));
+    let staged = storage.join("pear-runtime/next/9.0/PearChat");
+    copy_folder(&made, &staged).unwrap();
+    bosc_runtime::bundle::apply(&storage, &app.bundle, &staged, "1.0.1", "1.0.2").unwrap();
+    assert_eq!(installed_version(&app), "1.0.2");
+    fs::write(app.bundle.join("resources/app/package.json"), "{\"version\":").unwrap();
+
+    // Nobody says where the data is, either: that, too, must not need the package.json.
+    let start = |name: &str| {
+        let mut command = Command::new(app.program());
+        command.arg("--no-updates").envs(app.env(&display));
+        command
+            .env("XDG_CONFIG_HOME", &config)
+            .env_remove("SNAP_USER_COMMON")
+            .env("BOSC_NO_ERROR_WINDOW", "1");
+        Process::start(name, &mut command, &workshop.logs()).unwrap()
+    };
+    for attempt in 0..2 {
+        let mut process = start(&format!("attempt-{attempt}"));
+        process
+            .wait_for("what is wrong", Duration::from_secs(20), |line| {
+                line.contains("not a valid package.json").then_some(())
+            })
+            .unwrap();
+        wait_until("it ends", Duration::from_secs(10), || {
+            Ok((!process.is_running()).then_some(()))
+        })
+        .unwrap();
+    }
+    let mut process = start("attempt-2");
+    let driver = app.attach("app-taken-back", &mut process).unwrap();
+    driver
+        .wait_text("#version", "v1.0.1", Duration::from_secs(20))
+        .unwrap();
+    assert_eq!(installed_version(&app), "1.0.1");
     driver.abandon();
     process.stop();
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{exchange, previous, secure_previous};
+use crate::layout;
 
 /// Starts of a new version that may fail before it is taken back.
 const TRIES: u32 = 2;
@@ -26,6 +27,10 @@ struct Update {
     to: String,
     /// Where the old bundle may be: the staging place, where the exchange puts it, and where it is kept.
     old: Vec<PathBuf>,
+    /// What the file system calls the new bundle, wherever it is moved: with it, nothing of the new version need be read
+    /// to learn whether it is in place.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    new: Option<u64>,
     starts: u32,
 }
 
@@ -64,12 +69,19 @@ impl Note {
         self.bad.iter().any(|bad| bad == version)
     }
 
+    fn remember_bad(&mut self, version: &str) {
+        if !self.is_bad(version) {
+            self.bad.push(version.to_owned());
+        }
+    }
+
     /// `staged` is where the exchange puts the old bundle, `kept` where it goes from there.
     pub(super) fn begin_update(&mut self, from: &str, to: &str, staged: &Path, kept: &Path) {
         self.update = Some(Update {
             from: from.to_owned(),
             to: to.to_owned(),
             old: vec![staged.to_owned(), kept.to_owned()],
+            new: exchange::file_id(staged),
             starts: 0,
         });
     }
@@ -87,14 +99,23 @@ impl Update {
     fn old_bundle(&self) -> Option<PathBuf> {
         self.old.iter().rev().find(|path| path.exists()).cloned()
     }
+
+    /// Whether the new bundle is the installed one: the exchange happened, and nobody put another version there since.
+    fn in_place(&self, installed: &Path) -> bool {
+        let same = self
+            .new
+            .is_none_or(|new| exchange::file_id(installed) == Some(new));
+        // A person may have unpacked another version into the same folder. What cannot be read is no other version.
+        same && layout::version_of(installed).is_none_or(|version| version == self.to)
+    }
 }
 
 /// What a start should do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Decision {
     /// Go on.
-    Run,
-    /// This version did not start before and was just swapped back: start the program at the bundle's path again.
+    Run(Startup),
+    /// The new version did not start before and was just swapped back: start the program at the bundle's path again.
     RolledBack {
         /// The version that did not start.
         from: String,
@@ -111,49 +132,64 @@ pub struct Startup {
 }
 
 impl Startup {
-    /// Call first thing, with the app's data folder, the installed bundle and the running version. Never fails: what cannot
-    /// be read or written is logged, and the app starts.
-    pub fn begin(dir: &Path, installed: &Path, version: &str) -> (Self, Decision) {
+    /// Call first thing, with the app's data folder and the installed bundle. The note says what is on trial, so a start is
+    /// counted before anything of the bundle is needed, be it its package.json. Never fails: what cannot be read or written is
+    /// logged, and the app starts.
+    pub fn begin(dir: &Path, installed: &Path) -> Decision {
         let startup = Self {
             dir: dir.to_owned(),
             installed: installed.to_owned(),
         };
         let mut note = Note::load(dir);
         let Some(update) = note.update.as_mut() else {
-            return (startup, Decision::Run);
+            return Decision::Run(startup);
         };
-        if update.to != version {
-            // The exchange did not happen, or somebody installed another version since.
+        if !update.in_place(installed) {
             note.update = None;
             startup.save(&note);
-            return (startup, Decision::Run);
+            return Decision::Run(startup);
         }
         if update.starts < TRIES {
             update.starts += 1;
+            let to = update.to.clone();
             startup.save(&note);
-            secure_previous(dir, installed, version);
-            return (startup, Decision::Run);
+            secure_previous(dir, installed, &to);
+            return Decision::Run(startup);
         }
-        let (from, to) = (update.to.clone(), update.from.clone());
-        let old = update.old_bundle();
-        let Some(old) = old else {
-            tracing::error!(%from, "this version did not start before, and the one before it is gone");
-            return (startup, Decision::Run);
+        startup.take_back(note)
+    }
+
+    /// Takes back the version that is in place since the last update, if one is on trial: it cannot run at all.
+    pub fn cannot_run(dir: &Path, installed: &Path) -> Decision {
+        let startup = Self {
+            dir: dir.to_owned(),
+            installed: installed.to_owned(),
         };
-        // The note first: if we stop between the two, the next start finds `to` running or tries once more.
-        note.bad.push(from.clone());
-        note.bad.dedup();
-        startup.save(&note);
-        if let Err(error) = exchange::exchange(&old, installed) {
+        startup.take_back(Note::load(dir))
+    }
+
+    fn take_back(self, mut note: Note) -> Decision {
+        let Some(update) = note.update.as_ref() else {
+            return Decision::Run(self);
+        };
+        let (from, to) = (update.to.clone(), update.from.clone());
+        let Some(old) = update.old_bundle() else {
+            tracing::error!(%from, "this version did not start before, and the one before it is gone");
+            return Decision::Run(self);
+        };
+        // The note first: if we stop between the two, the next start finds the old one in place or tries once more.
+        note.remember_bad(&from);
+        self.save(&note);
+        if let Err(error) = exchange::exchange(&old, &self.installed) {
             tracing::error!(%error, "could not swap back to the version before");
-            return (startup, Decision::Run);
+            return Decision::Run(self);
         }
         note.update = None;
-        startup.save(&note);
+        self.save(&note);
         if let Err(error) = exchange::remove(&old) {
             tracing::warn!(%error, "could not delete the version that did not start");
         }
-        (startup, Decision::RolledBack { from, to })
+        Decision::RolledBack { from, to }
     }
 
     /// The window works: this version stays, the one before it goes.

@@ -1,6 +1,7 @@
 //! Updates and starts, interrupted at every step: there is always a whole bundle in place.
 
 use super::*;
+use crate::layout;
 use std::fs;
 
 struct Home {
@@ -12,12 +13,13 @@ struct Home {
 
 fn bundle(path: &Path, version: &str) {
     fs::create_dir_all(path.join("resources/app")).unwrap();
-    fs::write(path.join("resources/app/package.json"), version).unwrap();
+    let package = format!("{{\"version\":\"{version}\"}}");
+    fs::write(path.join("resources/app/package.json"), package).unwrap();
     fs::write(path.join("App"), format!("program of {version}")).unwrap();
 }
 
 fn version_at(path: &Path) -> String {
-    let version = fs::read_to_string(path.join("resources/app/package.json")).unwrap();
+    let version = layout::version_of(path).unwrap();
     assert_eq!(
         fs::read_to_string(path.join("App")).unwrap(),
         format!("program of {version}")
@@ -48,8 +50,24 @@ fn write_note(home: &Home) {
     note.save(&home.dir).unwrap();
 }
 
-fn start(home: &Home) -> (Startup, Decision) {
-    Startup::begin(&home.dir, &home.installed, &version_at(&home.installed))
+fn start(home: &Home) -> Decision {
+    Startup::begin(&home.dir, &home.installed)
+}
+
+/// A start that goes on.
+fn runs(home: &Home) -> Startup {
+    match start(home) {
+        Decision::Run(startup) => startup,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A start that takes 2.0.0 back.
+fn takes_back(home: &Home) {
+    match start(home) {
+        Decision::RolledBack { from, to } => assert_eq!((from.as_str(), to.as_str()), ("2.0.0", "1.0.0")),
+        Decision::Run(_) => panic!("2.0.0 is not taken back"),
+    }
 }
 
 #[test]
@@ -60,12 +78,10 @@ fn an_update_that_starts_well_stays() {
     assert!(!home.staged.exists());
     let kept = previous(&home.dir, &home.installed);
     assert_eq!(version_at(&kept), "1.0.0");
-    let (startup, decision) = start(&home);
-    assert_eq!(decision, Decision::Run);
-    startup.started_well();
+    runs(&home).started_well();
     assert!(!kept.exists());
     for _ in 0..5 {
-        assert_eq!(start(&home).1, Decision::Run);
+        runs(&home);
     }
 }
 
@@ -73,16 +89,12 @@ fn an_update_that_starts_well_stays() {
 fn a_version_that_does_not_start_is_taken_back_and_remembered() {
     let home = home();
     apply(&home.dir, &home.installed, &home.staged, "1.0.0", "2.0.0").unwrap();
-    assert_eq!(start(&home).1, Decision::Run);
-    assert_eq!(start(&home).1, Decision::Run);
-    let expected = Decision::RolledBack {
-        from: "2.0.0".into(),
-        to: "1.0.0".into(),
-    };
-    assert_eq!(start(&home).1, expected);
+    runs(&home);
+    runs(&home);
+    takes_back(&home);
     assert_eq!(version_at(&home.installed), "1.0.0");
     assert!(Note::load(&home.dir).is_bad("2.0.0") && !Note::load(&home.dir).is_bad("2.0.1"));
-    assert_eq!(start(&home).1, Decision::Run);
+    runs(&home);
 }
 
 #[test]
@@ -90,7 +102,7 @@ fn a_stop_between_the_note_and_the_exchange_changes_nothing() {
     let home = home();
     write_note(&home);
     for _ in 0..4 {
-        assert_eq!(start(&home).1, Decision::Run);
+        runs(&home);
     }
     assert_eq!(version_at(&home.installed), "1.0.0");
     assert_eq!(Note::load(&home.dir), Note::default());
@@ -102,11 +114,11 @@ fn a_stop_right_after_the_exchange_can_still_be_taken_back() {
     write_note(&home);
     exchange::exchange(&home.staged, &home.installed).unwrap();
     (0..2).for_each(|_| {
-        assert_eq!(start(&home).1, Decision::Run);
+        runs(&home);
         // As the updater does at each start.
         fs::remove_dir_all(home.dir.join("pear-runtime/next")).ok();
     });
-    assert!(matches!(start(&home).1, Decision::RolledBack { .. }));
+    takes_back(&home);
     assert_eq!(version_at(&home.installed), "1.0.0");
 }
 
@@ -119,9 +131,9 @@ fn a_stop_while_taking_back_is_made_up_for() {
     });
     // Stopped after the swap back, before the note was cleared: the old version runs and clears it.
     exchange::exchange(&previous(&home.dir, &home.installed), &home.installed).unwrap();
-    assert_eq!(start(&home).1, Decision::Run);
+    runs(&home);
     assert_eq!(version_at(&home.installed), "1.0.0");
-    assert_eq!(start(&home).1, Decision::Run);
+    runs(&home);
 }
 
 #[test]
@@ -134,9 +146,7 @@ fn an_old_bundle_that_stayed_beside_the_app_goes_when_the_new_one_starts_well() 
     note.begin_update("1.0.0", "2.0.0", &beside, &home.dir.join("blocked/App"));
     note.save(&home.dir).unwrap();
     exchange::exchange(&beside, &home.installed).unwrap();
-    let (startup, decision) = start(&home);
-    assert_eq!(decision, Decision::Run);
-    startup.started_well();
+    runs(&home).started_well();
     assert!(!beside.exists());
     assert_eq!(version_at(&home.installed), "2.0.0");
 }
@@ -146,7 +156,7 @@ fn a_damaged_note_does_not_keep_the_app_from_starting() {
     let home = home();
     fs::create_dir_all(home.dir.join("pear-runtime")).unwrap();
     fs::write(home.dir.join("pear-runtime/bundle.json"), b"{\"update\": 7").unwrap();
-    assert_eq!(start(&home).1, Decision::Run);
+    runs(&home);
 }
 
 #[test]
@@ -167,4 +177,39 @@ fn what_cannot_be_replaced_is_left_alone() {
     ));
     assert_eq!(version_at(&home.staged), "2.0.0");
     assert_eq!(version_at(&home.installed), "1.0.0");
+}
+
+#[test]
+fn a_spoilt_package_json_does_not_keep_starts_from_being_counted() {
+    for spoilt in ["{\"version\": ", "{}", "{\"version\":7}", ""] {
+        let home = home();
+        apply(&home.dir, &home.installed, &home.staged, "1.0.0", "2.0.0").unwrap();
+        let package = home.installed.join("resources/app/package.json");
+        fs::write(&package, spoilt).unwrap();
+        runs(&home);
+        fs::remove_file(&package).unwrap();
+        runs(&home);
+        takes_back(&home);
+        assert_eq!(version_at(&home.installed), "1.0.0");
+    }
+}
+
+#[test]
+fn another_version_that_a_person_put_there_is_not_on_trial() {
+    let home = home();
+    apply(&home.dir, &home.installed, &home.staged, "1.0.0", "2.0.0").unwrap();
+    runs(&home);
+    // Unpacked over it: the folder is the same one.
+    bundle(&home.installed, "2.0.1");
+    (0..5).for_each(|_| drop(runs(&home)));
+    assert_eq!(version_at(&home.installed), "2.0.1");
+
+    let home = self::home();
+    apply(&home.dir, &home.installed, &home.staged, "1.0.0", "2.0.0").unwrap();
+    runs(&home);
+    // Put in its place: another folder.
+    fs::rename(&home.installed, home.installed.with_file_name("Old")).unwrap();
+    bundle(&home.installed, "2.0.0");
+    (0..5).for_each(|_| drop(runs(&home)));
+    assert_eq!(version_at(&home.installed), "2.0.0");
 }
