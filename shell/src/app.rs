@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bosc_runtime::bundle::{Decision, Startup};
+use bosc_runtime::bundle::{Decision, Startup, preflight};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tao::event_loop::EventLoopBuilder;
@@ -193,8 +193,7 @@ impl App {
                 return ExitCode::FAILURE;
             }
         };
-        let found = || find(&args, &around).map(|(_, package)| package);
-        if let Some(code) = restart::answer_preflight(found) {
+        if let Some(code) = preflight::answer(|| find(&args, &around)) {
             return code;
         }
         match self.start(args, &around) {
@@ -244,7 +243,7 @@ impl App {
                 eprintln!("{product_name}: version {from} did not start; going back to {to}");
                 drop(instance);
                 let bundle = bundle.as_deref();
-                return Err(restart::restart(bundle, &around.exe, &storage, false));
+                return Err(restart::restart(bundle, &around.exe));
             }
         };
         let (located, package) = found?;
@@ -338,17 +337,12 @@ impl App {
             },
         )?;
 
-        let state = updater.state();
         close(runtime, &updater, &workers);
         drop(instance);
         match outcome {
             Outcome::Closed if page_there => Ok(ExitCode::SUCCESS),
             Outcome::Closed => Ok(ExitCode::FAILURE),
-            Outcome::Restart => {
-                let updated = state["applied"] == true;
-                let bundle = located.bundle.as_deref();
-                Err(restart::restart(bundle, &around.exe, &storage, updated))
-            }
+            Outcome::Restart => Err(restart::restart(located.bundle.as_deref(), &around.exe)),
         }
     }
 }

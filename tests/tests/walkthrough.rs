@@ -1,6 +1,7 @@
 //! The installed app in a real window: the over-the-air walkthrough, and what must hold around it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -118,8 +119,10 @@ fn update_into(
 }
 
 #[test]
-fn a_program_that_cannot_run_is_taken_back_at_once() {
+fn a_program_that_cannot_run_is_refused_before_anything_is_swapped() {
     let (workshop, app, display) = installed("broken-program");
+    let inode = || fs::metadata(&app.bundle).unwrap().ino();
+    let before = inode();
     let mut process = update_into(&workshop, &app, &display, |bundle| {
         fs::write(bundle.join("PearChat"), "#!/bin/sh\nexit 3\n").unwrap();
     });
@@ -130,11 +133,26 @@ fn a_program_that_cannot_run_is_taken_back_at_once() {
             .then_some(()))
     })
     .unwrap();
-    let driver = app.attach("app-taken-back", &mut process).unwrap();
+    // The app runs on and says why.
+    let driver = app.attach("app-runs-on", &mut process).unwrap();
     driver
         .wait_text("#version", "v1.0.1", Duration::from_secs(20))
         .unwrap();
+    let state = driver.run("return window.bridge.updaterState()").unwrap();
+    assert!(
+        state["lastError"].as_str().unwrap().contains("1.0.2 cannot run"),
+        "{state}"
+    );
+    assert_eq!(state["updated"], false, "{state}");
+    assert_eq!(driver.run(update::OFFERED).unwrap(), false);
+    driver.abandon();
+    process.kill();
     assert_eq!(installed_version(&app), "1.0.1");
+    assert_eq!(inode(), before, "the bundle was exchanged");
+    let (mut process, driver) = app.open("app-again", &display, &[]).unwrap();
+    driver
+        .wait_text("#version", "v1.0.1", Duration::from_secs(20))
+        .unwrap();
     driver.abandon();
     process.stop();
 }

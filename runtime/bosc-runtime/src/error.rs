@@ -49,6 +49,16 @@ pub enum ApplyError {
     /// This is not an installed app.
     #[error("this app runs from a project folder: only an installed app can be updated")]
     NotInstalled,
+    /// The new program was asked whether it can run, and did not say so. It is not installed again.
+    #[error(
+        "version {version} cannot run on this machine ({why}); it was not installed, and the running version stays"
+    )]
+    CannotRun {
+        /// The new version.
+        version: String,
+        /// What it did instead.
+        why: String,
+    },
     /// The folder that holds the bundle cannot be written.
     #[error(
         "cannot replace {path}: {source}; move the app to a folder that is yours to write, or update it as its owner"

@@ -208,6 +208,18 @@ impl Runtime {
                 lock(&self.inner.state).applied = true;
                 Ok(true)
             }
+            Ok(Err(error @ ApplyError::CannotRun { .. })) => {
+                discard(&self.inner.next_dir(), &ready.release);
+                let message = error.to_string();
+                {
+                    let mut state = lock(&self.inner.state);
+                    state.updated = false;
+                    state.next_version = None;
+                    state.last_error = Some(message.clone());
+                }
+                self.inner.emit(UpdaterEvent::Error { message });
+                Err(error)
+            }
             Ok(Err(error)) => {
                 // It can be tried again.
                 *lock(&self.inner.ready) = Some(ready);

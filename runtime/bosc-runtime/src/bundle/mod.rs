@@ -1,7 +1,7 @@
 //! The installed bundle: putting a new one in its place, and taking it back if it does not start.
 //!
-//! A bundle is one folder (`PearChat/`, `PearChat.app`) or one file (an AppImage). [`apply`] notes down what it is about to do, exchanges
-//! old and new in one atomic step and keeps the old one. The next start calls [`Startup::begin`]; once its window works it
+//! A bundle is one folder (`PearChat/`, `PearChat.app`) or one file (an AppImage). [`apply`] asks the new program whether it can run
+//! ([`preflight`]), notes down what it is about to do, exchanges old and new in one atomic step and keeps the old one. The next start calls [`Startup::begin`]; once its window works it
 //! calls [`Startup::started_well`], which lets the old bundle go. A version that began twice without ever starting well is
 //! swapped back and remembered as bad.
 //!
@@ -9,6 +9,7 @@
 
 mod exchange;
 mod note;
+pub mod preflight;
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,11 @@ pub use note::{Decision, Note, Startup};
 use crate::error::ApplyError;
 
 /// Puts the bundle at `staged` in the place of the one at `installed`. `dir` is the app's data folder, where the note and
-/// the old bundle are kept. After an error the old bundle is in place.
+/// the old bundle are kept. After an error the old bundle is in place. Blocks: the new program is asked whether it can run, and
+/// all of it is made durable.
+///
+/// # Errors
+/// [`ApplyError::CannotRun`], and then `to` is remembered as bad; else what the file system said.
 pub fn apply(dir: &Path, installed: &Path, staged: &Path, from: &str, to: &str) -> Result<(), ApplyError> {
     let io = |path: &Path| {
         let path = path.to_owned();
@@ -29,9 +34,21 @@ pub fn apply(dir: &Path, installed: &Path, staged: &Path, from: &str, to: &str) 
     } else {
         exchange::copy_beside(staged, installed).map_err(io(installed))?
     };
+    let mut note = Note::load(dir);
+    // A program that cannot run would not come to the point where it takes itself back.
+    if let Err(why) = preflight::ask(&staged) {
+        note.remember_bad(to);
+        note.save(dir).map_err(io(dir))?;
+        if let Err(error) = exchange::remove(&staged) {
+            tracing::warn!(path = %staged.display(), %error, "could not delete a version that cannot run");
+        }
+        return Err(ApplyError::CannotRun {
+            version: to.to_owned(),
+            why,
+        });
+    }
     exchange::sync_tree(&staged).map_err(io(&staged))?;
     let kept = previous(dir, installed);
-    let mut note = Note::load(dir);
     note.begin_update(from, to, &staged, &kept);
     note.save(dir).map_err(io(dir))?;
     exchange::exchange(&staged, installed).map_err(|source| match source.kind() {

@@ -69,7 +69,7 @@ impl Note {
         self.bad.iter().any(|bad| bad == version)
     }
 
-    fn remember_bad(&mut self, version: &str) {
+    pub(super) fn remember_bad(&mut self, version: &str) {
         if !self.is_bad(version) {
             self.bad.push(version.to_owned());
         }
@@ -157,15 +157,6 @@ impl Startup {
             return Decision::Run(startup);
         }
         startup.take_back(note)
-    }
-
-    /// Takes back the version that is in place since the last update, if one is on trial: it cannot run at all.
-    pub fn cannot_run(dir: &Path, installed: &Path) -> Decision {
-        let startup = Self {
-            dir: dir.to_owned(),
-            installed: installed.to_owned(),
-        };
-        startup.take_back(Note::load(dir))
     }
 
     fn take_back(self, mut note: Note) -> Decision {

@@ -15,15 +15,21 @@ fn bundle(path: &Path, version: &str) {
     fs::create_dir_all(path.join("resources/app")).unwrap();
     let package = format!("{{\"version\":\"{version}\"}}");
     fs::write(path.join("resources/app/package.json"), package).unwrap();
-    fs::write(path.join("App"), format!("program of {version}")).unwrap();
+    program(path, &format!("echo 'bosc: ready' # {version}"));
+}
+
+/// Gives a bundle the program of this script.
+fn program(bundle: &Path, script: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = bundle.join("App");
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn version_at(path: &Path) -> String {
     let version = layout::version_of(path).unwrap();
-    assert_eq!(
-        fs::read_to_string(path.join("App")).unwrap(),
-        format!("program of {version}")
-    );
+    let program = fs::read_to_string(path.join("App")).unwrap();
+    assert!(program.ends_with(&format!("# {version}\n")), "{program}");
     version
 }
 
@@ -212,4 +218,17 @@ fn another_version_that_a_person_put_there_is_not_on_trial() {
     bundle(&home.installed, "2.0.0");
     (0..5).for_each(|_| drop(runs(&home)));
     assert_eq!(version_at(&home.installed), "2.0.0");
+}
+
+#[test]
+fn a_program_that_cannot_run_does_not_get_in() {
+    let home = home();
+    program(&home.staged, "exit 3 # 2.0.0");
+    let error = apply(&home.dir, &home.installed, &home.staged, "1.0.0", "2.0.0").unwrap_err();
+    assert!(matches!(error, ApplyError::CannotRun { .. }), "{error}");
+    assert!(error.to_string().contains("exit status: 3"), "{error}");
+    assert_eq!(version_at(&home.installed), "1.0.0");
+    assert!(Note::load(&home.dir).is_bad("2.0.0"));
+    (0..5).for_each(|_| drop(runs(&home)));
+    assert_eq!(version_at(&home.installed), "1.0.0");
 }
