@@ -16,7 +16,7 @@ use crate::args::{Args, deep_link_in};
 use crate::bridge::dispatch::{CommandsReady, Parts};
 use crate::bridge::{self, Bridge, Commands, Page, ToPage};
 use crate::error::ShellError;
-use crate::instance::{self, Claim, Knock};
+use crate::instance::{self, Claim, Instance, Knock};
 use crate::locate::{Located, Surroundings, locate};
 use crate::package::Package;
 use crate::page::{Assets, DriveAssets, ORIGIN, PageServer};
@@ -24,6 +24,9 @@ use crate::updater::{StartUpdater, Updater};
 use crate::window::{self, Mailbox, Outcome, UserEvent, WindowParts};
 use crate::workers::Workers;
 use crate::{platform, restart, startup};
+
+/// How long an app may run until its page is there. One that takes longer counts as failed, unless it comes up after all.
+const WELL_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long closing the updater and the workers may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
@@ -224,7 +227,7 @@ impl App {
         };
         std::fs::create_dir_all(storage.join("app-storage")).map_err(unusable)?;
 
-        let mut instance = match instance::claim(
+        let instance = match instance::claim(
             &storage,
             &Knock {
                 args: args.rest.clone(),
@@ -236,6 +239,18 @@ impl App {
                 return Ok(ExitCode::SUCCESS);
             }
         };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("bosc")
+            .enable_all()
+            .build()
+            .map_err(ShellError::Runtime)?;
+        let to_quit = signals(&runtime);
+        if args.retry_update
+            && let Err(source) = bosc_runtime::bundle::forgive(&storage)
+        {
+            return Err(unusable(source));
+        }
         let startup = match bundle.as_deref().map(|bundle| Startup::begin(&storage, bundle)) {
             None => None,
             Some(Decision::Run(startup)) => Some(startup),
@@ -246,15 +261,42 @@ impl App {
                 return Err(restart::restart(bundle, &around.exe));
             }
         };
-        let (located, package) = found?;
+        let _panicking = OnPanic(startup.clone());
+        let opened = found.and_then(|found| {
+            let (located, package) = found;
+            let opening = Opening {
+                located,
+                package,
+                storage,
+                instance,
+                startup: startup.clone(),
+                runtime,
+                to_quit,
+            };
+            self.open(args, around, opening)
+        });
+        match (&opened, startup) {
+            (Err(ShellError::NoDisplay), Some(startup)) => startup.not_tried(),
+            // It did open.
+            (Ok(_) | Err(ShellError::Restart { .. }), _) | (_, None) => {}
+            (Err(_), Some(startup)) => startup.failed(),
+        }
+        opened
+    }
+
+    /// Opens the window and runs until it is closed. Says how this start went, unless it ends with an error.
+    fn open(self, args: Args, around: &Surroundings, opening: Opening) -> Result<ExitCode, ShellError> {
+        let Opening {
+            located,
+            package,
+            storage,
+            mut instance,
+            startup,
+            runtime,
+            to_quit,
+        } = opening;
         platform::check_display()?;
 
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("bosc")
-            .enable_all()
-            .build()
-            .map_err(ShellError::Runtime)?;
         let mut event_loop = EventLoopBuilder::<UserEvent>::with_user_event().build();
         let mailbox = Mailbox(event_loop.create_proxy());
         let handle = AppHandle {
@@ -275,7 +317,14 @@ impl App {
                 }
             }
         });
-        quit_on_signals(&runtime, &handle);
+        runtime.spawn({
+            let (handle, mut to_quit) = (handle.clone(), to_quit);
+            async move {
+                if to_quit.wait_for(|told| *told).await.is_ok() {
+                    handle.quit();
+                }
+            }
+        });
 
         let commands = run_setup(&runtime, self.setup, handle.clone());
         let start_updater = match self.updater {
@@ -307,9 +356,17 @@ impl App {
                 file: located.app.join(&package.page),
             };
             eprintln!("{}: {error}", package.product_name);
+            startup.iter().for_each(Startup::failed);
         }
+        if let Some(startup) = startup.clone() {
+            runtime.spawn(async move {
+                tokio::time::sleep(WELL_WITHIN).await;
+                startup.failed();
+            });
+        }
+        let started = startup.clone();
         let on_first_paint = Box::new(move || {
-            if page_there && let Some(startup) = startup {
+            if page_there && let Some(startup) = started {
                 startup.started_well();
             }
         });
@@ -337,12 +394,40 @@ impl App {
             },
         )?;
 
+        if let (Outcome::Closed, Some(startup)) = (outcome, startup) {
+            // A person did not wait for the page, or the session ended.
+            startup.not_tried();
+        }
         close(runtime, &updater, &workers);
         drop(instance);
         match outcome {
             Outcome::Closed if page_there => Ok(ExitCode::SUCCESS),
             Outcome::Closed => Ok(ExitCode::FAILURE),
             Outcome::Restart => Err(restart::restart(located.bundle.as_deref(), &around.exe)),
+        }
+    }
+}
+
+/// What a start has found and claimed before it opens its window.
+struct Opening {
+    located: Located,
+    package: Package,
+    storage: PathBuf,
+    instance: Instance,
+    /// `None` in development.
+    startup: Option<Startup>,
+    runtime: tokio::runtime::Runtime,
+    /// Becomes true when the system wants the app to end.
+    to_quit: watch::Receiver<bool>,
+}
+
+/// A start that ends in a panic has failed.
+struct OnPanic(Option<Startup>);
+
+impl Drop for OnPanic {
+    fn drop(&mut self) {
+        if let Some(startup) = self.0.as_ref().filter(|_| std::thread::panicking()) {
+            startup.failed();
         }
     }
 }
@@ -399,25 +484,26 @@ fn run_setup(
     commands
 }
 
-/// SIGINT and SIGTERM close the app as its window's close button does.
-fn quit_on_signals(runtime: &tokio::runtime::Runtime, handle: &AppHandle) {
+/// SIGINT and SIGTERM close the app as its window's close button does, however early they come.
+fn signals(runtime: &tokio::runtime::Runtime) -> watch::Receiver<bool> {
+    let (told, to_quit) = watch::channel(false);
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let handle = handle.clone();
-        runtime.spawn(async move {
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return;
-            };
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            handle.quit();
-        });
+        let _context = runtime.enter();
+        if let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        {
+            runtime.spawn(async move {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                told.send_replace(true);
+            });
+        }
     }
     #[cfg(not(unix))]
-    let _ = (runtime, handle);
+    let _ = (runtime, told);
+    to_quit
 }

@@ -125,6 +125,11 @@ impl UpdaterHost for RuntimeHost {
         self.0.apply_update().await.map_err(|error| error.to_string())
     }
 
+    async fn retry(&self) -> Result<bool, String> {
+        let retried = self.0.retry_update().await;
+        retried.map_err(|error| format!("cannot write the note about the last update: {error}"))
+    }
+
     async fn close(&self) {
         self.0.close().await;
     }

@@ -26,6 +26,10 @@ pub trait UpdaterHost: Send + Sync {
     fn state(&self) -> Value;
     /// Swaps the bundle for the update that is ready. `false`: there was nothing to apply. Returns after the swap.
     async fn apply(&self) -> Result<bool, String>;
+    /// Installs versions again that were taken back because they did not start. `false`: there were none.
+    async fn retry(&self) -> Result<bool, String> {
+        Ok(false)
+    }
     /// Ends all work; sockets and stores are closed when it returns.
     async fn close(&self);
 }
@@ -155,6 +159,14 @@ impl Updater {
         }
     }
 
+    /// Lets the updater install a version again that was taken back.
+    pub async fn retry(&self) -> Result<bool, String> {
+        match self.running() {
+            Some(host) => host.retry().await,
+            None => Ok(false),
+        }
+    }
+
     /// Closes it; returns when its sockets and stores are closed.
     pub async fn close(&self) {
         if let Stage::Running(host) = self.with(|stage| std::mem::replace(stage, Stage::Closed)) {
@@ -227,6 +239,10 @@ pub(crate) mod tests {
             } else {
                 Err("no update is ready".to_owned())
             }
+        }
+
+        async fn retry(&self) -> Result<bool, String> {
+            Ok(self.state()["takenBack"].is_string())
         }
 
         async fn close(&self) {

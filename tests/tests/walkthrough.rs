@@ -149,10 +149,22 @@ fn a_program_that_cannot_run_is_refused_before_anything_is_swapped() {
     process.kill();
     assert_eq!(installed_version(&app), "1.0.1");
     assert_eq!(inode(), before, "the bundle was exchanged");
+
+    // It is not offered again, until a person asks for it.
     let (mut process, driver) = app.open("app-again", &display, &[]).unwrap();
-    driver
-        .wait_text("#version", "v1.0.1", Duration::from_secs(20))
-        .unwrap();
+    wait_until("1.0.2 is seen and not wanted", Duration::from_secs(30), || {
+        let state = driver.run("return window.bridge.updaterState()")?;
+        Ok((state["takenBack"] == "1.0.2").then_some(()))
+    })
+    .unwrap();
+    assert_eq!(driver.run(update::OFFERED).unwrap(), false);
+    driver.abandon();
+    process.stop();
+    let (mut process, driver) = app.open("app-retries", &display, &["--retry-update"]).unwrap();
+    wait_until("1.0.2 is offered", Duration::from_secs(30), || {
+        Ok((driver.run(update::OFFERED)? == true).then_some(()))
+    })
+    .unwrap();
     driver.abandon();
     process.stop();
 }
@@ -237,6 +249,89 @@ fn a_version_with_a_spoilt_package_json_is_taken_back_too() {
         .wait_text("#version", "v1.0.1", Duration::from_secs(20))
         .unwrap();
     assert_eq!(installed_version(&app), "1.0.1");
+    driver.abandon();
+    process.stop();
+}
+
+/// Installs 1.0.1 and puts 1.0.2 in its place, as the updater does; its data is in `app.storage`.
+fn updated(name: &str, spoil: impl FnOnce(&Path)) -> (Workshop, Installed, Display) {
+    let (workshop, app, display) = installed(name);
+    workshop.release("patch", &mut quiet).unwrap();
+    let host = bosc_runtime::host::current();
+    let made = workshop.project().join(format!("out/PearChat-{host}/PearChat"));
+    let staged = app.storage.join("pear-runtime/next/9.0/PearChat");
+    copy_folder(&made, &staged).unwrap();
+    spoil(&staged);
+    bosc_runtime::bundle::apply(&app.storage, &app.bundle, &staged, "1.0.1", "1.0.2").unwrap();
+    assert_eq!(installed_version(&app), "1.0.2");
+    (workshop, app, display)
+}
+
+fn note(app: &Installed) -> serde_json::Value {
+    let text = fs::read(app.storage.join("pear-runtime/bundle.json")).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+#[test]
+fn a_good_version_that_people_kill_or_start_without_a_display_stays() {
+    let (workshop, app, display) = updated("killed-early", |_| ());
+    let start = |name: &str, env: Vec<(String, String)>| {
+        let mut command = Command::new(app.program());
+        command
+            .args(app.args(&["--no-updates"]))
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY")
+            .envs(env);
+        Process::start(name, &mut command, &workshop.logs()).unwrap()
+    };
+    for attempt in 0..5 {
+        let mut process = start(&format!("no-display-{attempt}"), Vec::new());
+        let said = |line: &str| line.contains("no display was found").then_some(());
+        process
+            .wait_for("that there is no display", Duration::from_secs(20), said)
+            .unwrap();
+        wait_until("it ends", Duration::from_secs(10), || {
+            Ok((!process.is_running()).then_some(()))
+        })
+        .unwrap();
+    }
+    assert_eq!(note(&app)["update"]["points"], 0, "{}", note(&app));
+
+    // Killed as soon as the start is counted.
+    for attempt in 0..2 {
+        let mut process = start(&format!("killed-{attempt}"), app.env(&display));
+        wait_until("the start is counted", Duration::from_secs(20), || {
+            let update = &note(&app)["update"];
+            Ok((update["open"] == true && update["points"] == attempt).then_some(()))
+        })
+        .unwrap();
+        process.kill();
+    }
+
+    // Told to end before its page was there.
+    let mut process = start("told-to-end", app.env(&display));
+    wait_until("the start is counted", Duration::from_secs(20), || {
+        let update = &note(&app)["update"];
+        Ok((update["open"] == true && update["points"] == 2).then_some(()))
+    })
+    .unwrap();
+    process.stop();
+    let update = &note(&app)["update"];
+    assert_eq!(
+        (&update["open"], &update["points"]),
+        (&false.into(), &2.into()),
+        "{update}"
+    );
+
+    let (mut process, driver) = app.open("app", &display, &["--no-updates"]).unwrap();
+    driver
+        .wait_text("#version", "v1.0.2", Duration::from_secs(20))
+        .unwrap();
+    wait_until("the trial is over", Duration::from_secs(10), || {
+        Ok(note(&app)["update"].is_null().then_some(()))
+    })
+    .unwrap();
+    assert_eq!(note(&app)["bad"], serde_json::json!([]));
     driver.abandon();
     process.stop();
 }

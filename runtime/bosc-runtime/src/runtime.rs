@@ -10,7 +10,7 @@ use hyperdrive::Hyperdrive;
 use hyperswarm::{JoinOptions, Swarm, SwarmConfig};
 use semver::Version;
 use serde::Serialize;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::bundle::{self, Note};
@@ -101,6 +101,8 @@ pub struct UpdaterState {
     pub applied: bool,
     /// The version that is being staged or ready.
     pub next_version: Option<String>,
+    /// The version on the drive is this one, which did not start here before: it is only tried again if asked to.
+    pub taken_back: Option<String>,
     /// What failed last, if nothing succeeded since.
     pub last_error: Option<String>,
 }
@@ -119,6 +121,8 @@ struct Inner {
     applying: tokio::sync::Mutex<()>,
     events: broadcast::Sender<UpdaterEvent>,
     network: Option<(Corestore, Swarm)>,
+    /// A check is wanted at once.
+    look_again: Notify,
     stop: CancellationToken,
 }
 
@@ -154,6 +158,7 @@ impl Runtime {
             updated: false,
             applied: false,
             next_version: None,
+            taken_back: None,
             last_error: None,
         };
         let inner = Arc::new(Inner {
@@ -165,6 +170,7 @@ impl Runtime {
             network: following
                 .as_ref()
                 .map(|(store, swarm, _)| (store.clone(), swarm.clone())),
+            look_again: Notify::new(),
             stop: CancellationToken::new(),
             config,
         });
@@ -233,6 +239,19 @@ impl Runtime {
                 })
             }
         }
+    }
+
+    /// Installs versions again that were taken back because they did not start, and looks for one at once. Whether there were any.
+    ///
+    /// # Errors
+    /// If the note in the app's data folder cannot be written.
+    pub async fn retry_update(&self) -> std::io::Result<bool> {
+        let dir = self.inner.config.dir.clone();
+        let forgiven = tokio::task::spawn_blocking(move || bundle::forgive(&dir)).await;
+        let any = forgiven.map_err(std::io::Error::other)??;
+        lock(&self.inner.state).taken_back = None;
+        self.inner.look_again.notify_one();
+        Ok(any)
     }
 
     /// Stops following, leaves the swarm and closes the store.
@@ -338,6 +357,7 @@ impl Inner {
                     Ok(_) => {}
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
+                () = self.look_again.notified() => schedule.retry_at(Instant::now()),
                 () = sleep_until(due), if due.is_some() => {
                     schedule.handle_check();
                     let checked = drive.core().length();
@@ -383,7 +403,9 @@ impl Inner {
             return Ok(());
         }
         let next_version = release.version.to_string();
-        if Note::load(&self.config.dir).is_bad(&next_version) {
+        let bad = Note::load(&self.config.dir).is_bad(&next_version);
+        lock(&self.state).taken_back = bad.then(|| next_version.clone());
+        if bad {
             tracing::warn!(version = %next_version, "not installed: it did not start before");
             return Ok(());
         }

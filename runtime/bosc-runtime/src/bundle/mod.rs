@@ -2,8 +2,8 @@
 //!
 //! A bundle is one folder (`PearChat/`, `PearChat.app`) or one file (an AppImage). [`apply`] asks the new program whether it can run
 //! ([`preflight`]), notes down what it is about to do, exchanges old and new in one atomic step and keeps the old one. The next start calls [`Startup::begin`]; once its window works it
-//! calls [`Startup::started_well`], which lets the old bundle go. A version that began twice without ever starting well is
-//! swapped back and remembered as bad.
+//! calls [`Startup::started_well`], which lets the old bundle go. A version that failed to start twice, or disappeared four times,
+//! is swapped back and remembered as bad, until a person asks for it again ([`forgive`]).
 //!
 //! Linux is what the tests cover; the macOS exchange compiles but has not been tried, and Windows is not supported yet.
 
@@ -64,6 +64,19 @@ pub fn apply(dir: &Path, installed: &Path, staged: &Path, from: &str, to: &str) 
     // emptied at the next start; if that does not happen now, it does when the new version starts.
     keep(&staged, &kept);
     Ok(())
+}
+
+/// Forgets which versions were taken back, so that the updater installs them again. Whether there were any.
+///
+/// # Errors
+/// If the note in the app's data folder cannot be written.
+pub fn forgive(dir: &Path) -> std::io::Result<bool> {
+    let mut note = Note::load(dir);
+    let any = note.forgive();
+    if any {
+        note.save(dir)?;
+    }
+    Ok(any)
 }
 
 /// Where the bundle before the present one is kept.

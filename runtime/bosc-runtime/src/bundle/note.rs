@@ -2,14 +2,22 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::{exchange, previous, secure_previous};
 use crate::layout;
 
-/// Starts of a new version that may fail before it is taken back.
-const TRIES: u32 = 2;
+/// Points against a new version at which it is taken back.
+const LIMIT: u32 = 4;
+
+/// A start that failed for certain: it ended with an error, has no page, or ran for long without showing it.
+const FAILED: u32 = 2;
+
+/// A start of which nothing more was heard. It may have crashed; but a person's kill and a power cut look the same, so that a
+/// good version must survive a few of these.
+const VANISHED: u32 = 1;
 
 /// What is known about the last update and about bad versions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -31,7 +39,12 @@ struct Update {
     /// to learn whether it is in place.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     new: Option<u64>,
-    starts: u32,
+    /// Points so far.
+    #[serde(default)]
+    points: u32,
+    /// A start began and has not said how it went.
+    #[serde(default)]
+    open: bool,
 }
 
 impl Note {
@@ -69,6 +82,11 @@ impl Note {
         self.bad.iter().any(|bad| bad == version)
     }
 
+    /// Forgets which versions were taken back. Whether there were any.
+    pub(super) fn forgive(&mut self) -> bool {
+        !std::mem::take(&mut self.bad).is_empty()
+    }
+
     pub(super) fn remember_bad(&mut self, version: &str) {
         if !self.is_bad(version) {
             self.bad.push(version.to_owned());
@@ -82,7 +100,8 @@ impl Note {
             to: to.to_owned(),
             old: vec![staged.to_owned(), kept.to_owned()],
             new: exchange::file_id(staged),
-            starts: 0,
+            points: 0,
+            open: false,
         });
     }
 
@@ -124,11 +143,27 @@ pub enum Decision {
     },
 }
 
-/// One start of an installed app.
-#[derive(Debug)]
+/// One start of an installed app. Clones are the same start; how it went is said once.
+///
+/// A new version is on trial until it has started well once. Starts that fail for certain count double, starts that only
+/// disappear count once, and starts that say nothing about the version (no display, a person closed the window at once)
+/// not at all; four points take it back.
+#[derive(Debug, Clone)]
 pub struct Startup {
     dir: PathBuf,
     installed: PathBuf,
+    /// The version on trial, if one is.
+    trial: Option<String>,
+    went: Arc<Mutex<Went>>,
+}
+
+/// How a start went, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Went {
+    Open,
+    /// It failed or was not tried; it may still turn out well.
+    Counted,
+    Well,
 }
 
 impl Startup {
@@ -136,9 +171,11 @@ impl Startup {
     /// counted before anything of the bundle is needed, be it its package.json. Never fails: what cannot be read or written is
     /// logged, and the app starts.
     pub fn begin(dir: &Path, installed: &Path) -> Decision {
-        let startup = Self {
+        let mut startup = Self {
             dir: dir.to_owned(),
             installed: installed.to_owned(),
+            trial: None,
+            went: Arc::new(Mutex::new(Went::Open)),
         };
         let mut note = Note::load(dir);
         let Some(update) = note.update.as_mut() else {
@@ -149,14 +186,18 @@ impl Startup {
             startup.save(&note);
             return Decision::Run(startup);
         }
-        if update.starts < TRIES {
-            update.starts += 1;
-            let to = update.to.clone();
-            startup.save(&note);
-            secure_previous(dir, installed, &to);
-            return Decision::Run(startup);
+        startup.trial = Some(update.to.clone());
+        if std::mem::replace(&mut update.open, true) {
+            update.points += VANISHED;
         }
-        startup.take_back(note)
+        let taken_back = update.points >= LIMIT;
+        let to = update.to.clone();
+        startup.save(&note);
+        if taken_back {
+            return startup.take_back(note);
+        }
+        secure_previous(dir, installed, &to);
+        Decision::Run(startup)
     }
 
     fn take_back(self, mut note: Note) -> Decision {
@@ -183,10 +224,46 @@ impl Startup {
         Decision::RolledBack { from, to }
     }
 
+    /// This start failed for certain. If it turns out well after all, [`started_well`](Self::started_well) makes up for it.
+    pub fn failed(&self) {
+        self.count(FAILED);
+    }
+
+    /// This start says nothing about the version: there was no display, or a person ended it before the page was there.
+    pub fn not_tried(&self) {
+        self.count(0);
+    }
+
+    fn count(&self, points: u32) {
+        let mut went = lock(&self.went);
+        if *went != Went::Open {
+            return;
+        }
+        *went = Went::Counted;
+        let mut note = Note::load(&self.dir);
+        if let Some(update) = note.update.as_mut().filter(|update| self.is_trial_of(update)) {
+            update.points += points;
+            update.open = false;
+            self.save(&note);
+        }
+    }
+
+    /// Not so if this start has put the next version in place meanwhile.
+    fn is_trial_of(&self, update: &Update) -> bool {
+        self.trial.as_ref() == Some(&update.to)
+    }
+
     /// The window works: this version stays, the one before it goes.
-    pub fn started_well(self) {
+    pub fn started_well(&self) {
+        let mut went = lock(&self.went);
+        if std::mem::replace(&mut *went, Went::Well) == Went::Well {
+            return;
+        }
         let mut note = Note::load(&self.dir);
         if let Some(update) = note.update.take() {
+            if !self.is_trial_of(&update) {
+                return;
+            }
             self.save(&note);
             // One that could not be moved, from another file system.
             for old in update.old.iter().filter(|old| **old != self.installed) {
@@ -207,4 +284,8 @@ impl Startup {
             tracing::error!(%error, "could not write the note about the last update");
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

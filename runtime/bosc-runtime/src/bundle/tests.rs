@@ -95,8 +95,8 @@ fn an_update_that_starts_well_stays() {
 fn a_version_that_does_not_start_is_taken_back_and_remembered() {
     let home = home();
     apply(&home.dir, &home.installed, &home.staged, "1.0.0", "2.0.0").unwrap();
-    runs(&home);
-    runs(&home);
+    runs(&home).failed();
+    runs(&home).failed();
     takes_back(&home);
     assert_eq!(version_at(&home.installed), "1.0.0");
     assert!(Note::load(&home.dir).is_bad("2.0.0") && !Note::load(&home.dir).is_bad("2.0.1"));
@@ -120,7 +120,7 @@ fn a_stop_right_after_the_exchange_can_still_be_taken_back() {
     write_note(&home);
     exchange::exchange(&home.staged, &home.installed).unwrap();
     (0..2).for_each(|_| {
-        runs(&home);
+        runs(&home).failed();
         // As the updater does at each start.
         fs::remove_dir_all(home.dir.join("pear-runtime/next")).ok();
     });
@@ -132,9 +132,7 @@ fn a_stop_right_after_the_exchange_can_still_be_taken_back() {
 fn a_stop_while_taking_back_is_made_up_for() {
     let home = home();
     apply(&home.dir, &home.installed, &home.staged, "1.0.0", "2.0.0").unwrap();
-    (0..2).for_each(|_| {
-        start(&home);
-    });
+    (0..2).for_each(|_| runs(&home).failed());
     // Stopped after the swap back, before the note was cleared: the old version runs and clears it.
     exchange::exchange(&previous(&home.dir, &home.installed), &home.installed).unwrap();
     runs(&home);
@@ -192,9 +190,9 @@ fn a_spoilt_package_json_does_not_keep_starts_from_being_counted() {
         apply(&home.dir, &home.installed, &home.staged, "1.0.0", "2.0.0").unwrap();
         let package = home.installed.join("resources/app/package.json");
         fs::write(&package, spoilt).unwrap();
-        runs(&home);
+        runs(&home).failed();
         fs::remove_file(&package).unwrap();
-        runs(&home);
+        runs(&home).failed();
         takes_back(&home);
         assert_eq!(version_at(&home.installed), "1.0.0");
     }
@@ -231,4 +229,75 @@ fn a_program_that_cannot_run_does_not_get_in() {
     assert!(Note::load(&home.dir).is_bad("2.0.0"));
     (0..5).for_each(|_| drop(runs(&home)));
     assert_eq!(version_at(&home.installed), "1.0.0");
+}
+
+fn updated() -> Home {
+    let home = home();
+    apply(&home.dir, &home.installed, &home.staged, "1.0.0", "2.0.0").unwrap();
+    home
+}
+
+#[test]
+fn a_good_version_that_is_killed_before_its_window_is_there_stays() {
+    let home = updated();
+    // Nobody says how these starts went.
+    (0..3).for_each(|_| drop(runs(&home)));
+    runs(&home).started_well();
+    (0..9).for_each(|_| drop(runs(&home)));
+    assert_eq!(version_at(&home.installed), "2.0.0");
+    assert!(!Note::load(&home.dir).is_bad("2.0.0"));
+}
+
+#[test]
+fn a_version_that_only_ever_disappears_is_taken_back() {
+    let home = updated();
+    (0..4).for_each(|_| drop(runs(&home)));
+    takes_back(&home);
+
+    // One that failed for certain in between needs fewer.
+    let home = updated();
+    drop(runs(&home));
+    runs(&home).failed();
+    drop(runs(&home));
+    takes_back(&home);
+}
+
+#[test]
+fn starts_without_a_display_or_ended_by_a_person_are_not_counted() {
+    let home = updated();
+    (0..20).for_each(|_| runs(&home).not_tried());
+    assert_eq!(version_at(&home.installed), "2.0.0");
+    runs(&home).failed();
+    runs(&home).failed();
+    takes_back(&home);
+}
+
+#[test]
+fn a_start_counts_once_and_a_slow_one_that_comes_up_stays() {
+    let home = updated();
+    let startup = runs(&home);
+    (0..9).for_each(|_| startup.failed());
+    startup.clone().not_tried();
+    let startup = runs(&home);
+    startup.failed();
+    // Long overdue, but there it is.
+    startup.started_well();
+    (0..9).for_each(|_| drop(runs(&home)));
+    assert_eq!(version_at(&home.installed), "2.0.0");
+}
+
+#[test]
+fn what_is_said_of_a_start_does_not_count_for_the_version_it_installed() {
+    let home = updated();
+    let startup = runs(&home);
+    bundle(&home.staged, "3.0.0");
+    apply(&home.dir, &home.installed, &home.staged, "2.0.0", "3.0.0").unwrap();
+    startup.failed();
+    startup.started_well();
+    let kept = previous(&home.dir, &home.installed);
+    assert_eq!(version_at(&kept), "2.0.0", "the version to go back to is gone");
+    runs(&home).failed();
+    runs(&home).failed();
+    assert!(matches!(start(&home), Decision::RolledBack { .. }));
+    assert_eq!(version_at(&home.installed), "2.0.0");
 }

@@ -161,3 +161,51 @@ async fn what_was_refused_is_not_fetched_again() {
     }
     assert_eq!(errors, 1);
 }
+
+#[tokio::test]
+async fn a_version_that_was_taken_back_comes_again_when_a_person_asks() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    home.release("1.0.1", "1.0.1").await;
+    let updated = |event: &UpdaterEvent| matches!(event, UpdaterEvent::Updated { .. });
+    follow(&runtime, &home, updated).await;
+    // The program cannot run on this machine.
+    let program = home.dir().join("pear-runtime/next");
+    let program = walkdir::WalkDir::new(program)
+        .into_iter()
+        .map(|entry| entry.unwrap().into_path())
+        .find(|path| path.is_file() && path.ends_with("App"))
+        .unwrap();
+    let good = fs::read(&program).unwrap();
+    fs::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
+    let mut events = runtime.events();
+    assert!(matches!(
+        runtime.apply_update().await,
+        Err(ApplyError::CannotRun { .. })
+    ));
+    assert!(
+        error(&events.try_recv().unwrap())
+            .unwrap()
+            .contains("1.0.1 cannot run")
+    );
+    assert!(!runtime.state().updated && !good.is_empty());
+
+    // It is not fetched again by itself.
+    let follow_for = |time| {
+        let follow = runtime.inner.clone().follow(home.drive.clone());
+        tokio::time::timeout(time, follow)
+    };
+    assert!(follow_for(Duration::from_millis(500)).await.is_err());
+    assert_eq!(runtime.state().taken_back.as_deref(), Some("1.0.1"));
+    assert!(!runtime.state().updated);
+
+    assert!(
+        runtime.retry_update().await.unwrap(),
+        "there was nothing to try again"
+    );
+    follow(&runtime, &home, updated).await;
+    assert_eq!(runtime.state().taken_back, None);
+    assert!(runtime.apply_update().await.unwrap());
+    let package = fs::read_to_string(home.installed().join("resources/app/package.json")).unwrap();
+    assert_eq!(package, Home::package("1.0.1"));
+}
