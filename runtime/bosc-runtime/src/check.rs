@@ -9,17 +9,7 @@ use semver::Version;
 use serde_json::Value;
 
 use crate::layout::{self, Fits, Unfit};
-
-/// What a check found.
-#[derive(Debug)]
-pub(crate) enum Found {
-    /// No release yet, or an older one.
-    Nothing,
-    /// The release that runs.
-    Same,
-    /// A newer one.
-    Newer(Release),
-}
+use crate::seen::{Below, Mark};
 
 /// A release on the drive, at one length.
 #[derive(Debug, Clone)]
@@ -29,6 +19,17 @@ pub(crate) struct Release {
     pub(crate) length: u64,
     /// The drive's `/package.json`.
     pub(crate) package: Value,
+}
+
+impl Release {
+    /// Where it is.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            fork: self.fork,
+            length: self.length,
+            version: self.version.clone(),
+        }
+    }
 }
 
 /// Why a check failed; each is a sentence for the `error` event.
@@ -46,11 +47,19 @@ pub(crate) enum CheckError {
     Differs { path: PathBuf, key: String },
     #[error("the release was rewritten while it was fetched; it will be looked at again")]
     Rewritten,
-    /// It stays refused until the drive changes.
     #[error("version {version} is not installed: {source}")]
     Unfit { version: Version, source: Unfit },
+    #[error("version {version} is not installed: {source}")]
+    Below { version: Version, source: Below },
     #[error("cannot use {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
+}
+
+impl CheckError {
+    /// Whether the release itself is refused: it stays so until the drive changes.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Unfit { .. } | Self::Below { .. })
+    }
 }
 
 /// Compares versions by npm's rules: build metadata does not count.
@@ -58,32 +67,26 @@ pub(crate) fn is_newer(remote: &Version, current: &Version) -> bool {
     remote.cmp_precedence(current).is_gt()
 }
 
-/// Reads the version at the drive's present length.
-pub(crate) async fn look(drive: &Hyperdrive, current: &Version) -> Result<Found, CheckError> {
+/// Reads the release at the drive's present length; `None` if there is none yet.
+pub(crate) async fn look(drive: &Hyperdrive) -> Result<Option<Release>, CheckError> {
     let (fork, length) = (drive.fork(), drive.core().length());
     if length < 2 {
-        return Ok(Found::Nothing);
+        return Ok(None);
     }
     let Some(package) = drive.checkout(length).get("/package.json").await? else {
-        return Ok(Found::Nothing);
+        return Ok(None);
     };
     let package: Value = serde_json::from_slice(&package)?;
     let text = package.get("version").and_then(Value::as_str);
     let text = text.ok_or_else(|| CheckError::Version("package.json has no version".to_owned()))?;
     let version =
         Version::parse(text).map_err(|error| CheckError::Version(format!("\"{text}\": {error}")))?;
-    Ok(if is_newer(&version, current) {
-        Found::Newer(Release {
-            version,
-            fork,
-            length,
-            package,
-        })
-    } else if version.cmp_precedence(current).is_eq() {
-        Found::Same
-    } else {
-        Found::Nothing
-    })
+    Ok(Some(Release {
+        version,
+        fork,
+        length,
+        package,
+    }))
 }
 
 /// Where the builds for this machine are on the drive.

@@ -59,6 +59,24 @@ pub enum ApplyError {
         /// What it did instead.
         why: String,
     },
+    /// Another instance of the app put something else in place meanwhile.
+    #[error(
+        "version {version} was not put in place: {path} holds version {installed} already; start the app again"
+    )]
+    NotNewer {
+        /// The version that was to be put in place.
+        version: String,
+        /// The version that is there.
+        installed: String,
+        /// The installed bundle.
+        path: PathBuf,
+    },
+    /// Another instance of the app is replacing the bundle.
+    #[error("another instance of the app is replacing {path}: try again")]
+    Busy {
+        /// The installed bundle.
+        path: PathBuf,
+    },
     /// The folder that holds the bundle cannot be written.
     #[error(
         "cannot replace {path}: {source}; move the app to a folder that is yours to write, or update it as its owner"

@@ -7,11 +7,13 @@
 pub mod bundle;
 mod check;
 mod error;
+mod file;
 pub mod host;
 pub mod layout;
 pub mod link;
 mod runtime;
 mod schedule;
+mod seen;
 
 pub use error::{ApplyError, RuntimeError};
 pub use link::{Link, LinkError};

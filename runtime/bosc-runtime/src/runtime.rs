@@ -1,5 +1,6 @@
 //! The runtime: store, swarm and drive of one app, and the task that follows the drive.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,10 +15,11 @@ use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::bundle::{self, Note};
-use crate::check::{self, CheckError, Found, Release};
+use crate::check::{self, CheckError, Release};
 use crate::error::{ApplyError, RuntimeError};
 use crate::link::Link;
 use crate::schedule::Schedule;
+use crate::seen::Seen;
 
 /// After a failed check, when to try again if the drive does not grow before.
 const RETRY: Duration = Duration::from_secs(30);
@@ -79,6 +81,14 @@ pub enum UpdaterEvent {
         length: u64,
         /// The drive's fork.
         fork: u64,
+    },
+    /// The drive's history was rewritten: its owner cut it and went on, or somebody who has the owner's key did. What is
+    /// on the new fork is followed.
+    Forked {
+        /// The drive's fork.
+        fork: u64,
+        /// The fork that was seen before.
+        before: u64,
     },
     /// A check or a download failed; it is tried again.
     Error {
@@ -214,7 +224,7 @@ impl Runtime {
                 lock(&self.inner.state).applied = true;
                 Ok(true)
             }
-            Ok(Err(error @ ApplyError::CannotRun { .. })) => {
+            Ok(Err(error @ (ApplyError::CannotRun { .. } | ApplyError::NotNewer { .. }))) => {
                 discard(&self.inner.next_dir(), &ready.release);
                 let message = error.to_string();
                 {
@@ -315,9 +325,10 @@ async fn accept(store: Corestore, swarm: Swarm, stop: CancellationToken) {
     }
 }
 
-/// What earlier checks of this start found.
-#[derive(Debug, Default)]
-struct Seen {
+/// What earlier checks found.
+struct Before {
+    /// The highest release of this link, over all starts.
+    seen: Seen,
     /// The running version's blocks were asked for.
     prefetched: bool,
     /// Fork and length of the release that was refused for what it is.
@@ -344,7 +355,11 @@ impl Inner {
         let mut appends = drive.core().events();
         let mut schedule = Schedule::new(Instant::now(), self.config.delay, rand::random());
         schedule.retry_at(Instant::now());
-        let mut seen = Seen::default();
+        let mut found = Before {
+            seen: Seen::load(&self.config.dir, drive.key().to_string()),
+            prefetched: false,
+            refused: None,
+        };
         loop {
             let due = schedule.next_due();
             tokio::select! {
@@ -363,7 +378,7 @@ impl Inner {
                     let checked = drive.core().length();
                     let result = tokio::select! {
                         () = self.stop.cancelled() => return,
-                        result = self.check(&drive, &mut seen) => result,
+                        result = self.check(&drive, &mut found) => result,
                     };
                     match result {
                         Ok(()) if drive.core().length() > checked => schedule.handle_append(Instant::now()),
@@ -377,7 +392,7 @@ impl Inner {
                             }
                             self.emit(UpdaterEvent::Error { message });
                             // What is on the drive will not become another release by itself.
-                            if !matches!(error, CheckError::Unfit { .. }) {
+                            if !error.is_refusal() {
                                 schedule.retry_at(Instant::now() + RETRY);
                             }
                         }
@@ -388,19 +403,46 @@ impl Inner {
     }
 
     /// One check, and staging if there is something newer.
-    async fn check(&self, drive: &Hyperdrive, seen: &mut Seen) -> Result<(), CheckError> {
-        let release = match check::look(drive, &self.version).await? {
-            Found::Nothing => return Ok(()),
-            Found::Same => {
-                if !std::mem::replace(&mut seen.prefetched, true) {
+    async fn check(&self, drive: &Hyperdrive, found: &mut Before) -> Result<(), CheckError> {
+        let Some(release) = check::look(drive).await? else {
+            return Ok(());
+        };
+        let floor = found.seen.mark().cloned();
+        if let Some(before) = floor.as_ref().filter(|before| before.fork < release.fork) {
+            // The owner cut the drive's history and went on from there, or somebody who has the key did.
+            tracing::warn!(
+                fork = release.fork,
+                before = before.fork,
+                "the drive's history was rewritten"
+            );
+            self.emit(UpdaterEvent::Forked {
+                fork: release.fork,
+                before: before.fork,
+            });
+        }
+        found.seen.raise(&release.mark());
+        if found.refused == Some((release.fork, release.length)) {
+            return Ok(());
+        }
+        match release.version.cmp_precedence(&self.version) {
+            Ordering::Less => return Ok(()),
+            Ordering::Equal => {
+                if !std::mem::replace(&mut found.prefetched, true) {
                     self.prefetch(drive);
                 }
                 return Ok(());
             }
-            Found::Newer(release) => release,
-        };
-        if seen.refused == Some((release.fork, release.length)) {
-            return Ok(());
+            Ordering::Greater => {}
+        }
+        if let Some(floor) = floor {
+            let bad = Note::load(&self.config.dir).is_bad(&floor.version.to_string());
+            if let Err(source) = floor.admits(&release.mark(), bad) {
+                found.refused = Some((release.fork, release.length));
+                return Err(CheckError::Below {
+                    version: release.version,
+                    source,
+                });
+            }
         }
         let next_version = release.version.to_string();
         let bad = Note::load(&self.config.dir).is_bad(&next_version);
@@ -438,8 +480,8 @@ impl Inner {
         })
         .await;
         let staged = staged.inspect_err(|error| {
-            if matches!(error, CheckError::Unfit { .. }) {
-                seen.refused = Some((release.fork, release.length));
+            if error.is_refusal() {
+                found.refused = Some((release.fork, release.length));
                 discard(&next, &release);
             }
         })?;

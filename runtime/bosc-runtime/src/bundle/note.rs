@@ -1,13 +1,15 @@
 //! The note that an update leaves for the next start: `<dir>/pear-runtime/bundle.json`.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::lock::BundleLock;
 use super::{exchange, previous, secure_previous};
-use crate::layout;
+use crate::{file, layout};
 
 /// Points against a new version at which it is taken back.
 const LIMIT: u32 = 4;
@@ -18,6 +20,9 @@ const FAILED: u32 = 2;
 /// A start of which nothing more was heard. It may have crashed; but a person's kill and a power cut look the same, so that a
 /// good version must survive a few of these.
 const VANISHED: u32 = 1;
+
+/// How long a start waits for another instance that is swapping the same bundle.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is known about the last update and about bad versions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -66,15 +71,7 @@ impl Note {
 
     /// Writes the note, whole or not at all.
     pub fn save(&self, dir: &Path) -> io::Result<()> {
-        let path = Self::path(dir);
-        let folder = path.parent().unwrap_or(dir);
-        std::fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer_pretty(&mut file, self)?;
-        file.flush()?;
-        file.as_file().sync_all()?;
-        file.persist(&path).map_err(|error| error.error)?;
-        Ok(())
+        file::write_whole(&Self::path(dir), self)
     }
 
     /// Whether `version` was taken back before.
@@ -177,6 +174,9 @@ impl Startup {
             trial: None,
             went: Arc::new(Mutex::new(Went::Open)),
         };
+        if let Some(folder) = Note::path(dir).parent() {
+            file::sweep(folder);
+        }
         let mut note = Note::load(dir);
         let Some(update) = note.update.as_mut() else {
             return Decision::Run(startup);
@@ -204,6 +204,15 @@ impl Startup {
         let Some(update) = note.update.as_ref() else {
             return Decision::Run(self);
         };
+        // Another instance may be at it. If it stays so, the next start tries again.
+        let lock = match BundleLock::take(&self.installed, PATIENCE) {
+            Ok(Some(lock)) if update.in_place(&self.installed) => lock,
+            Ok(_) => return Decision::Run(self),
+            Err(error) => {
+                tracing::error!(%error, "could not swap back to the version before");
+                return Decision::Run(self);
+            }
+        };
         let (from, to) = (update.to.clone(), update.from.clone());
         let Some(old) = update.old_bundle() else {
             tracing::error!(%from, "this version did not start before, and the one before it is gone");
@@ -216,6 +225,7 @@ impl Startup {
             tracing::error!(%error, "could not swap back to the version before");
             return Decision::Run(self);
         }
+        lock.record(&self.installed, &to);
         note.update = None;
         self.save(&note);
         if let Err(error) = exchange::remove(&old) {

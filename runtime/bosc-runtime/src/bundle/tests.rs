@@ -301,3 +301,61 @@ fn what_is_said_of_a_start_does_not_count_for_the_version_it_installed() {
     assert!(matches!(start(&home), Decision::RolledBack { .. }));
     assert_eq!(version_at(&home.installed), "2.0.0");
 }
+
+#[test]
+fn no_instance_goes_back_behind_another() {
+    let home = home();
+    // Two instances with data folders of their own: one staged 2.0.0, the other has put 3.0.0 in place.
+    let other = home.dir.with_file_name("other");
+    let staged = other.join("pear-runtime/next/12.0/App");
+    bundle(&staged, "3.0.0");
+    apply(&other, &home.installed, &staged, "1.0.0", "3.0.0").unwrap();
+    let error = apply(&home.dir, &home.installed, &home.staged, "1.0.0", "2.0.0").unwrap_err();
+    assert!(matches!(error, ApplyError::NotNewer { .. }), "{error}");
+    assert!(
+        error.to_string().contains("holds version 3.0.0 already"),
+        "{error}"
+    );
+    assert_eq!(version_at(&home.installed), "3.0.0");
+    assert_eq!(version_at(&home.staged), "2.0.0");
+}
+
+#[test]
+fn a_bundle_that_is_one_file_has_a_version_too() {
+    let home = home();
+    let image = |path: &Path, text: &str| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        bundle(&path.with_file_name("Made"), text);
+        fs::rename(path.with_file_name("Made").join("App"), path).unwrap();
+    };
+    let installed = home.installed.with_file_name("App.AppImage");
+    let staged = home.dir.join("pear-runtime/next/9.0/App.AppImage");
+    let later = home.dir.join("pear-runtime/next/12.0/App.AppImage");
+    image(&installed, "1.0.0");
+    image(&staged, "2.0.0");
+    image(&later, "3.0.0");
+    apply(&home.dir, &installed, &later, "1.0.0", "3.0.0").unwrap();
+    let error = apply(&home.dir, &installed, &staged, "1.0.0", "2.0.0").unwrap_err();
+    assert!(matches!(error, ApplyError::NotNewer { .. }), "{error}");
+}
+
+#[test]
+fn a_swap_waits_for_the_one_that_is_under_way() {
+    let home = home();
+    let lock = BundleLock::take(&home.installed, Duration::ZERO)
+        .unwrap()
+        .unwrap();
+    assert!(
+        BundleLock::take(&home.installed, Duration::ZERO)
+            .unwrap()
+            .is_none()
+    );
+    let release = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        drop(lock);
+    });
+    let started = std::time::Instant::now();
+    apply(&home.dir, &home.installed, &home.staged, "1.0.0", "2.0.0").unwrap();
+    assert!(started.elapsed() > Duration::from_millis(200));
+    release.join().unwrap();
+}

@@ -209,3 +209,40 @@ async fn a_version_that_was_taken_back_comes_again_when_a_person_asks() {
     let package = fs::read_to_string(home.installed().join("resources/app/package.json")).unwrap();
     assert_eq!(package, Home::package("1.0.1"));
 }
+
+#[tokio::test]
+async fn a_rewritten_history_is_told_and_followed() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    home.release("1.0.1", "1.0.1").await;
+    let updated = |event: &UpdaterEvent| matches!(event, UpdaterEvent::Updated { .. });
+    follow(&runtime, &home, updated).await;
+    home.drive.truncate(1, None).await.unwrap();
+    home.release("1.0.2", "1.0.2").await;
+    let seen = follow(&runtime, &home, updated).await;
+    assert!(
+        seen.contains(&UpdaterEvent::Forked { fork: 1, before: 0 }),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_release_below_what_was_seen_is_refused() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    // An earlier start saw more of this drive, then its store was deleted.
+    let mut seen = Seen::load(&home.dir(), home.drive.key().to_string());
+    seen.raise(&crate::seen::Mark {
+        fork: 0,
+        length: 1000,
+        version: Version::new(1, 0, 9),
+    });
+    home.release("1.0.1", "1.0.1").await;
+    let events = follow(&runtime, &home, |event| error(event).is_some()).await;
+    let message = error(events.last().unwrap()).unwrap();
+    assert!(
+        message.contains("version 1.0.1 is not installed: length 1000 on fork 0 was seen before"),
+        "{message}"
+    );
+    assert!(!home.dir().join("pear-runtime/next").exists());
+}
