@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use bosc_runtime::bundle::Staged;
 use bosc_tests::display::Display;
 use bosc_tests::process::{Process, wait_until};
 use bosc_tests::update::{self, installed_version};
@@ -217,6 +218,7 @@ fn a_version_with_a_spoilt_package_json_is_taken_back_too() {
     let made = workshop.project().join(format!("out/PearChat-{host}/PearChat"));
     let staged = storage.join("pear-runtime/next/9.0/PearChat");
     copy_folder(&made, &staged).unwrap();
+    let staged = Staged::seal(staged).unwrap();
     bosc_runtime::bundle::apply(&storage, &app.bundle, &staged, "1.0.1", "1.0.2").unwrap();
     assert_eq!(installed_version(&app), "1.0.2");
     fs::write(app.bundle.join("resources/app/package.json"), "{\"version\":").unwrap();
@@ -262,6 +264,7 @@ fn updated(name: &str, spoil: impl FnOnce(&Path)) -> (Workshop, Installed, Displ
     let staged = app.storage.join("pear-runtime/next/9.0/PearChat");
     copy_folder(&made, &staged).unwrap();
     spoil(&staged);
+    let staged = Staged::seal(staged).unwrap();
     bosc_runtime::bundle::apply(&app.storage, &app.bundle, &staged, "1.0.1", "1.0.2").unwrap();
     assert_eq!(installed_version(&app), "1.0.2");
     (workshop, app, display)

@@ -8,6 +8,7 @@ use hyperdrive::{Diff, DiffOp, Drive, DriveError, Hyperdrive, LocalDrive, Mirror
 use semver::Version;
 use serde_json::Value;
 
+use crate::bundle::Staged;
 use crate::layout::{self, Fits, Unfit};
 use crate::seen::{Below, Mark};
 
@@ -117,7 +118,7 @@ pub(crate) async fn stage(
     (host, name): (&str, &str),
     next: &Path,
     mut progress: impl FnMut(Progress),
-) -> Result<PathBuf, CheckError> {
+) -> Result<Staged, CheckError> {
     let checkout = drive.checkout(release.length);
     let prefix = &prefix(host, name);
     let wanted = entries(&checkout, prefix).await?;
@@ -178,7 +179,8 @@ pub(crate) async fn stage(
         return Err(unfit(Unfit::NoPackage { path }));
     }
     local.sync().await?;
-    Ok(bundle)
+    let sealed = tokio::task::spawn_blocking(move || Staged::seal(bundle)).await;
+    sealed.map_err(std::io::Error::other).flatten().map_err(io)
 }
 
 /// Size, executable flag and link target of everything beneath a prefix, or of the file there.

@@ -59,6 +59,14 @@ pub enum ApplyError {
         /// What it did instead.
         why: String,
     },
+    /// The staged bundle is not what was staged: a disk that fails, or another program.
+    #[error(
+        "{path} was changed after it was staged, so the update was not put in place; it is fetched again"
+    )]
+    Altered {
+        /// The first file or folder that differs.
+        path: PathBuf,
+    },
     /// Another instance of the app put something else in place meanwhile.
     #[error(
         "version {version} was not put in place: {path} holds version {installed} already; start the app again"

@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use crate::bundle::{self, Note};
+use crate::bundle::{self, Note, Staged};
 use crate::check::{self, CheckError, Release};
 use crate::error::{ApplyError, RuntimeError};
 use crate::link::Link;
@@ -119,7 +119,7 @@ pub struct UpdaterState {
 
 struct Ready {
     release: Release,
-    bundle: PathBuf,
+    bundle: Staged,
 }
 
 struct Inner {
@@ -224,7 +224,11 @@ impl Runtime {
                 lock(&self.inner.state).applied = true;
                 Ok(true)
             }
-            Ok(Err(error @ (ApplyError::CannotRun { .. } | ApplyError::NotNewer { .. }))) => {
+            Ok(Err(
+                error @ (ApplyError::CannotRun { .. }
+                | ApplyError::NotNewer { .. }
+                | ApplyError::Altered { .. }),
+            )) => {
                 discard(&self.inner.next_dir(), &ready.release);
                 let message = error.to_string();
                 {
@@ -234,6 +238,7 @@ impl Runtime {
                     state.last_error = Some(message.clone());
                 }
                 self.inner.emit(UpdaterEvent::Error { message });
+                self.inner.look_again.notify_one();
                 Err(error)
             }
             Ok(Err(error)) => {

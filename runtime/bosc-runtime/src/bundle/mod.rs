@@ -7,6 +7,7 @@
 //!
 //! Linux is what the tests cover; the macOS exchange compiles but has not been tried, and Windows is not supported yet.
 
+mod contents;
 mod exchange;
 mod lock;
 mod note;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use semver::Version;
 
+pub use contents::Staged;
 pub use note::{Decision, Note, Startup};
 
 use crate::check::is_newer;
@@ -26,14 +28,15 @@ use lock::BundleLock;
 /// How long an update waits for another instance that is swapping the same bundle: longer than that one asks its program.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Puts the bundle at `staged` in the place of the one at `installed`. `dir` is the app's data folder, where the note and
+/// Puts the bundle `staged` in the place of the one at `installed`. `dir` is the app's data folder, where the note and
 /// the old bundle are kept. After an error the old bundle is in place. Blocks: the new program is asked whether it can run, and
 /// all of it is made durable. Instances that share the bundle take turns, and none goes back behind another.
 ///
 /// # Errors
-/// [`ApplyError::CannotRun`], and then `to` is remembered as bad; [`ApplyError::NotNewer`] if what is installed is not older
+/// [`ApplyError::CannotRun`], and then `to` is remembered as bad; [`ApplyError::Altered`] if the bundle is not what
+/// was sealed; [`ApplyError::NotNewer`] if what is installed is not older
 /// than `to`; else what the file system said.
-pub fn apply(dir: &Path, installed: &Path, staged: &Path, from: &str, to: &str) -> Result<(), ApplyError> {
+pub fn apply(dir: &Path, installed: &Path, staged: &Staged, from: &str, to: &str) -> Result<(), ApplyError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| ApplyError::Io { path, source }
@@ -57,19 +60,22 @@ pub fn apply(dir: &Path, installed: &Path, staged: &Path, from: &str, to: &str) 
         });
     }
     // The exchange needs both on one file system: if they are not, the new one is copied beside the old one first.
-    let staged = if exchange::same_file_system(staged, installed).map_err(io(installed))? {
-        staged.to_owned()
+    let sealed = staged;
+    let staged = if exchange::same_file_system(sealed.path(), installed).map_err(io(installed))? {
+        sealed.path().to_owned()
     } else {
-        exchange::copy_beside(staged, installed).map_err(io(installed))?
+        exchange::copy_beside(sealed.path(), installed).map_err(io(installed))?
     };
+    if let Some(path) = sealed.difference(&staged).map_err(io(&staged))? {
+        discard(&staged);
+        return Err(ApplyError::Altered { path });
+    }
     let mut note = Note::load(dir);
     // A program that cannot run would not come to the point where it takes itself back.
     if let Err(why) = preflight::ask(&staged) {
         note.remember_bad(to);
         note.save(dir).map_err(io(dir))?;
-        if let Err(error) = exchange::remove(&staged) {
-            tracing::warn!(path = %staged.display(), %error, "could not delete a version that cannot run");
-        }
+        discard(&staged);
         return Err(ApplyError::CannotRun {
             version: to.to_owned(),
             why,
@@ -90,6 +96,13 @@ pub fn apply(dir: &Path, installed: &Path, staged: &Path, from: &str, to: &str) 
     // emptied at the next start; if that does not happen now, it does when the new version starts.
     keep(&staged, &kept);
     Ok(())
+}
+
+/// Deletes a bundle that does not go in.
+fn discard(staged: &Path) {
+    if let Err(error) = exchange::remove(staged) {
+        tracing::warn!(path = %staged.display(), %error, "could not delete an update that was refused");
+    }
 }
 
 fn newer(to: &str, present: &str) -> bool {

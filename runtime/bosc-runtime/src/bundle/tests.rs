@@ -4,6 +4,11 @@ use super::*;
 use crate::layout;
 use std::fs;
 
+/// [`super::apply`] on what lies at `staged` now.
+fn apply(dir: &Path, installed: &Path, staged: &Path, from: &str, to: &str) -> Result<(), ApplyError> {
+    super::apply(dir, installed, &Staged::seal(staged).unwrap(), from, to)
+}
+
 struct Home {
     _temp: tempfile::TempDir,
     dir: PathBuf,

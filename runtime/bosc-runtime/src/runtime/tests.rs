@@ -54,8 +54,13 @@ impl Home {
 
     /// Writes a bundle and the package.json that announces it.
     async fn release(&self, announced: &str, inner: &str) {
+        let script = format!("echo 'bosc: ready' # {inner}");
+        self.release_program(announced, inner, &script).await;
+    }
+
+    async fn release_program(&self, announced: &str, inner: &str, script: &str) {
         let bundle = format!("/by-arch/{}/app/App", crate::host::current());
-        let program = format!("#!/bin/sh\necho 'bosc: ready' # {inner}\n");
+        let program = format!("#!/bin/sh\n{script}\n");
         let executable = PutOptions {
             executable: true,
             ..PutOptions::default()
@@ -166,18 +171,12 @@ async fn what_was_refused_is_not_fetched_again() {
 async fn a_version_that_was_taken_back_comes_again_when_a_person_asks() {
     let home = Home::new().await;
     let runtime = home.runtime().await;
-    home.release("1.0.1", "1.0.1").await;
+    // The program cannot run on this machine before a library is installed.
+    let library = home.temp.path().join("library");
+    let script = format!("[ -e {} ] && echo 'bosc: ready'", library.display());
+    home.release_program("1.0.1", "1.0.1", &script).await;
     let updated = |event: &UpdaterEvent| matches!(event, UpdaterEvent::Updated { .. });
     follow(&runtime, &home, updated).await;
-    // The program cannot run on this machine.
-    let program = home.dir().join("pear-runtime/next");
-    let program = walkdir::WalkDir::new(program)
-        .into_iter()
-        .map(|entry| entry.unwrap().into_path())
-        .find(|path| path.is_file() && path.ends_with("App"))
-        .unwrap();
-    let good = fs::read(&program).unwrap();
-    fs::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
     let mut events = runtime.events();
     assert!(matches!(
         runtime.apply_update().await,
@@ -188,7 +187,7 @@ async fn a_version_that_was_taken_back_comes_again_when_a_person_asks() {
             .unwrap()
             .contains("1.0.1 cannot run")
     );
-    assert!(!runtime.state().updated && !good.is_empty());
+    assert!(!runtime.state().updated);
 
     // It is not fetched again by itself.
     let follow_for = |time| {
@@ -199,6 +198,7 @@ async fn a_version_that_was_taken_back_comes_again_when_a_person_asks() {
     assert_eq!(runtime.state().taken_back.as_deref(), Some("1.0.1"));
     assert!(!runtime.state().updated);
 
+    fs::write(library, "").unwrap();
     assert!(
         runtime.retry_update().await.unwrap(),
         "there was nothing to try again"
@@ -245,4 +245,35 @@ async fn a_release_below_what_was_seen_is_refused() {
         "{message}"
     );
     assert!(!home.dir().join("pear-runtime/next").exists());
+}
+
+#[tokio::test]
+async fn a_file_that_changed_after_it_was_staged_is_not_put_in_place() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    home.release("1.0.1", "1.0.1").await;
+    let updated = |event: &UpdaterEvent| matches!(event, UpdaterEvent::Updated { .. });
+    follow(&runtime, &home, updated).await;
+    let next = home.dir().join("pear-runtime/next");
+    let program = walkdir::WalkDir::new(next)
+        .into_iter()
+        .map(|entry| entry.unwrap().into_path())
+        .find(|path| path.is_file() && path.ends_with("App"))
+        .unwrap();
+    // Of the same length, as a flipped bit leaves it.
+    let text = fs::read_to_string(&program).unwrap();
+    fs::write(&program, text.replace("# 1.0.1", "# 1.0.7")).unwrap();
+    let error = runtime.apply_update().await.unwrap_err();
+    assert!(
+        matches!(&error, ApplyError::Altered { path } if *path == program),
+        "{error}"
+    );
+    let installed = fs::read_to_string(home.installed().join("resources/app/package.json")).unwrap();
+    assert_eq!(installed, Home::package("1.0.0"));
+    assert!(!runtime.state().updated);
+
+    // It is fetched again, and then it is right.
+    follow(&runtime, &home, updated).await;
+    assert!(runtime.apply_update().await.unwrap());
+    assert_eq!(fs::read_to_string(home.installed().join("App")).unwrap(), text);
 }
