@@ -52,6 +52,10 @@ pub(crate) enum CheckError {
     Unfit { version: Version, source: Unfit },
     #[error("version {version} is not installed: {source}")]
     Below { version: Version, source: Below },
+    #[error(
+        "nothing of the update arrived for {0} s: the peers at hand do not have all of it; it is tried again"
+    )]
+    Stalled(u64),
     #[error("cannot use {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
 }

@@ -1,12 +1,13 @@
-//! The runtime: store, swarm and drive of one app, and the task that follows the drive.
+//! The runtime: store, swarm and drive of one app.
 
-use std::cmp::Ordering;
+mod follow;
+
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use corestore::Corestore;
-use hypercore::CoreEvent;
 use hyperdrive::Hyperdrive;
 use hyperswarm::{JoinOptions, Swarm, SwarmConfig};
 use semver::Version;
@@ -14,15 +15,10 @@ use serde::Serialize;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use crate::bundle::{self, Note, Staged};
-use crate::check::{self, CheckError, Release};
+use crate::bundle::{self, Staged};
+use crate::check::{self, Release};
 use crate::error::{ApplyError, RuntimeError};
 use crate::link::Link;
-use crate::schedule::Schedule;
-use crate::seen::Seen;
-
-/// After a failed check, when to try again if the drive does not grow before.
-const RETRY: Duration = Duration::from_secs(30);
 
 /// What the runtime of an app needs to know.
 #[derive(Debug, Clone)]
@@ -113,6 +109,9 @@ pub struct UpdaterState {
     pub next_version: Option<String>,
     /// The version on the drive is this one, which did not start here before: it is only tried again if asked to.
     pub taken_back: Option<String>,
+    /// When a peer was last there that had the drive as far as it was known: milliseconds since 1970; `None` if not in this
+    /// start. An app that hears from nobody for days may be kept from its updates.
+    pub last_contact: Option<u64>,
     /// What failed last, if nothing succeeded since.
     pub last_error: Option<String>,
 }
@@ -130,7 +129,9 @@ struct Inner {
     /// One swap at a time.
     applying: tokio::sync::Mutex<()>,
     events: broadcast::Sender<UpdaterEvent>,
-    network: Option<(Corestore, Swarm)>,
+    network: Option<(Corestore, Swarm, Hyperdrive)>,
+    /// How much of an update is staged.
+    staged_bytes: AtomicU64,
     /// A check is wanted at once.
     look_again: Notify,
     stop: CancellationToken,
@@ -169,6 +170,7 @@ impl Runtime {
             applied: false,
             next_version: None,
             taken_back: None,
+            last_contact: None,
             last_error: None,
         };
         let inner = Arc::new(Inner {
@@ -177,9 +179,8 @@ impl Runtime {
             ready: Mutex::default(),
             applying: tokio::sync::Mutex::default(),
             events: broadcast::Sender::new(1024),
-            network: following
-                .as_ref()
-                .map(|(store, swarm, _)| (store.clone(), swarm.clone())),
+            network: following.clone(),
+            staged_bytes: AtomicU64::new(0),
             look_again: Notify::new(),
             stop: CancellationToken::new(),
             config,
@@ -198,6 +199,14 @@ impl Runtime {
 
     /// Where the updater is now, for a window that was not there when it was told.
     pub fn state(&self) -> UpdaterState {
+        if self
+            .inner
+            .network
+            .iter()
+            .any(|(.., drive)| follow::has_seeder(drive))
+        {
+            self.inner.heard();
+        }
         lock(&self.inner.state).clone()
     }
 
@@ -272,7 +281,7 @@ impl Runtime {
     /// Stops following, leaves the swarm and closes the store.
     pub async fn close(&self) {
         self.inner.stop.cancel();
-        if let Some((store, swarm)) = &self.inner.network {
+        if let Some((store, swarm, _)) = &self.inner.network {
             // Taking announcements back may wait for peers that are gone.
             let _ = tokio::time::timeout(Duration::from_secs(3), swarm.destroy()).await;
             if let Err(error) = store.close() {
@@ -330,21 +339,16 @@ async fn accept(store: Corestore, swarm: Swarm, stop: CancellationToken) {
     }
 }
 
-/// What earlier checks found.
-struct Before {
-    /// The highest release of this link, over all starts.
-    seen: Seen,
-    /// The running version's blocks were asked for.
-    prefetched: bool,
-    /// Fork and length of the release that was refused for what it is.
-    refused: Option<(u64, u64)>,
-}
-
 impl Inner {
     fn emit(&self, event: UpdaterEvent) {
         tracing::debug!(?event, "updater");
         // Nobody listening is fine.
         let _ = self.events.send(event);
+    }
+
+    /// A seeder is there.
+    fn heard(&self) {
+        lock(&self.state).last_contact = Some(follow::now());
     }
 
     fn next_dir(&self) -> PathBuf {
@@ -354,182 +358,6 @@ impl Inner {
     fn prefix(&self) -> String {
         check::prefix(&crate::host::current(), &self.config.name)
     }
-
-    /// Follows the drive until told to stop.
-    async fn follow(self: Arc<Self>, drive: Hyperdrive) {
-        let mut appends = drive.core().events();
-        let mut schedule = Schedule::new(Instant::now(), self.config.delay, rand::random());
-        schedule.retry_at(Instant::now());
-        let mut found = Before {
-            seen: Seen::load(&self.config.dir, drive.key().to_string()),
-            prefetched: false,
-            refused: None,
-        };
-        loop {
-            let due = schedule.next_due();
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                event = appends.recv() => match event {
-                    Ok(CoreEvent::Append { .. } | CoreEvent::Truncate { .. }) | Err(broadcast::error::RecvError::Lagged(_)) => {
-                        schedule.handle_append(Instant::now());
-                        self.emit(UpdaterEvent::UpdateScheduled { delay: schedule.delay().as_millis() as u64 });
-                    }
-                    Ok(_) => {}
-                    Err(broadcast::error::RecvError::Closed) => return,
-                },
-                () = self.look_again.notified() => schedule.retry_at(Instant::now()),
-                () = sleep_until(due), if due.is_some() => {
-                    schedule.handle_check();
-                    let checked = drive.core().length();
-                    let result = tokio::select! {
-                        () = self.stop.cancelled() => return,
-                        result = self.check(&drive, &mut found) => result,
-                    };
-                    match result {
-                        Ok(()) if drive.core().length() > checked => schedule.handle_append(Instant::now()),
-                        Ok(()) => {}
-                        Err(error) => {
-                            let message = error.to_string();
-                            {
-                                let mut state = lock(&self.state);
-                                state.updating = false;
-                                state.last_error = Some(message.clone());
-                            }
-                            self.emit(UpdaterEvent::Error { message });
-                            // What is on the drive will not become another release by itself.
-                            if !error.is_refusal() {
-                                schedule.retry_at(Instant::now() + RETRY);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// One check, and staging if there is something newer.
-    async fn check(&self, drive: &Hyperdrive, found: &mut Before) -> Result<(), CheckError> {
-        let Some(release) = check::look(drive).await? else {
-            return Ok(());
-        };
-        let floor = found.seen.mark().cloned();
-        if let Some(before) = floor.as_ref().filter(|before| before.fork < release.fork) {
-            // The owner cut the drive's history and went on from there, or somebody who has the key did.
-            tracing::warn!(
-                fork = release.fork,
-                before = before.fork,
-                "the drive's history was rewritten"
-            );
-            self.emit(UpdaterEvent::Forked {
-                fork: release.fork,
-                before: before.fork,
-            });
-        }
-        found.seen.raise(&release.mark());
-        if found.refused == Some((release.fork, release.length)) {
-            return Ok(());
-        }
-        match release.version.cmp_precedence(&self.version) {
-            Ordering::Less => return Ok(()),
-            Ordering::Equal => {
-                if !std::mem::replace(&mut found.prefetched, true) {
-                    self.prefetch(drive);
-                }
-                return Ok(());
-            }
-            Ordering::Greater => {}
-        }
-        if let Some(floor) = floor {
-            let bad = Note::load(&self.config.dir).is_bad(&floor.version.to_string());
-            if let Err(source) = floor.admits(&release.mark(), bad) {
-                found.refused = Some((release.fork, release.length));
-                return Err(CheckError::Below {
-                    version: release.version,
-                    source,
-                });
-            }
-        }
-        let next_version = release.version.to_string();
-        let bad = Note::load(&self.config.dir).is_bad(&next_version);
-        lock(&self.state).taken_back = bad.then(|| next_version.clone());
-        if bad {
-            tracing::warn!(version = %next_version, "not installed: it did not start before");
-            return Ok(());
-        }
-        if lock(&self.ready)
-            .as_ref()
-            .is_some_and(|ready| (ready.release.fork, ready.release.length) == (release.fork, release.length))
-        {
-            return Ok(());
-        }
-        {
-            let mut state = lock(&self.state);
-            if state.applied {
-                return Ok(());
-            }
-            state.updating = true;
-            state.next_version = Some(next_version.clone());
-        }
-        self.emit(UpdaterEvent::Updating {
-            next_version: next_version.clone(),
-        });
-        let (host, next) = (crate::host::current(), self.next_dir());
-        let staged = check::stage(drive, &release, (&host, &self.config.name), &next, |progress| {
-            self.emit(UpdaterEvent::UpdatingDelta {
-                op: format!("{:?}", progress.diff.op).to_lowercase(),
-                key: progress.diff.key,
-                bytes_added: progress.diff.bytes_added,
-                bytes: progress.bytes,
-                total_bytes: progress.total,
-            });
-        })
-        .await;
-        let staged = staged.inspect_err(|error| {
-            if error.is_refusal() {
-                found.refused = Some((release.fork, release.length));
-                discard(&next, &release);
-            }
-        })?;
-        let (length, fork) = (release.length, release.fork);
-        let before = lock(&self.ready).replace(Ready {
-            release,
-            bundle: staged,
-        });
-        if let Some(before) = before {
-            discard(&next, &before.release);
-        }
-        {
-            let mut state = lock(&self.state);
-            state.updating = false;
-            state.updated = true;
-            state.last_error = None;
-        }
-        self.emit(UpdaterEvent::Updated {
-            next_version,
-            length,
-            fork,
-        });
-        Ok(())
-    }
-
-    /// Fetches the running version's blocks in the background, so that the next release costs only what changed.
-    fn prefetch(&self, drive: &Hyperdrive) {
-        let (drive, prefix, stop, events) = (
-            drive.checkout(drive.core().length()),
-            self.prefix(),
-            self.stop.clone(),
-            self.events.clone(),
-        );
-        tokio::spawn(async move {
-            let work = async { drive.download(&prefix).await?.done().await };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                result = work => if let Err(error) = result {
-                    let _ = events.send(UpdaterEvent::Error { message: error.to_string() });
-                },
-            }
-        });
-    }
 }
 
 /// Deletes an update that was refused, or that a newer one replaced before it was applied.
@@ -537,13 +365,6 @@ fn discard(next: &Path, release: &Release) {
     let folder = check::folder(next, release);
     if let Err(error) = std::fs::remove_dir_all(&folder) {
         tracing::warn!(path = %folder.display(), %error, "could not delete an update that is not wanted any more");
-    }
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }
 

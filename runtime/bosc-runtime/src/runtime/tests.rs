@@ -3,9 +3,12 @@
 use std::fs;
 
 use hyperdrive::PutOptions;
+use secret_stream::Connection;
 use serde_json::json;
 
+use super::follow::{RETRY, STALLED};
 use super::*;
+use crate::seen::Seen;
 
 /// A data folder, an installed app and a drive to release onto.
 struct Home {
@@ -85,11 +88,29 @@ impl Home {
     }
 }
 
+/// A copy of the drive in a store of its own, and the connection over which it is filled.
+async fn copy(home: &Home) -> (Hyperdrive, corestore::Replication) {
+    let store = Corestore::in_memory().unwrap();
+    let copy = Hyperdrive::open(&store, home.drive.key()).await.unwrap();
+    let (here, there) = Connection::memory_pair();
+    let replication = home.drive.store().replicate(here);
+    drop(store.replicate(there));
+    (copy, replication)
+}
+
 /// Follows the drive for as long as `until` does not pick an event; all events up to it.
 async fn follow(runtime: &Runtime, home: &Home, until: impl Fn(&UpdaterEvent) -> bool) -> Vec<UpdaterEvent> {
+    follow_drive(runtime, &home.drive, until).await
+}
+
+async fn follow_drive(
+    runtime: &Runtime,
+    drive: &Hyperdrive,
+    until: impl Fn(&UpdaterEvent) -> bool,
+) -> Vec<UpdaterEvent> {
     let mut events = runtime.events();
     let mut seen = Vec::new();
-    let follow = runtime.inner.clone().follow(home.drive.clone());
+    let follow = runtime.inner.clone().follow(drive.clone());
     let listen = async {
         loop {
             let event = events.recv().await.unwrap();
@@ -276,4 +297,52 @@ async fn a_file_that_changed_after_it_was_staged_is_not_put_in_place() {
     follow(&runtime, &home, updated).await;
     assert!(runtime.apply_update().await.unwrap());
     assert_eq!(fs::read_to_string(home.installed().join("App")).unwrap(), text);
+}
+
+#[tokio::test]
+async fn the_app_learns_when_a_seeder_was_last_there() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    home.release("1.0.0", "1.0.0").await;
+    assert_eq!(runtime.state().last_contact, None);
+    let started = super::follow::now();
+    let (copy, replication) = copy(&home).await;
+    let follow = runtime.inner.clone().follow(copy.clone());
+    let heard = async {
+        while runtime.state().last_contact.is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = follow => panic!("it does not end"),
+        heard = tokio::time::timeout(Duration::from_secs(20), heard) => heard.unwrap(),
+    }
+    assert!(runtime.state().last_contact.unwrap() >= started);
+    assert!(super::follow::has_seeder(&copy));
+    replication.close();
+}
+
+#[tokio::test]
+async fn a_check_whose_blocks_nobody_has_is_given_up_and_tried_again() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    home.release("1.0.1", "1.0.1").await;
+    let (copy, replication) = copy(&home).await;
+    let learnt = async {
+        while copy.core().length() < home.drive.core().length() {
+            copy.update(false).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), learnt)
+        .await
+        .unwrap();
+    // The peer goes before it sent anything but the length.
+    replication.close();
+    replication.closed().await;
+    let gave_up = follow_drive(&runtime, &copy, |event| error(event).is_some());
+    let events = gave_up.await;
+    let message = error(events.last().unwrap()).unwrap();
+    let says = format!("nothing of the update arrived for {} s", STALLED.as_secs());
+    assert!(message.contains(&says), "{message}");
 }
