@@ -225,7 +225,10 @@ impl App {
             path: storage.clone(),
             source,
         };
-        std::fs::create_dir_all(storage.join("app-storage")).map_err(unusable)?;
+        // What the app and the page keep is nobody else's.
+        for folder in ["app-storage", "webview"] {
+            bosc_runtime::private_dir(&storage.join(folder)).map_err(unusable)?;
+        }
 
         let instance = match instance::claim(
             &storage,

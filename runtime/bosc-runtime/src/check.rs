@@ -9,6 +9,7 @@ use semver::Version;
 use serde_json::Value;
 
 use crate::bundle::Staged;
+use crate::file::private_dir;
 use crate::layout::{self, Fits, Unfit};
 use crate::seen::{Below, Mark};
 
@@ -135,7 +136,7 @@ pub(crate) async fn stage(
         path: root.clone(),
         source,
     };
-    std::fs::create_dir_all(&root).map_err(io)?;
+    private_dir(&root).map_err(io)?;
     let local = LocalDrive::new(&root);
     // Everything is asked for at once, so that many small files cost no round trips.
     let download = checkout.download(prefix).await?;

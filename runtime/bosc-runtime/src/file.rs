@@ -11,10 +11,22 @@ const PREFIX: &str = ".tmp";
 /// And how long their names are: the prefix and six letters.
 const NAME_BYTES: usize = 10;
 
+/// Makes a folder, and those above it that are not there, for this user alone. One that is there stays as it is.
+///
+/// # Errors
+/// What the system said.
+pub fn private_dir(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
 /// Writes a value as JSON, in place of what was there; it is on the disk when this returns.
 pub(crate) fn write_whole(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    fs::create_dir_all(folder)?;
+    private_dir(folder)?;
     let mut file = tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder)?;
     serde_json::to_writer_pretty(&mut file, value)?;
     file.flush()?;
@@ -51,6 +63,19 @@ pub(crate) fn sweep(folder: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn data_folders_are_for_their_user_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let (data, folder) = (root.path().join("data"), root.path().join("data/pear-runtime"));
+        write_whole(&folder.join("bundle.json"), &1).unwrap();
+        assert_eq!((mode(&data), mode(&folder)), (0o700, 0o700));
+        assert_eq!(mode(&folder.join("bundle.json")), 0o600);
+        private_dir(&folder).unwrap();
+    }
 
     #[test]
     fn what_an_interrupted_write_leaves_is_swept() {

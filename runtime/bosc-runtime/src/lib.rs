@@ -16,6 +16,7 @@ mod schedule;
 mod seen;
 
 pub use error::{ApplyError, RuntimeError};
+pub use file::private_dir;
 pub use link::{Link, LinkError};
 pub use runtime::{Runtime, RuntimeConfig, UpdaterEvent, UpdaterState};
 pub use schedule::{BOOT_GRACE, DEFAULT_DELAY, Schedule};

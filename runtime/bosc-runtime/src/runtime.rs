@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bundle::{self, Staged};
 use crate::check::{self, Release};
 use crate::error::{ApplyError, RuntimeError};
+use crate::file;
 use crate::link::Link;
 
 /// What the runtime of an app needs to know.
@@ -307,11 +308,17 @@ async fn connect(
         }
         _ => {}
     }
-    let store = Corestore::open(folder.join("corestore"))?;
+    let store_dir = folder.join("corestore");
+    // The store has a secret in it.
+    file::private_dir(&store_dir).map_err(|source| RuntimeError::Io {
+        path: store_dir.clone(),
+        source,
+    })?;
+    let store = Corestore::open(store_dir)?;
     let drive = Hyperdrive::open(&store, link.key).await?;
-    let key_pair = store.create_key_pair("pear-runtime")?;
+    // A new key pair for each start: with a lasting one anybody on the topic could follow this install from address to address.
     let swarm = Swarm::new(SwarmConfig {
-        key_pair: Some(key_pair),
+        key_pair: None,
         bootstrap: config.bootstrap.clone(),
         ..SwarmConfig::default()
     })

@@ -120,7 +120,8 @@ mod tests {
         let sealed = Staged::seal(&bundle).unwrap();
         assert_eq!(sealed.difference(&bundle).unwrap(), None);
         assert_eq!(sealed.difference(&make("Copy")).unwrap(), None);
-        let changes: [(&str, fn(&Path)); 7] = [
+        type Change = (&'static str, fn(&Path));
+        let changes: [Change; 7] = [
             ("lib/data", |bundle| {
                 let mut bytes = vec![7; CHUNK_BYTES + 1];
                 bytes[CHUNK_BYTES] ^= 1;

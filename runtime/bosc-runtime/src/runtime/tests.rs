@@ -346,3 +346,30 @@ async fn a_check_whose_blocks_nobody_has_is_given_up_and_tried_again() {
     let says = format!("nothing of the update arrived for {} s", STALLED.as_secs());
     assert!(message.contains(&says), "{message}");
 }
+
+#[tokio::test]
+async fn an_install_has_another_name_on_the_network_at_each_start_and_keeps_its_data_to_itself() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new().await;
+    let plain = home.runtime().await;
+    let config = RuntimeConfig {
+        updates: true,
+        bootstrap: Some(vec!["127.0.0.1:1".to_owned()]),
+        ..plain.inner.config.clone()
+    };
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        let runtime = Runtime::start(config.clone()).await.unwrap();
+        let (_, swarm, _) = runtime.inner.network.as_ref().unwrap();
+        names.push(swarm.key_pair().public_key);
+        runtime.close().await;
+    }
+    assert_ne!(names[0], names[1]);
+    for folder in ["", "pear-runtime", "pear-runtime/corestore"] {
+        let mode = fs::metadata(home.dir().join(folder))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o700, "{folder}");
+    }
+}
