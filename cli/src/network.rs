@@ -1,10 +1,11 @@
 //! The swarm of a command that needs peers.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::bail;
+use base::lock;
 use bosc_runtime::Link;
 use core_store::Core;
 use corestore::Corestore;
@@ -52,7 +53,7 @@ impl Network {
         tokio::spawn(async move {
             while let Some(connection) = connections.recv().await {
                 let key = connection.info().remote_public_key;
-                meeting.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+                lock(&meeting).insert(key);
                 let replication = store.replicate(connection);
                 if let Some(changes) = changes.clone() {
                     let _ = changes.send(PeerChange::Joined(key));
@@ -118,7 +119,7 @@ impl Network {
 
     /// Why a drive could be had from nobody: that nobody was met is said only if that is so.
     pub(crate) fn no_source(&self, entries: &Core) -> anyhow::Error {
-        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let met = lock(&self.met).len();
         let peers = entries.peers();
         let claiming = peers.iter().filter(|peer| peer.remote_length > 0).count();
         let link = Link::plain(entries.key());

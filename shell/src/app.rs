@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bosc_runtime::bundle::{Decision, Startup, preflight};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tao::event_loop::EventLoopBuilder;
@@ -15,15 +16,17 @@ use crate::args::{Args, deep_link_in};
 use crate::bridge::dispatch::{CommandsReady, Parts};
 use crate::bridge::{self, Bridge, Commands, Page, ToPage};
 use crate::error::ShellError;
-use crate::instance::{self, Claim, Knock};
+use crate::instance::{self, Claim, Instance, Knock};
 use crate::locate::{Located, Surroundings, locate};
 use crate::package::Package;
 use crate::page::{Assets, DriveAssets, ORIGIN, PageServer};
-use crate::startup::{Begun, Boot};
 use crate::updater::{StartUpdater, Updater};
 use crate::window::{self, Mailbox, Outcome, UserEvent, WindowParts};
 use crate::workers::Workers;
 use crate::{platform, restart, startup};
+
+/// How long an app may run until its page is there. One that takes longer counts as failed, unless it comes up after all.
+const WELL_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long closing the updater and the workers may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
@@ -193,8 +196,7 @@ impl App {
                 return ExitCode::FAILURE;
             }
         };
-        let found = || Ok(Package::read(&locate(args.dev.as_deref(), &around)?.app)?);
-        if let Some(code) = restart::answer_preflight(found) {
+        if let Some(code) = preflight::answer(|| find(&args, &around)) {
             return code;
         }
         match self.start(args, &around) {
@@ -210,16 +212,25 @@ impl App {
     }
 
     fn start(self, args: Args, around: &Surroundings) -> Result<ExitCode, ShellError> {
-        let located = locate(args.dev.as_deref(), around)?;
-        let package = Package::read(&located.app)?;
-        let storage = startup::storage_dir(&args, &located, &package);
+        // An update may have brought a bundle in which nothing can be read: its start is counted all the same.
+        let bundle = around.bundle().filter(|_| args.dev.is_none());
+        let found = find(&args, around);
+        let product_name = match &found {
+            Ok((_, package)) => package.product_name.clone(),
+            Err(_) if bundle.is_some() => around.product_name(),
+            Err(_) => return found.map(|_| ExitCode::FAILURE),
+        };
+        let storage = startup::storage_dir(&args, bundle.is_some(), &product_name);
         let unusable = |source| ShellError::Storage {
             path: storage.clone(),
             source,
         };
-        std::fs::create_dir_all(storage.join("app-storage")).map_err(unusable)?;
+        // What the app and the page keep is nobody else's.
+        for folder in ["app-storage", "webview"] {
+            bosc_runtime::private_dir(&storage.join(folder)).map_err(unusable)?;
+        }
 
-        let mut instance = match instance::claim(
+        let instance = match instance::claim(
             &storage,
             &Knock {
                 args: args.rest.clone(),
@@ -227,37 +238,68 @@ impl App {
         )? {
             Claim::First(instance) => instance,
             Claim::Second => {
-                eprintln!(
-                    "{} is already running; its window has been brought to the front.",
-                    package.product_name
-                );
+                eprintln!("{product_name} is already running; its window has been brought to the front.");
                 return Ok(ExitCode::SUCCESS);
             }
         };
-        let boot = match Boot::begin(&located, &storage, &package) {
-            Begun::Run(boot) => boot,
-            Begun::RolledBack { from, to } => {
-                eprintln!(
-                    "{}: version {from} did not start; going back to {to}",
-                    package.product_name
-                );
-                drop(instance);
-                return Err(restart::restart(
-                    located.bundle.as_deref(),
-                    &around.exe,
-                    &storage,
-                    None,
-                ));
-            }
-        };
-        platform::check_display()?;
-
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("bosc")
             .enable_all()
             .build()
             .map_err(ShellError::Runtime)?;
+        let to_quit = signals(&runtime);
+        if args.retry_update
+            && let Err(source) = bosc_runtime::bundle::forgive(&storage)
+        {
+            return Err(unusable(source));
+        }
+        let startup = match bundle.as_deref().map(|bundle| Startup::begin(&storage, bundle)) {
+            None => None,
+            Some(Decision::Run(startup)) => Some(startup),
+            Some(Decision::RolledBack { from, to }) => {
+                eprintln!("{product_name}: version {from} did not start; going back to {to}");
+                drop(instance);
+                let bundle = bundle.as_deref();
+                return Err(restart::restart(bundle, &around.exe));
+            }
+        };
+        let _panicking = OnPanic(startup.clone());
+        let opened = found.and_then(|found| {
+            let (located, package) = found;
+            let opening = Opening {
+                located,
+                package,
+                storage,
+                instance,
+                startup: startup.clone(),
+                runtime,
+                to_quit,
+            };
+            self.open(args, around, opening)
+        });
+        match (&opened, startup) {
+            (Err(ShellError::NoDisplay), Some(startup)) => startup.not_tried(),
+            // It did open.
+            (Ok(_) | Err(ShellError::Restart { .. }), _) | (_, None) => {}
+            (Err(_), Some(startup)) => startup.failed(),
+        }
+        opened
+    }
+
+    /// Opens the window and runs until it is closed. Says how this start went, unless it ends with an error.
+    fn open(self, args: Args, around: &Surroundings, opening: Opening) -> Result<ExitCode, ShellError> {
+        let Opening {
+            located,
+            package,
+            storage,
+            mut instance,
+            startup,
+            runtime,
+            to_quit,
+        } = opening;
+        platform::check_display()?;
+
         let mut event_loop = EventLoopBuilder::<UserEvent>::with_user_event().build();
         let mailbox = Mailbox(event_loop.create_proxy());
         let handle = AppHandle {
@@ -278,7 +320,14 @@ impl App {
                 }
             }
         });
-        quit_on_signals(&runtime, &handle);
+        runtime.spawn({
+            let (handle, mut to_quit) = (handle.clone(), to_quit);
+            async move {
+                if to_quit.wait_for(|told| *told).await.is_ok() {
+                    handle.quit();
+                }
+            }
+        });
 
         let commands = run_setup(&runtime, self.setup, handle.clone());
         let start_updater = match self.updater {
@@ -310,10 +359,18 @@ impl App {
                 file: located.app.join(&package.page),
             };
             eprintln!("{}: {error}", package.product_name);
+            startup.iter().for_each(Startup::failed);
         }
+        if let Some(startup) = startup.clone() {
+            runtime.spawn(async move {
+                tokio::time::sleep(WELL_WITHIN).await;
+                startup.failed();
+            });
+        }
+        let started = startup.clone();
         let on_first_paint = Box::new(move || {
-            if page_there {
-                boot.started_well();
+            if page_there && let Some(startup) = started {
+                startup.started_well();
             }
         });
         // The swarm starts once the window is up, so that it never delays the first paint.
@@ -340,24 +397,49 @@ impl App {
             },
         )?;
 
-        let state = updater.state();
+        if let (Outcome::Closed, Some(startup)) = (outcome, startup) {
+            // A person did not wait for the page, or the session ended.
+            startup.not_tried();
+        }
         close(runtime, &updater, &workers);
         drop(instance);
         match outcome {
             Outcome::Closed if page_there => Ok(ExitCode::SUCCESS),
             Outcome::Closed => Ok(ExitCode::FAILURE),
-            Outcome::Restart => {
-                let applied = state["applied"] == true;
-                let updated = state["nextVersion"].as_str().filter(|_| applied);
-                Err(restart::restart(
-                    located.bundle.as_deref(),
-                    &around.exe,
-                    &storage,
-                    updated,
-                ))
-            }
+            Outcome::Restart => Err(restart::restart(located.bundle.as_deref(), &around.exe)),
         }
     }
+}
+
+/// What a start has found and claimed before it opens its window.
+struct Opening {
+    located: Located,
+    package: Package,
+    storage: PathBuf,
+    instance: Instance,
+    /// `None` in development.
+    startup: Option<Startup>,
+    runtime: tokio::runtime::Runtime,
+    /// Becomes true when the system wants the app to end.
+    to_quit: watch::Receiver<bool>,
+}
+
+/// A start that ends in a panic has failed.
+struct OnPanic(Option<Startup>);
+
+impl Drop for OnPanic {
+    fn drop(&mut self) {
+        if let Some(startup) = self.0.as_ref().filter(|_| std::thread::panicking()) {
+            startup.failed();
+        }
+    }
+}
+
+/// The app and its package.json.
+fn find(args: &Args, around: &Surroundings) -> Result<(Located, Package), ShellError> {
+    let located = locate(args.dev.as_deref(), around)?;
+    let package = Package::read(&located.app)?;
+    Ok((located, package))
 }
 
 /// Whether an error may open a window: there is a display, and `BOSC_NO_ERROR_WINDOW` (for scripts) is not set.
@@ -405,25 +487,26 @@ fn run_setup(
     commands
 }
 
-/// SIGINT and SIGTERM close the app as its window's close button does.
-fn quit_on_signals(runtime: &tokio::runtime::Runtime, handle: &AppHandle) {
+/// SIGINT and SIGTERM close the app as its window's close button does, however early they come.
+fn signals(runtime: &tokio::runtime::Runtime) -> watch::Receiver<bool> {
+    let (told, to_quit) = watch::channel(false);
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let handle = handle.clone();
-        runtime.spawn(async move {
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return;
-            };
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            handle.quit();
-        });
+        let _context = runtime.enter();
+        if let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        {
+            runtime.spawn(async move {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                told.send_replace(true);
+            });
+        }
     }
     #[cfg(not(unix))]
-    let _ = (runtime, handle);
+    let _ = (runtime, told);
+    to_quit
 }

@@ -29,6 +29,10 @@ pub struct Args {
     #[arg(long, action = ArgAction::SetTrue, overrides_with = "no_updates")]
     pub updates: bool,
 
+    /// Install a version again that was taken back because it did not start
+    #[arg(long)]
+    pub retry_update: bool,
+
     /// Nodes through which the swarm is joined, as host:port, separated by commas
     #[arg(long, value_name = "HOST:PORT", env = "BOSC_BOOTSTRAP", value_delimiter = ',', value_parser = host_port)]
     pub bootstrap: Vec<String>,
@@ -175,6 +179,7 @@ mod tests {
         assert_eq!(args.updates_choice(), None);
         assert_eq!(args.deep_link("pear-chat"), Some("pear-chat://join/1"));
         assert_eq!(args.deep_link("pear"), None);
+        assert!(!args.retry_update && parse(&["--retry-update"]).unwrap().retry_update);
     }
 
     #[test]

@@ -7,7 +7,12 @@ pub fn checked(link: &str) -> Option<url::Url> {
     let url = url::Url::parse(link).ok()?;
     let fine = match url.scheme() {
         "https" | "http" => url.has_host() && url.username().is_empty() && url.password().is_none(),
-        "mailto" => true,
+        // Some mail programs would attach a file of this machine.
+        "mailto" => !url.query_pairs().any(|(name, _)| {
+            ["attach", "attachment"]
+                .iter()
+                .any(|bad| name.eq_ignore_ascii_case(bad))
+        }),
         _ => false,
     };
     fine.then_some(url)
@@ -61,6 +66,8 @@ mod tests {
             "https://user:pass@example.com/",
             "--help",
             "smb://host/x",
+            "mailto:a@example.com?subject=x&Attach=/etc/passwd",
+            "mailto:a@example.com?attachment=/etc/passwd",
             "",
         ] {
             assert!(checked(link).is_none(), "{link}");

@@ -57,7 +57,22 @@ impl Surroundings {
         }
     }
 
-    fn bundle(&self) -> Option<PathBuf> {
+    /// The installed bundle that this program stands in, be it damaged; `None` in development.
+    pub fn bundle(&self) -> Option<PathBuf> {
+        if self.is_installed() {
+            self.around_exe()
+        } else {
+            None
+        }
+    }
+
+    /// What the product is called, as far as this program's own name tells.
+    pub fn product_name(&self) -> String {
+        let name = self.exe.file_stem().unwrap_or("app".as_ref());
+        name.to_string_lossy().into_owned()
+    }
+
+    fn around_exe(&self) -> Option<PathBuf> {
         let mounted = self.appdir.as_ref().is_some_and(|dir| self.exe.starts_with(dir));
         if mounted && self.appimage.is_some() {
             return self.appimage.clone();

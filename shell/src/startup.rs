@@ -1,10 +1,9 @@
-//! Where the host meets `bosc-runtime`: storage folders, the rollback marker and the updater.
+//! Where the host meets `bosc-runtime`: storage folders and the updater.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bosc_runtime::bundle::{Decision, Startup};
 use bosc_runtime::{Runtime, RuntimeConfig, UpdaterEvent};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -20,16 +19,17 @@ use crate::updater::{PearEvent, StartUpdater, UpdaterHost};
 /// the system's place for application data, as in `hello-pear-electron` and pear-chat:
 /// Linux `$SNAP_USER_COMMON`, `$XDG_CONFIG_HOME` or `~/.config`, macOS `~/Library/Application Support`,
 /// Windows `~\\AppData\\Local`, each with the product name.
-pub(crate) fn storage_dir(args: &Args, located: &Located, package: &Package) -> PathBuf {
+pub(crate) fn storage_dir(args: &Args, installed: bool, product_name: &str) -> PathBuf {
     if let Some(dir) = &args.storage {
         return std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
     }
     let home = std::env::home_dir().unwrap_or_default();
-    let base = match &located.bundle {
-        None => std::env::temp_dir().join("pear"),
-        Some(_) => data_dir(&home, |name| std::env::var_os(name).map(PathBuf::from)),
+    let base = if installed {
+        data_dir(&home, |name| std::env::var_os(name).map(PathBuf::from))
+    } else {
+        std::env::temp_dir().join("pear")
     };
-    base.join(&package.product_name)
+    base.join(product_name)
 }
 
 fn data_dir(home: &Path, var: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
@@ -43,41 +43,6 @@ fn data_dir(home: &Path, var: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
     set("SNAP_USER_COMMON")
         .or_else(|| set("XDG_CONFIG_HOME"))
         .unwrap_or_else(|| home.join(".config"))
-}
-
-/// This start of a bundle, for rolling back one that cannot start.
-pub(crate) struct Boot(Option<Startup>);
-
-/// What [`Boot::begin`] found.
-pub(crate) enum Begun {
-    /// Go on.
-    Run(Boot),
-    /// This version did not start well before and has been swapped back: start the program again.
-    RolledBack {
-        /// The version that did not start.
-        from: String,
-        /// The version now in place.
-        to: String,
-    },
-}
-
-impl Boot {
-    pub(crate) fn begin(located: &Located, storage: &Path, package: &Package) -> Begun {
-        let Some(bundle) = &located.bundle else {
-            return Begun::Run(Self(None));
-        };
-        match Startup::begin(storage, bundle, &package.version) {
-            (startup, Decision::Run) => Begun::Run(Self(Some(startup))),
-            (_, Decision::RolledBack { from, to }) => Begun::RolledBack { from, to },
-        }
-    }
-
-    /// The page is on the screen and talks with the host: this bundle is good.
-    pub(crate) fn started_well(self) {
-        if let Some(startup) = self.0 {
-            startup.started_well();
-        }
-    }
 }
 
 /// Whether this start looks for updates: only an installed bundle can be swapped, and `--no-updates` switches them off.
@@ -158,6 +123,11 @@ impl UpdaterHost for RuntimeHost {
 
     async fn apply(&self) -> Result<bool, String> {
         self.0.apply_update().await.map_err(|error| error.to_string())
+    }
+
+    async fn retry(&self) -> Result<bool, String> {
+        let retried = self.0.retry_update().await;
+        retried.map_err(|error| format!("cannot write the note about the last update: {error}"))
     }
 
     async fn close(&self) {
@@ -255,23 +225,13 @@ mod tests {
 
     #[test]
     fn storage_is_the_flags_the_systems_or_a_temporary_folder() {
-        let package = Package::parse(
-            br#"{"name":"pear-chat","productName":"PearChat","version":"1.0.0"}"#,
-            Path::new("p"),
-        );
-        let package = package.unwrap();
-        let mut located = Located {
-            app: "/app".into(),
-            bundle: None,
-        };
         let mut args = Args::default();
         assert_eq!(
-            storage_dir(&args, &located, &package),
+            storage_dir(&args, false, "PearChat"),
             std::env::temp_dir().join("pear/PearChat")
         );
-        located.bundle = Some("/app".into());
-        assert!(storage_dir(&args, &located, &package).ends_with("PearChat"));
+        assert!(storage_dir(&args, true, "PearChat").ends_with("PearChat"));
         args.storage = Some("/s".into());
-        assert_eq!(storage_dir(&args, &located, &package), Path::new("/s"));
+        assert_eq!(storage_dir(&args, true, "PearChat"), Path::new("/s"));
     }
 }

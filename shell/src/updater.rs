@@ -1,8 +1,9 @@
 //! The updater as the host sees it: events, state, apply. The real one is `bosc-runtime`; tests bring their own.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use base::lock;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde::Serialize;
@@ -26,6 +27,10 @@ pub trait UpdaterHost: Send + Sync {
     fn state(&self) -> Value;
     /// Swaps the bundle for the update that is ready. `false`: there was nothing to apply. Returns after the swap.
     async fn apply(&self) -> Result<bool, String>;
+    /// Installs versions again that were taken back because they did not start. `false`: there were none.
+    async fn retry(&self) -> Result<bool, String> {
+        Ok(false)
+    }
     /// Ends all work; sockets and stores are closed when it returns.
     async fn close(&self);
 }
@@ -66,7 +71,7 @@ impl Updater {
     }
 
     fn with<T>(&self, read: impl FnOnce(&mut Stage) -> T) -> T {
-        read(&mut self.stage.lock().unwrap_or_else(PoisonError::into_inner))
+        read(&mut lock(&self.stage))
     }
 
     fn running(&self) -> Option<Arc<dyn UpdaterHost>> {
@@ -155,6 +160,14 @@ impl Updater {
         }
     }
 
+    /// Lets the updater install a version again that was taken back.
+    pub async fn retry(&self) -> Result<bool, String> {
+        match self.running() {
+            Some(host) => host.retry().await,
+            None => Ok(false),
+        }
+    }
+
     /// Closes it; returns when its sockets and stores are closed.
     pub async fn close(&self) {
         if let Stage::Running(host) = self.with(|stage| std::mem::replace(stage, Stage::Closed)) {
@@ -227,6 +240,10 @@ pub(crate) mod tests {
             } else {
                 Err("no update is ready".to_owned())
             }
+        }
+
+        async fn retry(&self) -> Result<bool, String> {
+            Ok(self.state()["takenBack"].is_string())
         }
 
         async fn close(&self) {

@@ -69,6 +69,9 @@ export function watchUpdates({ bridge, version, progress, button, notice }) {
       await bridge.applyUpdate()
       await bridge.appAfterUpdate()
     } catch (err) {
+      // A version that was refused is not offered again.
+      const { updated } = await bridge.updaterState()
+      button.hidden = !updated
       button.disabled = false
       button.textContent = 'Update ready!'
       notice.show(`The update could not be put in place. ${err.message}`)

@@ -172,6 +172,12 @@ pub fn write_deployment(folder: &Path, product: &str, version: &str, upgrade: &s
     )?;
     let package = serde_json::json!({ "name": product, "version": version, "upgrade": upgrade }).to_string();
     fs::write(bundle.join("package.json"), &package)?;
+    // What the updater looks at before it puts a bundle in place.
+    fs::create_dir_all(bundle.join("resources/app"))?;
+    fs::write(bundle.join("resources/app/package.json"), &package)?;
+    let program = bundle.join(product);
+    fs::write(&program, "#!/bin/sh\necho 'bosc: ready'\n")?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     fs::write(folder.join("package.json"), package)?;
     Ok(bundle)
 }

@@ -1,15 +1,17 @@
 //! The installed app in a real window: the over-the-air walkthrough, and what must hold around it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use bosc_runtime::bundle::Staged;
 use bosc_tests::display::Display;
 use bosc_tests::process::{Process, wait_until};
 use bosc_tests::update::{self, installed_version};
 use bosc_tests::walkthrough::{
-    Installed, MESSAGES, Setup, Workshop, expect_messages, run_walkthrough, send_message,
+    Installed, MESSAGES, Setup, Workshop, copy_folder, expect_messages, run_walkthrough, send_message,
 };
 
 fn quiet(_: &str) {}
@@ -118,8 +120,10 @@ fn update_into(
 }
 
 #[test]
-fn a_program_that_cannot_run_is_taken_back_at_once() {
+fn a_program_that_cannot_run_is_refused_before_anything_is_swapped() {
     let (workshop, app, display) = installed("broken-program");
+    let inode = || fs::metadata(&app.bundle).unwrap().ino();
+    let before = inode();
     let mut process = update_into(&workshop, &app, &display, |bundle| {
         fs::write(bundle.join("PearChat"), "#!/bin/sh\nexit 3\n").unwrap();
     });
@@ -130,11 +134,38 @@ fn a_program_that_cannot_run_is_taken_back_at_once() {
             .then_some(()))
     })
     .unwrap();
-    let driver = app.attach("app-taken-back", &mut process).unwrap();
+    // The app runs on and says why.
+    let driver = app.attach("app-runs-on", &mut process).unwrap();
     driver
         .wait_text("#version", "v1.0.1", Duration::from_secs(20))
         .unwrap();
+    let state = driver.run("return window.bridge.updaterState()").unwrap();
+    assert!(
+        state["lastError"].as_str().unwrap().contains("1.0.2 cannot run"),
+        "{state}"
+    );
+    assert_eq!(state["updated"], false, "{state}");
+    assert_eq!(driver.run(update::OFFERED).unwrap(), false);
+    driver.abandon();
+    process.kill();
     assert_eq!(installed_version(&app), "1.0.1");
+    assert_eq!(inode(), before, "the bundle was exchanged");
+
+    // It is not offered again, until a person asks for it.
+    let (mut process, driver) = app.open("app-again", &display, &[]).unwrap();
+    wait_until("1.0.2 is seen and not wanted", Duration::from_secs(30), || {
+        let state = driver.run("return window.bridge.updaterState()")?;
+        Ok((state["takenBack"] == "1.0.2").then_some(()))
+    })
+    .unwrap();
+    assert_eq!(driver.run(update::OFFERED).unwrap(), false);
+    driver.abandon();
+    process.stop();
+    let (mut process, driver) = app.open("app-retries", &display, &["--retry-update"]).unwrap();
+    wait_until("1.0.2 is offered", Duration::from_secs(30), || {
+        Ok((driver.run(update::OFFERED)? == true).then_some(()))
+    })
+    .unwrap();
     driver.abandon();
     process.stop();
 }
@@ -173,6 +204,137 @@ fn a_version_that_cannot_show_its_page_is_rolled_back() {
     driver
         .wait_text("#version", "v1.0.1", Duration::from_secs(20))
         .unwrap();
+    driver.abandon();
+    process.stop();
+}
+
+#[test]
+fn a_version_with_a_spoilt_package_json_is_taken_back_too() {
+    let (workshop, app, display) = installed("spoilt-package");
+    let config = workshop.place.home.join("config");
+    let storage = config.join("PearChat");
+    workshop.release("patch", &mut quiet).unwrap();
+    let host = bosc_runtime::host::current();
+    let made = workshop.project().join(format!("out/PearChat-{host}/PearChat"));
+    let staged = storage.join("pear-runtime/next/9.0/PearChat");
+    copy_folder(&made, &staged).unwrap();
+    let staged = Staged::seal(staged).unwrap();
+    bosc_runtime::bundle::apply(&storage, &app.bundle, &staged, "1.0.1", "1.0.2").unwrap();
+    assert_eq!(installed_version(&app), "1.0.2");
+    fs::write(app.bundle.join("resources/app/package.json"), "{\"version\":").unwrap();
+
+    // Nobody says where the data is, either: that, too, must not need the package.json.
+    let start = |name: &str| {
+        let mut command = Command::new(app.program());
+        command.arg("--no-updates").envs(app.env(&display));
+        command
+            .env("XDG_CONFIG_HOME", &config)
+            .env_remove("SNAP_USER_COMMON")
+            .env("BOSC_NO_ERROR_WINDOW", "1");
+        Process::start(name, &mut command, &workshop.logs()).unwrap()
+    };
+    for attempt in 0..2 {
+        let mut process = start(&format!("attempt-{attempt}"));
+        process
+            .wait_for("what is wrong", Duration::from_secs(20), |line| {
+                line.contains("not a valid package.json").then_some(())
+            })
+            .unwrap();
+        wait_until("it ends", Duration::from_secs(10), || {
+            Ok((!process.is_running()).then_some(()))
+        })
+        .unwrap();
+    }
+    let mut process = start("attempt-2");
+    let driver = app.attach("app-taken-back", &mut process).unwrap();
+    driver
+        .wait_text("#version", "v1.0.1", Duration::from_secs(20))
+        .unwrap();
+    assert_eq!(installed_version(&app), "1.0.1");
+    driver.abandon();
+    process.stop();
+}
+
+/// Installs 1.0.1 and puts 1.0.2 in its place, as the updater does; its data is in `app.storage`.
+fn updated(name: &str, spoil: impl FnOnce(&Path)) -> (Workshop, Installed, Display) {
+    let (workshop, app, display) = installed(name);
+    workshop.release("patch", &mut quiet).unwrap();
+    let host = bosc_runtime::host::current();
+    let made = workshop.project().join(format!("out/PearChat-{host}/PearChat"));
+    let staged = app.storage.join("pear-runtime/next/9.0/PearChat");
+    copy_folder(&made, &staged).unwrap();
+    spoil(&staged);
+    let staged = Staged::seal(staged).unwrap();
+    bosc_runtime::bundle::apply(&app.storage, &app.bundle, &staged, "1.0.1", "1.0.2").unwrap();
+    assert_eq!(installed_version(&app), "1.0.2");
+    (workshop, app, display)
+}
+
+fn note(app: &Installed) -> serde_json::Value {
+    let text = fs::read(app.storage.join("pear-runtime/bundle.json")).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+#[test]
+fn a_good_version_that_people_kill_or_start_without_a_display_stays() {
+    let (workshop, app, display) = updated("killed-early", |_| ());
+    let start = |name: &str, env: Vec<(String, String)>| {
+        let mut command = Command::new(app.program());
+        command
+            .args(app.args(&["--no-updates"]))
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY")
+            .envs(env);
+        Process::start(name, &mut command, &workshop.logs()).unwrap()
+    };
+    for attempt in 0..5 {
+        let mut process = start(&format!("no-display-{attempt}"), Vec::new());
+        let said = |line: &str| line.contains("no display was found").then_some(());
+        process
+            .wait_for("that there is no display", Duration::from_secs(20), said)
+            .unwrap();
+        wait_until("it ends", Duration::from_secs(10), || {
+            Ok((!process.is_running()).then_some(()))
+        })
+        .unwrap();
+    }
+    assert_eq!(note(&app)["update"]["points"], 0, "{}", note(&app));
+
+    // Killed as soon as the start is counted.
+    for attempt in 0..2 {
+        let mut process = start(&format!("killed-{attempt}"), app.env(&display));
+        wait_until("the start is counted", Duration::from_secs(20), || {
+            let update = &note(&app)["update"];
+            Ok((update["open"] == true && update["points"] == attempt).then_some(()))
+        })
+        .unwrap();
+        process.kill();
+    }
+
+    // Told to end before its page was there.
+    let mut process = start("told-to-end", app.env(&display));
+    wait_until("the start is counted", Duration::from_secs(20), || {
+        let update = &note(&app)["update"];
+        Ok((update["open"] == true && update["points"] == 2).then_some(()))
+    })
+    .unwrap();
+    process.stop();
+    let update = &note(&app)["update"];
+    assert_eq!(
+        (&update["open"], &update["points"]),
+        (&false.into(), &2.into()),
+        "{update}"
+    );
+
+    let (mut process, driver) = app.open("app", &display, &["--no-updates"]).unwrap();
+    driver
+        .wait_text("#version", "v1.0.2", Duration::from_secs(20))
+        .unwrap();
+    wait_until("the trial is over", Duration::from_secs(10), || {
+        Ok(note(&app)["update"].is_null().then_some(()))
+    })
+    .unwrap();
+    assert_eq!(note(&app)["bad"], serde_json::json!([]));
     driver.abandon();
     process.stop();
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use bosc_runtime::layout::{self, Fits};
 use hyperdrive::{LocalDrive, MirrorOptions, mirror};
 use serde_json::json;
 
@@ -41,6 +42,7 @@ pub(crate) async fn run(args: &args::Build, output: &Output) -> anyhow::Result<(
     // Everything is checked before anything is written.
     for (host, app) in &apps {
         check(host, app, &product)?;
+        check_bundle(&package, host, app, output)?;
     }
     output.tag(
         "building",
@@ -83,13 +85,30 @@ fn check(host: &str, app: &Path, product: &str) -> anyhow::Result<()> {
         );
     }
     let base = app.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let stem = [".app", ".AppImage", ".msix", ".exe"]
-        .iter()
-        .find_map(|suffix| base.strip_suffix(suffix));
-    if stem.unwrap_or(&base) != product {
+    if layout::product(app) != product {
         bail!(
             "expected {product} but got {base} for {host}: the bundle must be named as package.json's productName"
         );
+    }
+    Ok(())
+}
+
+/// Fails unless a bundle is the release that `package` announces. A bundle that keeps no package.json where ours do is another
+/// kind of app's, and only named.
+pub(crate) fn check_bundle(package: &Package, host: &str, app: &Path, output: &Output) -> anyhow::Result<()> {
+    let fits = layout::check_bundle(&package.value, host, app).with_context(|| {
+        format!(
+            "{} is not the release of {}",
+            app.display(),
+            package.path.display()
+        )
+    })?;
+    if fits == Fits::NoPackage {
+        let inner = layout::package_path(app);
+        output.say(&format!(
+            "{} is missing: an app on Bosc would refuse this bundle",
+            inner.display()
+        ));
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! `bosc stage`: a deployment folder goes onto a link of ours.
 
-use anyhow::bail;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
 use bosc_runtime::Link;
 use futures::TryStreamExt;
 use hyperdrive::{
@@ -9,6 +11,7 @@ use hyperdrive::{
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
+use crate::commands::build::check_bundle;
 use crate::drives::{open_own, open_store_to_write, verlink};
 use crate::output::Output;
 use crate::package::Package;
@@ -25,6 +28,7 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
     let package = Package::read(&args.dir.join("package.json"))?;
     let (name, version) = (package.name()?.to_owned(), package.version()?);
     package.upgrade()?;
+    check_bundles(&args.dir, &package, output)?;
     let mut own = package.strings("/pear/stage/ignore");
     own.extend(args.ignore.iter().cloned());
     let ignore = precautions::ignored(!args.no_default_ignore, own.clone());
@@ -97,6 +101,31 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
     store.close()?;
     output.done(json!({}));
     Ok(())
+}
+
+/// Fails unless each bundle in a deployment folder is the release that its package.json announces.
+fn check_bundles(dir: &Path, package: &Package, output: &Output) -> anyhow::Result<()> {
+    for host in folder(&dir.join("by-arch"))? {
+        for bundle in folder(&host.join("app"))? {
+            let host = host.file_name().unwrap_or_default().to_string_lossy();
+            check_bundle(package, &host, &bundle, output)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is in a folder, by name; nothing if there is no folder.
+fn folder(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = std::fs::read_dir(path).and_then(|entries| {
+        let paths = entries.map(|entry| Ok(entry?.path()));
+        paths.collect::<std::io::Result<Vec<_>>>()
+    });
+    let mut entries = entries.with_context(|| format!("cannot read {}", path.display()))?;
+    entries.sort();
+    Ok(entries)
 }
 
 /// Deletes from the drive what is ignored.

@@ -6,17 +6,12 @@ use std::path::{Path, PathBuf};
 use futures::TryStreamExt;
 use hyperdrive::{Diff, DiffOp, Drive, DriveError, Hyperdrive, LocalDrive, MirrorOptions, mirror};
 use semver::Version;
+use serde_json::Value;
 
-/// What a check found.
-#[derive(Debug)]
-pub(crate) enum Found {
-    /// No release yet, or an older one.
-    Nothing,
-    /// The release that runs.
-    Same,
-    /// A newer one.
-    Newer(Release),
-}
+use crate::bundle::Staged;
+use crate::file::private_dir;
+use crate::layout::{self, Fits, Unfit};
+use crate::seen::{Below, Mark};
 
 /// A release on the drive, at one length.
 #[derive(Debug, Clone)]
@@ -24,6 +19,19 @@ pub(crate) struct Release {
     pub(crate) version: Version,
     pub(crate) fork: u64,
     pub(crate) length: u64,
+    /// The drive's `/package.json`.
+    pub(crate) package: Value,
+}
+
+impl Release {
+    /// Where it is.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            fork: self.fork,
+            length: self.length,
+            version: self.version.clone(),
+        }
+    }
 }
 
 /// Why a check failed; each is a sentence for the `error` event.
@@ -41,8 +49,23 @@ pub(crate) enum CheckError {
     Differs { path: PathBuf, key: String },
     #[error("the release was rewritten while it was fetched; it will be looked at again")]
     Rewritten,
+    #[error("version {version} is not installed: {source}")]
+    Unfit { version: Version, source: Unfit },
+    #[error("version {version} is not installed: {source}")]
+    Below { version: Version, source: Below },
+    #[error(
+        "nothing of the update arrived for {0} s: the peers at hand do not have all of it; it is tried again"
+    )]
+    Stalled(u64),
     #[error("cannot use {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
+}
+
+impl CheckError {
+    /// Whether the release itself is refused: it stays so until the drive changes.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Unfit { .. } | Self::Below { .. })
+    }
 }
 
 /// Compares versions by npm's rules: build metadata does not count.
@@ -50,31 +73,26 @@ pub(crate) fn is_newer(remote: &Version, current: &Version) -> bool {
     remote.cmp_precedence(current).is_gt()
 }
 
-/// Reads the version at the drive's present length.
-pub(crate) async fn look(drive: &Hyperdrive, current: &Version) -> Result<Found, CheckError> {
+/// Reads the release at the drive's present length; `None` if there is none yet.
+pub(crate) async fn look(drive: &Hyperdrive) -> Result<Option<Release>, CheckError> {
     let (fork, length) = (drive.fork(), drive.core().length());
     if length < 2 {
-        return Ok(Found::Nothing);
+        return Ok(None);
     }
     let Some(package) = drive.checkout(length).get("/package.json").await? else {
-        return Ok(Found::Nothing);
+        return Ok(None);
     };
-    let package: serde_json::Value = serde_json::from_slice(&package)?;
-    let text = package.get("version").and_then(serde_json::Value::as_str);
+    let package: Value = serde_json::from_slice(&package)?;
+    let text = package.get("version").and_then(Value::as_str);
     let text = text.ok_or_else(|| CheckError::Version("package.json has no version".to_owned()))?;
     let version =
         Version::parse(text).map_err(|error| CheckError::Version(format!("\"{text}\": {error}")))?;
-    Ok(if is_newer(&version, current) {
-        Found::Newer(Release {
-            version,
-            fork,
-            length,
-        })
-    } else if version.cmp_precedence(current).is_eq() {
-        Found::Same
-    } else {
-        Found::Nothing
-    })
+    Ok(Some(Release {
+        version,
+        fork,
+        length,
+        package,
+    }))
 }
 
 /// Where the builds for this machine are on the drive.
@@ -92,26 +110,33 @@ pub(crate) struct Progress {
     pub(crate) total: u64,
 }
 
-/// Mirrors the release into `next/<length>.<fork>` and checks that it is whole; returns the staged bundle.
+/// Where a release is staged.
+pub(crate) fn folder(next: &Path, release: &Release) -> PathBuf {
+    next.join(format!("{}.{}", release.length, release.fork))
+}
+
+/// Mirrors the release's bundle `name` for `host` into `next/<length>.<fork>` and checks that it is whole and what the drive
+/// announces; returns the staged bundle.
 pub(crate) async fn stage(
     drive: &Hyperdrive,
     release: &Release,
-    prefix: &str,
+    (host, name): (&str, &str),
     next: &Path,
     mut progress: impl FnMut(Progress),
-) -> Result<PathBuf, CheckError> {
+) -> Result<Staged, CheckError> {
     let checkout = drive.checkout(release.length);
+    let prefix = &prefix(host, name);
     let wanted = entries(&checkout, prefix).await?;
     if wanted.is_empty() {
         return Err(CheckError::NotFound(prefix.to_owned()));
     }
     let total = wanted.values().map(|(size, ..)| size).sum();
-    let root = next.join(format!("{}.{}", release.length, release.fork));
+    let root = folder(next, release);
     let io = |source| CheckError::Io {
         path: root.clone(),
         source,
     };
-    std::fs::create_dir_all(&root).map_err(io)?;
+    private_dir(&root).map_err(io)?;
     let local = LocalDrive::new(&root);
     // Everything is asked for at once, so that many small files cost no round trips.
     let download = checkout.download(prefix).await?;
@@ -149,8 +174,18 @@ pub(crate) async fn stage(
     if drive.fork() != release.fork {
         return Err(CheckError::Rewritten);
     }
+    let bundle = root.join(prefix.trim_start_matches('/'));
+    let unfit = |source| CheckError::Unfit {
+        version: release.version.clone(),
+        source,
+    };
+    if layout::check_bundle(&release.package, host, &bundle).map_err(unfit)? == Fits::NoPackage {
+        let path = layout::package_path(&bundle);
+        return Err(unfit(Unfit::NoPackage { path }));
+    }
     local.sync().await?;
-    Ok(root.join(prefix.trim_start_matches('/')))
+    let sealed = tokio::task::spawn_blocking(move || Staged::seal(bundle)).await;
+    sealed.map_err(std::io::Error::other).flatten().map_err(io)
 }
 
 /// Size, executable flag and link target of everything beneath a prefix, or of the file there.

@@ -49,6 +49,42 @@ pub enum ApplyError {
     /// This is not an installed app.
     #[error("this app runs from a project folder: only an installed app can be updated")]
     NotInstalled,
+    /// The new program was asked whether it can run, and did not say so. It is not installed again.
+    #[error(
+        "version {version} cannot run on this machine ({why}); it was not installed, and the running version stays"
+    )]
+    CannotRun {
+        /// The new version.
+        version: String,
+        /// What it did instead.
+        why: String,
+    },
+    /// The staged bundle is not what was staged: a disk that fails, or another program.
+    #[error(
+        "{path} was changed after it was staged, so the update was not put in place; it is fetched again"
+    )]
+    Altered {
+        /// The first file or folder that differs.
+        path: PathBuf,
+    },
+    /// Another instance of the app put something else in place meanwhile.
+    #[error(
+        "version {version} was not put in place: {path} holds version {installed} already; start the app again"
+    )]
+    NotNewer {
+        /// The version that was to be put in place.
+        version: String,
+        /// The version that is there.
+        installed: String,
+        /// The installed bundle.
+        path: PathBuf,
+    },
+    /// Another instance of the app is replacing the bundle.
+    #[error("another instance of the app is replacing {path}: try again")]
+    Busy {
+        /// The installed bundle.
+        path: PathBuf,
+    },
     /// The folder that holds the bundle cannot be written.
     #[error(
         "cannot replace {path}: {source}; move the app to a folder that is yours to write, or update it as its owner"

@@ -7,12 +7,16 @@
 pub mod bundle;
 mod check;
 mod error;
+mod file;
 pub mod host;
+pub mod layout;
 pub mod link;
 mod runtime;
 mod schedule;
+mod seen;
 
 pub use error::{ApplyError, RuntimeError};
+pub use file::private_dir;
 pub use link::{Link, LinkError};
 pub use runtime::{Runtime, RuntimeConfig, UpdaterEvent, UpdaterState};
 pub use schedule::{BOOT_GRACE, DEFAULT_DELAY, Schedule};

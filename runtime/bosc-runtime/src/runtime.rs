@@ -1,26 +1,26 @@
-//! The runtime: store, swarm and drive of one app, and the task that follows the drive.
+//! The runtime: store, swarm and drive of one app.
+
+mod follow;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use core_store::CoreEvent;
+use base::lock;
 use corestore::Corestore;
 use hyperdrive::Hyperdrive;
 use hyperswarm::{JoinOptions, Swarm, SwarmConfig};
 use semver::Version;
 use serde::Serialize;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use crate::bundle::{self, Note};
-use crate::check::{self, CheckError, Found, Release};
+use crate::bundle::{self, Staged};
+use crate::check::{self, Release};
 use crate::error::{ApplyError, RuntimeError};
+use crate::file;
 use crate::link::Link;
-use crate::schedule::Schedule;
-
-/// After a failed check, when to try again if the drive does not grow before.
-const RETRY: Duration = Duration::from_secs(30);
 
 /// What the runtime of an app needs to know.
 #[derive(Debug, Clone)]
@@ -80,6 +80,14 @@ pub enum UpdaterEvent {
         /// The drive's fork.
         fork: u64,
     },
+    /// The drive's history was rewritten: its owner cut it and went on, or somebody who has the owner's key did. What is
+    /// on the new fork is followed.
+    Forked {
+        /// The drive's fork.
+        fork: u64,
+        /// The fork that was seen before.
+        before: u64,
+    },
     /// A check or a download failed; it is tried again.
     Error {
         /// A sentence.
@@ -101,13 +109,18 @@ pub struct UpdaterState {
     pub applied: bool,
     /// The version that is being staged or ready.
     pub next_version: Option<String>,
+    /// The version on the drive is this one, which did not start here before: it is only tried again if asked to.
+    pub taken_back: Option<String>,
+    /// When a peer was last there that had the drive as far as it was known: milliseconds since 1970; `None` if not in this
+    /// start. An app that hears from nobody for days may be kept from its updates.
+    pub last_contact: Option<u64>,
     /// What failed last, if nothing succeeded since.
     pub last_error: Option<String>,
 }
 
 struct Ready {
     release: Release,
-    bundle: PathBuf,
+    bundle: Staged,
 }
 
 struct Inner {
@@ -118,7 +131,11 @@ struct Inner {
     /// One swap at a time.
     applying: tokio::sync::Mutex<()>,
     events: broadcast::Sender<UpdaterEvent>,
-    network: Option<(Corestore, Swarm)>,
+    network: Option<(Corestore, Swarm, Hyperdrive)>,
+    /// How much of an update is staged.
+    staged_bytes: AtomicU64,
+    /// A check is wanted at once.
+    look_again: Notify,
     stop: CancellationToken,
 }
 
@@ -126,10 +143,6 @@ struct Inner {
 #[derive(Clone)]
 pub struct Runtime {
     inner: Arc<Inner>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Runtime {
@@ -154,6 +167,8 @@ impl Runtime {
             updated: false,
             applied: false,
             next_version: None,
+            taken_back: None,
+            last_contact: None,
             last_error: None,
         };
         let inner = Arc::new(Inner {
@@ -162,9 +177,9 @@ impl Runtime {
             ready: Mutex::default(),
             applying: tokio::sync::Mutex::default(),
             events: broadcast::Sender::new(1024),
-            network: following
-                .as_ref()
-                .map(|(store, swarm, _)| (store.clone(), swarm.clone())),
+            network: following.clone(),
+            staged_bytes: AtomicU64::new(0),
+            look_again: Notify::new(),
             stop: CancellationToken::new(),
             config,
         });
@@ -182,6 +197,14 @@ impl Runtime {
 
     /// Where the updater is now, for a window that was not there when it was told.
     pub fn state(&self) -> UpdaterState {
+        if self
+            .inner
+            .network
+            .iter()
+            .any(|(.., drive)| follow::has_seeder(drive))
+        {
+            self.inner.heard();
+        }
         lock(&self.inner.state).clone()
     }
 
@@ -208,6 +231,23 @@ impl Runtime {
                 lock(&self.inner.state).applied = true;
                 Ok(true)
             }
+            Ok(Err(
+                error @ (ApplyError::CannotRun { .. }
+                | ApplyError::NotNewer { .. }
+                | ApplyError::Altered { .. }),
+            )) => {
+                discard(&self.inner.next_dir(), &ready.release);
+                let message = error.to_string();
+                {
+                    let mut state = lock(&self.inner.state);
+                    state.updated = false;
+                    state.next_version = None;
+                    state.last_error = Some(message.clone());
+                }
+                self.inner.emit(UpdaterEvent::Error { message });
+                self.inner.look_again.notify_one();
+                Err(error)
+            }
             Ok(Err(error)) => {
                 // It can be tried again.
                 *lock(&self.inner.ready) = Some(ready);
@@ -223,10 +263,23 @@ impl Runtime {
         }
     }
 
+    /// Installs versions again that were taken back because they did not start, and looks for one at once. Whether there were any.
+    ///
+    /// # Errors
+    /// If the note in the app's data folder cannot be written.
+    pub async fn retry_update(&self) -> std::io::Result<bool> {
+        let dir = self.inner.config.dir.clone();
+        let forgiven = tokio::task::spawn_blocking(move || bundle::forgive(&dir)).await;
+        let any = forgiven.map_err(std::io::Error::other)??;
+        lock(&self.inner.state).taken_back = None;
+        self.inner.look_again.notify_one();
+        Ok(any)
+    }
+
     /// Stops following, leaves the swarm and closes the store.
     pub async fn close(&self) {
         self.inner.stop.cancel();
-        if let Some((store, swarm)) = &self.inner.network {
+        if let Some((store, swarm, _)) = &self.inner.network {
             // Taking announcements back may wait for peers that are gone.
             let _ = tokio::time::timeout(Duration::from_secs(3), swarm.destroy()).await;
             if let Err(error) = store.close() {
@@ -252,11 +305,17 @@ async fn connect(
         }
         _ => {}
     }
-    let store = Corestore::open(folder.join("corestore"))?;
+    let store_dir = folder.join("corestore");
+    // The store has a secret in it.
+    file::private_dir(&store_dir).map_err(|source| RuntimeError::Io {
+        path: store_dir.clone(),
+        source,
+    })?;
+    let store = Corestore::open(store_dir)?;
     let drive = Hyperdrive::open(&store, link.key).await?;
-    let key_pair = store.create_key_pair("pear-runtime")?;
+    // A new key pair for each start: with a lasting one anybody on the topic could follow this install from address to address.
     let swarm = Swarm::new(SwarmConfig {
-        key_pair: Some(key_pair),
+        key_pair: None,
         bootstrap: config.bootstrap.clone(),
         ..SwarmConfig::default()
     })
@@ -291,6 +350,11 @@ impl Inner {
         let _ = self.events.send(event);
     }
 
+    /// A seeder is there.
+    fn heard(&self) {
+        lock(&self.state).last_contact = Some(follow::now());
+    }
+
     fn next_dir(&self) -> PathBuf {
         self.config.dir.join("pear-runtime").join("next")
     }
@@ -298,148 +362,15 @@ impl Inner {
     fn prefix(&self) -> String {
         check::prefix(&crate::host::current(), &self.config.name)
     }
-
-    /// Follows the drive until told to stop.
-    async fn follow(self: Arc<Self>, drive: Hyperdrive) {
-        let mut appends = drive.core().events();
-        let mut schedule = Schedule::new(Instant::now(), self.config.delay, rand::random());
-        schedule.retry_at(Instant::now());
-        let mut prefetched = false;
-        loop {
-            let due = schedule.next_due();
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                event = appends.recv() => match event {
-                    Ok(CoreEvent::Append { .. } | CoreEvent::Truncate { .. }) | Err(broadcast::error::RecvError::Lagged(_)) => {
-                        schedule.handle_append(Instant::now());
-                        self.emit(UpdaterEvent::UpdateScheduled { delay: schedule.delay().as_millis() as u64 });
-                    }
-                    Ok(_) => {}
-                    Err(broadcast::error::RecvError::Closed) => return,
-                },
-                () = sleep_until(due), if due.is_some() => {
-                    schedule.handle_check();
-                    let checked = drive.core().length();
-                    let result = tokio::select! {
-                        () = self.stop.cancelled() => return,
-                        result = self.check(&drive, &mut prefetched) => result,
-                    };
-                    match result {
-                        Ok(()) if drive.core().length() > checked => schedule.handle_append(Instant::now()),
-                        Ok(()) => {}
-                        Err(error) => {
-                            let message = error.to_string();
-                            {
-                                let mut state = lock(&self.state);
-                                state.updating = false;
-                                state.last_error = Some(message.clone());
-                            }
-                            self.emit(UpdaterEvent::Error { message });
-                            schedule.retry_at(Instant::now() + RETRY);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// One check, and staging if there is something newer.
-    async fn check(&self, drive: &Hyperdrive, prefetched: &mut bool) -> Result<(), CheckError> {
-        let release = match check::look(drive, &self.version).await? {
-            Found::Nothing => return Ok(()),
-            Found::Same => {
-                if !std::mem::replace(prefetched, true) {
-                    self.prefetch(drive);
-                }
-                return Ok(());
-            }
-            Found::Newer(release) => release,
-        };
-        let next_version = release.version.to_string();
-        if Note::load(&self.config.dir).is_bad(&next_version) {
-            tracing::warn!(version = %next_version, "not installed: it did not start before");
-            return Ok(());
-        }
-        if lock(&self.ready)
-            .as_ref()
-            .is_some_and(|ready| (ready.release.fork, ready.release.length) == (release.fork, release.length))
-        {
-            return Ok(());
-        }
-        {
-            let mut state = lock(&self.state);
-            if state.applied {
-                return Ok(());
-            }
-            state.updating = true;
-            state.next_version = Some(next_version.clone());
-        }
-        self.emit(UpdaterEvent::Updating {
-            next_version: next_version.clone(),
-        });
-        let staged = check::stage(drive, &release, &self.prefix(), &self.next_dir(), |progress| {
-            self.emit(UpdaterEvent::UpdatingDelta {
-                op: format!("{:?}", progress.diff.op).to_lowercase(),
-                key: progress.diff.key,
-                bytes_added: progress.diff.bytes_added,
-                bytes: progress.bytes,
-                total_bytes: progress.total,
-            });
-        })
-        .await?;
-        let (length, fork) = (release.length, release.fork);
-        let before = lock(&self.ready).replace(Ready {
-            release,
-            bundle: staged,
-        });
-        if let Some(before) = before {
-            discard(&self.next_dir(), &before.release);
-        }
-        {
-            let mut state = lock(&self.state);
-            state.updating = false;
-            state.updated = true;
-            state.last_error = None;
-        }
-        self.emit(UpdaterEvent::Updated {
-            next_version,
-            length,
-            fork,
-        });
-        Ok(())
-    }
-
-    /// Fetches the running version's blocks in the background, so that the next release costs only what changed.
-    fn prefetch(&self, drive: &Hyperdrive) {
-        let (drive, prefix, stop, events) = (
-            drive.checkout(drive.core().length()),
-            self.prefix(),
-            self.stop.clone(),
-            self.events.clone(),
-        );
-        tokio::spawn(async move {
-            let work = async { drive.download(&prefix).await?.done().await };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                result = work => if let Err(error) = result {
-                    let _ = events.send(UpdaterEvent::Error { message: error.to_string() });
-                },
-            }
-        });
-    }
 }
 
-/// Deletes an update that a newer one replaced before it was applied.
+/// Deletes an update that was refused, or that a newer one replaced before it was applied.
 fn discard(next: &Path, release: &Release) {
-    let folder = next.join(format!("{}.{}", release.length, release.fork));
+    let folder = check::folder(next, release);
     if let Err(error) = std::fs::remove_dir_all(&folder) {
-        tracing::warn!(path = %folder.display(), %error, "could not delete an outdated update");
+        tracing::warn!(path = %folder.display(), %error, "could not delete an update that is not wanted any more");
     }
 }
 
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
-    }
-}
+#[cfg(test)]
+mod tests;

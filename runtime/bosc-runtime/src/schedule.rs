@@ -31,10 +31,10 @@ impl Schedule {
         self.delay
     }
 
-    /// The drive grew: plans a check, in place of one that was planned before.
+    /// The drive grew: plans a check, unless one is planned before that. A drive that never stops growing is looked at all the same.
     pub fn handle_append(&mut self, now: Instant) {
         let in_grace = now.saturating_duration_since(self.started) <= BOOT_GRACE;
-        self.due = Some(if in_grace { now } else { now + self.delay });
+        self.retry_at(if in_grace { now } else { now + self.delay });
     }
 
     /// Plans a check at `at` unless an earlier one is planned.
@@ -70,12 +70,11 @@ mod tests {
         let later = start + Duration::from_secs(61);
         schedule.handle_append(later);
         assert_eq!(schedule.next_due(), Some(later + schedule.delay()));
-        // A burst of appends ends in one check, counted from the last.
-        schedule.handle_append(later + Duration::from_secs(5));
-        assert_eq!(
-            schedule.next_due(),
-            Some(later + Duration::from_secs(5) + schedule.delay())
-        );
+        // A burst of appends ends in one check, counted from the first.
+        for seconds in 1..9999 {
+            schedule.handle_append(later + Duration::from_secs(seconds));
+        }
+        assert_eq!(schedule.next_due(), Some(later + schedule.delay()));
     }
 
     #[test]

@@ -101,6 +101,7 @@
     onPearEvent: (name, listener) => listen('pear:' + name, listener),
     updaterState: () => request({ kind: 'updaterState' }),
     applyUpdate: () => request({ kind: 'applyUpdate' }),
+    retryUpdate: () => request({ kind: 'retryUpdate' }),
     appAfterUpdate: () => request({ kind: 'appAfterUpdate' }),
     startWorker: (spec) => request({ kind: 'startWorker', spec: String(spec) }),
     writeWorkerIPC: async (spec, data) => request({ kind: 'writeWorker', spec: String(spec), data: toBase64(data) }),

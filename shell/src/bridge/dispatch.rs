@@ -115,6 +115,10 @@ impl Bridge {
                 Ok(applied) => Ok(json!(applied)),
                 Err(message) => Err(CommandError::new("UPDATE_FAILED", message)),
             },
+            Call::RetryUpdate {} => match parts.updater.retry().await {
+                Ok(retried) => Ok(json!(retried)),
+                Err(message) => Err(CommandError::new("UPDATE_FAILED", message)),
+            },
             Call::AppAfterUpdate {} => {
                 parts.host.restart();
                 Ok(Value::Null)
@@ -293,7 +297,9 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn a_page_that_comes_late_learns_of_the_update() {
-        let fake = FakeUpdater::new(json!({"version":"1.0.0","updated":true,"nextVersion":"1.0.1"}));
+        let fake = FakeUpdater::new(
+            json!({"version":"1.0.0","updated":true,"nextVersion":"1.0.1","takenBack":"1.0.1"}),
+        );
         let updater = Updater::new("1.0.0", Some(fake.starter()));
         let task = tokio::spawn({
             let updater = updater.clone();
@@ -317,6 +323,10 @@ pub(crate) mod tests {
         );
         assert_eq!(
             rig.ask(4, json!({"kind":"applyUpdate"})).await.unwrap(),
+            json!(true)
+        );
+        assert_eq!(
+            rig.ask(6, json!({"kind":"retryUpdate"})).await.unwrap(),
             json!(true)
         );
         assert_eq!(

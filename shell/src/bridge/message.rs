@@ -50,6 +50,8 @@ pub enum Call {
     UpdaterState {},
     /// Swap the bundle for the update that is ready.
     ApplyUpdate {},
+    /// Install a version again that was taken back because it did not start.
+    RetryUpdate {},
     /// Restart into the swapped bundle.
     AppAfterUpdate {},
     /// Start a worker, if it does not run yet.
@@ -241,6 +243,7 @@ mod tests {
                 },
             ),
             (json!({"kind":"applyUpdate"}), Call::ApplyUpdate {}),
+            (json!({"kind":"retryUpdate"}), Call::RetryUpdate {}),
             (json!({"kind":"appAfterUpdate"}), Call::AppAfterUpdate {}),
             (json!({"kind":"close"}), Call::Close {}),
             (json!({"kind":"updaterState"}), Call::UpdaterState {}),

@@ -51,6 +51,20 @@ pub(super) fn same_file_system(a: &Path, b: &Path) -> io::Result<bool> {
     }
 }
 
+/// The number by which a file system knows a file or folder: moving it does not change it.
+pub(super) fn file_id(path: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        fs::symlink_metadata(path).ok().map(|found| found.ino())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}
+
 /// Copies a bundle beside another, under a hidden name; returns where.
 pub(super) fn copy_beside(bundle: &Path, other: &Path) -> io::Result<PathBuf> {
     let name = other.file_name().unwrap_or("app".as_ref()).to_string_lossy();

@@ -1,14 +1,29 @@
 //! The note that an update leaves for the next start: `<dir>/pear-runtime/bundle.json`.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use base::lock;
 use serde::{Deserialize, Serialize};
 
+use super::lock::BundleLock;
 use super::{exchange, previous, secure_previous};
+use crate::{file, layout};
 
-/// Starts of a new version that may fail before it is taken back.
-const TRIES: u32 = 2;
+/// Points against a new version at which it is taken back.
+const LIMIT: u32 = 4;
+
+/// A start that failed for certain: it ended with an error, has no page, or ran for long without showing it.
+const FAILED: u32 = 2;
+
+/// A start of which nothing more was heard. It may have crashed; but a person's kill and a power cut look the same, so that a
+/// good version must survive a few of these.
+const VANISHED: u32 = 1;
+
+/// How long a start waits for another instance that is swapping the same bundle.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is known about the last update and about bad versions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -26,7 +41,16 @@ struct Update {
     to: String,
     /// Where the old bundle may be: the staging place, where the exchange puts it, and where it is kept.
     old: Vec<PathBuf>,
-    starts: u32,
+    /// What the file system calls the new bundle, wherever it is moved: with it, nothing of the new version need be read
+    /// to learn whether it is in place.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    new: Option<u64>,
+    /// Points so far.
+    #[serde(default)]
+    points: u32,
+    /// A start began and has not said how it went.
+    #[serde(default)]
+    open: bool,
 }
 
 impl Note {
@@ -48,20 +72,23 @@ impl Note {
 
     /// Writes the note, whole or not at all.
     pub fn save(&self, dir: &Path) -> io::Result<()> {
-        let path = Self::path(dir);
-        let folder = path.parent().unwrap_or(dir);
-        std::fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer_pretty(&mut file, self)?;
-        file.flush()?;
-        file.as_file().sync_all()?;
-        file.persist(&path).map_err(|error| error.error)?;
-        Ok(())
+        file::write_whole(&Self::path(dir), self)
     }
 
     /// Whether `version` was taken back before.
     pub fn is_bad(&self, version: &str) -> bool {
         self.bad.iter().any(|bad| bad == version)
+    }
+
+    /// Forgets which versions were taken back. Whether there were any.
+    pub(super) fn forgive(&mut self) -> bool {
+        !std::mem::take(&mut self.bad).is_empty()
+    }
+
+    pub(super) fn remember_bad(&mut self, version: &str) {
+        if !self.is_bad(version) {
+            self.bad.push(version.to_owned());
+        }
     }
 
     /// `staged` is where the exchange puts the old bundle, `kept` where it goes from there.
@@ -70,7 +97,9 @@ impl Note {
             from: from.to_owned(),
             to: to.to_owned(),
             old: vec![staged.to_owned(), kept.to_owned()],
-            starts: 0,
+            new: exchange::file_id(staged),
+            points: 0,
+            open: false,
         });
     }
 
@@ -87,14 +116,23 @@ impl Update {
     fn old_bundle(&self) -> Option<PathBuf> {
         self.old.iter().rev().find(|path| path.exists()).cloned()
     }
+
+    /// Whether the new bundle is the installed one: the exchange happened, and nobody put another version there since.
+    fn in_place(&self, installed: &Path) -> bool {
+        let same = self
+            .new
+            .is_none_or(|new| exchange::file_id(installed) == Some(new));
+        // A person may have unpacked another version into the same folder. What cannot be read is no other version.
+        same && layout::version_of(installed).is_none_or(|version| version == self.to)
+    }
 }
 
 /// What a start should do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Decision {
     /// Go on.
-    Run,
-    /// This version did not start before and was just swapped back: start the program at the bundle's path again.
+    Run(Startup),
+    /// The new version did not start before and was just swapped back: start the program at the bundle's path again.
     RolledBack {
         /// The version that did not start.
         from: String,
@@ -103,63 +141,140 @@ pub enum Decision {
     },
 }
 
-/// One start of an installed app.
-#[derive(Debug)]
+/// One start of an installed app. Clones are the same start; how it went is said once.
+///
+/// A new version is on trial until it has started well once. Starts that fail for certain count double, starts that only
+/// disappear count once, and starts that say nothing about the version (no display, a person closed the window at once)
+/// not at all; four points take it back.
+#[derive(Debug, Clone)]
 pub struct Startup {
     dir: PathBuf,
     installed: PathBuf,
+    /// The version on trial, if one is.
+    trial: Option<String>,
+    went: Arc<Mutex<Went>>,
+}
+
+/// How a start went, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Went {
+    Open,
+    /// It failed or was not tried; it may still turn out well.
+    Counted,
+    Well,
 }
 
 impl Startup {
-    /// Call first thing, with the app's data folder, the installed bundle and the running version. Never fails: what cannot
-    /// be read or written is logged, and the app starts.
-    pub fn begin(dir: &Path, installed: &Path, version: &str) -> (Self, Decision) {
-        let startup = Self {
+    /// Call first thing, with the app's data folder and the installed bundle. The note says what is on trial, so a start is
+    /// counted before anything of the bundle is needed, be it its package.json. Never fails: what cannot be read or written is
+    /// logged, and the app starts.
+    pub fn begin(dir: &Path, installed: &Path) -> Decision {
+        let mut startup = Self {
             dir: dir.to_owned(),
             installed: installed.to_owned(),
+            trial: None,
+            went: Arc::new(Mutex::new(Went::Open)),
         };
+        if let Some(folder) = Note::path(dir).parent() {
+            file::sweep(folder);
+        }
         let mut note = Note::load(dir);
         let Some(update) = note.update.as_mut() else {
-            return (startup, Decision::Run);
+            return Decision::Run(startup);
         };
-        if update.to != version {
-            // The exchange did not happen, or somebody installed another version since.
+        if !update.in_place(installed) {
             note.update = None;
             startup.save(&note);
-            return (startup, Decision::Run);
+            return Decision::Run(startup);
         }
-        if update.starts < TRIES {
-            update.starts += 1;
-            startup.save(&note);
-            secure_previous(dir, installed, version);
-            return (startup, Decision::Run);
+        startup.trial = Some(update.to.clone());
+        if std::mem::replace(&mut update.open, true) {
+            update.points += VANISHED;
         }
-        let (from, to) = (update.to.clone(), update.from.clone());
-        let old = update.old_bundle();
-        let Some(old) = old else {
-            tracing::error!(%from, "this version did not start before, and the one before it is gone");
-            return (startup, Decision::Run);
+        let taken_back = update.points >= LIMIT;
+        let to = update.to.clone();
+        startup.save(&note);
+        if taken_back {
+            return startup.take_back(note);
+        }
+        secure_previous(dir, installed, &to);
+        Decision::Run(startup)
+    }
+
+    fn take_back(self, mut note: Note) -> Decision {
+        let Some(update) = note.update.as_ref() else {
+            return Decision::Run(self);
         };
-        // The note first: if we stop between the two, the next start finds `to` running or tries once more.
-        note.bad.push(from.clone());
-        note.bad.dedup();
-        startup.save(&note);
-        if let Err(error) = exchange::exchange(&old, installed) {
+        // Another instance may be at it. If it stays so, the next start tries again.
+        let lock = match BundleLock::take(&self.installed, PATIENCE) {
+            Ok(Some(lock)) if update.in_place(&self.installed) => lock,
+            Ok(_) => return Decision::Run(self),
+            Err(error) => {
+                tracing::error!(%error, "could not swap back to the version before");
+                return Decision::Run(self);
+            }
+        };
+        let (from, to) = (update.to.clone(), update.from.clone());
+        let Some(old) = update.old_bundle() else {
+            tracing::error!(%from, "this version did not start before, and the one before it is gone");
+            return Decision::Run(self);
+        };
+        // The note first: if we stop between the two, the next start finds the old one in place or tries once more.
+        note.remember_bad(&from);
+        self.save(&note);
+        if let Err(error) = exchange::exchange(&old, &self.installed) {
             tracing::error!(%error, "could not swap back to the version before");
-            return (startup, Decision::Run);
+            return Decision::Run(self);
         }
+        lock.record(&self.installed, &to);
         note.update = None;
-        startup.save(&note);
+        self.save(&note);
         if let Err(error) = exchange::remove(&old) {
             tracing::warn!(%error, "could not delete the version that did not start");
         }
-        (startup, Decision::RolledBack { from, to })
+        Decision::RolledBack { from, to }
+    }
+
+    /// This start failed for certain. If it turns out well after all, [`started_well`](Self::started_well) makes up for it.
+    pub fn failed(&self) {
+        self.count(FAILED);
+    }
+
+    /// This start says nothing about the version: there was no display, or a person ended it before the page was there.
+    pub fn not_tried(&self) {
+        self.count(0);
+    }
+
+    fn count(&self, points: u32) {
+        let mut went = lock(&self.went);
+        if *went != Went::Open {
+            return;
+        }
+        *went = Went::Counted;
+        let mut note = Note::load(&self.dir);
+        if let Some(update) = note.update.as_mut().filter(|update| self.is_trial_of(update)) {
+            update.points += points;
+            update.open = false;
+            self.save(&note);
+        }
+    }
+
+    /// Not so if this start has put the next version in place meanwhile.
+    fn is_trial_of(&self, update: &Update) -> bool {
+        self.trial.as_ref() == Some(&update.to)
     }
 
     /// The window works: this version stays, the one before it goes.
-    pub fn started_well(self) {
+    pub fn started_well(&self) {
+        let mut went = lock(&self.went);
+        if std::mem::replace(&mut *went, Went::Well) == Went::Well {
+            return;
+        }
         let mut note = Note::load(&self.dir);
         if let Some(update) = note.update.take() {
+            if !self.is_trial_of(&update) {
+                return;
+            }
             self.save(&note);
             // One that could not be moved, from another file system.
             for old in update.old.iter().filter(|old| **old != self.installed) {

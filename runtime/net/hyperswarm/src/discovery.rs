@@ -2,9 +2,10 @@
 
 use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use base::lock;
 use rand::RngExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
@@ -93,7 +94,7 @@ impl Topic {
         let mut state = inner.lock();
         if let Some(known) = state.topics.get(&topic) {
             known.handles.fetch_add(1, Ordering::AcqRel);
-            let mut roles = known.roles.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut roles = lock(&known.roles);
             let both = JoinOptions {
                 server: roles.server || options.server,
                 client: roles.client || options.client,
@@ -154,14 +155,14 @@ impl Topic {
     }
 
     fn roles(&self) -> JoinOptions {
-        *self.roles.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.roles)
     }
 
     /// Ends the task and takes the announcement back.
     pub(crate) async fn leave(&self, inner: &Arc<Inner>) {
         self.stop.cancel();
         let _working = self.working.lock().await;
-        let progress = std::mem::take(&mut *self.progress.lock().unwrap_or_else(PoisonError::into_inner));
+        let progress = std::mem::take(&mut *lock(&self.progress));
         if progress.announced {
             inner
                 .node
@@ -174,7 +175,7 @@ impl Topic {
     async fn round(&self, inner: &Arc<Inner>, announcing: &mut Option<watch::Receiver<u64>>) {
         let roles = self.roles();
         let nodes = {
-            let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            let progress = lock(&self.progress);
             progress.closest.clone()
         };
         let server = if roles.server {
@@ -202,7 +203,7 @@ impl Topic {
         }
         let closest = lookup.closest_nodes();
         {
-            let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut progress = lock(&self.progress);
             progress.closest = closest;
         }
         let Some(server) = server else { return };
@@ -211,7 +212,7 @@ impl Topic {
         announcing.get_or_insert_with(|| server.rounds()).mark_unchanged();
         let relays = server.relay_addresses();
         let clear = {
-            let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut progress = lock(&self.progress);
             let clear = !progress.announced || progress.relays != relays;
             progress.announced = true;
             progress.relays.clone_from(&relays);

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
+use base::lock;
 use dht::{ConnectOptions, DhtError, Link, Node, NodeConfig, PeerConnection, Server, ServerOptions};
 use rand::RngExt;
 use secret_stream::{CloseReason, Connection, KeyPair};
@@ -135,12 +136,7 @@ impl Swarm {
 
     /// New connections, each once, deduplicated. Taken once; a second call gets a closed receiver.
     pub fn connections(&self) -> mpsc::Receiver<Connection> {
-        let taken = self
-            .inner
-            .untaken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let taken = lock(&self.inner.untaken).take();
         taken.unwrap_or_else(|| mpsc::channel(1).1)
     }
 
@@ -209,11 +205,11 @@ impl Swarm {
 
 impl Inner {
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn delivered(&self) -> MutexGuard<'_, Option<mpsc::Sender<Connection>>> {
-        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.delivered)
     }
 
     fn stop(&self) {

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
+pub(crate) use base::lock;
 use bytes::Bytes;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use tokio::io::Interest;
@@ -27,11 +28,6 @@ const DEFAULT_TTL: u32 = 64;
 /// What one receive call can fill: buffers, and the bytes in each (the kernel joins equal datagrams up to 64 KiB).
 const RECEIVE_BUFFERS: usize = 8;
 const RECEIVE_BYTES: usize = 65536;
-
-/// Locks even if a holder panicked: all states kept under these locks are valid at every step.
-pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A set of streams and the sockets they may use.
 #[derive(Clone, Debug)]

@@ -134,7 +134,11 @@ pub fn replicate(connection: Connection, cores: Vec<Core>, lookup: Lookup) -> Re
             tracing::warn!(%peer, %error, "ended a replication");
         }
         driver.close();
-        sender.close();
+        match &outcome {
+            // Whoever dials for us keeps it out for a while.
+            Err(error) if error.is_peers_fault() => sender.close_as_liar(&error.to_string()),
+            _ => sender.close(),
+        }
         let _ = end.send(Some(outcome));
     });
     replication

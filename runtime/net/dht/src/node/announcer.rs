@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddrV4;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::lock;
 use futures::future::join_all;
 use secret_stream::KeyPair;
 use tokio::sync::watch;
@@ -58,14 +59,11 @@ impl Announcer {
     }
 
     pub(crate) fn relays(&self) -> Relays {
-        self.relays.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.relays).clone()
     }
 
     pub(crate) fn is_relay(&self, address: &SocketAddrV4) -> bool {
-        self.holders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(address)
+        lock(&self.holders).contains_key(address)
     }
 
     pub(crate) fn rounds(&self) -> watch::Receiver<u64> {
@@ -105,7 +103,7 @@ impl Announcer {
             () = self.inner.closed.cancelled() => return,
         }
         let holders: Vec<SocketAddrV4> = {
-            let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut holders = lock(&self.holders);
             holders.drain().map(|(address, ())| address).collect()
         };
         self.take_back(holders).await;
@@ -139,11 +137,8 @@ impl Announcer {
             .collect();
         let count = relays.len();
         let held = relays.iter().map(|r| (r.relay_address, ())).collect();
-        let old = std::mem::replace(
-            &mut *self.holders.lock().unwrap_or_else(PoisonError::into_inner),
-            held,
-        );
-        *self.relays.lock().unwrap_or_else(PoisonError::into_inner) = Relays { relays, addresses };
+        let old = std::mem::replace(&mut *lock(&self.holders), held);
+        *lock(&self.relays) = Relays { relays, addresses };
         let dropped: Vec<SocketAddrV4> = old
             .into_keys()
             .filter(|address| !self.is_relay(address))

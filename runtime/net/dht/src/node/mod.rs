@@ -18,9 +18,10 @@ mod streams;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
+use base::lock;
 use rand::RngExt;
 use secret_stream::KeyPair;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -216,7 +217,7 @@ impl Node {
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The socket requests go out from; none once the node is closed.

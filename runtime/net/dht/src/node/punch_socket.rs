@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::lock;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
@@ -48,7 +49,7 @@ struct Expected(Mutex<HashMap<Ipv4Addr, u32>>);
 
 impl Expected {
     fn add(&self, ip: Ipv4Addr) {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = lock(&self.0);
         if map.len() >= MAX_EXPECTED && !map.contains_key(&ip) {
             map.clear();
         }
@@ -56,7 +57,7 @@ impl Expected {
     }
 
     fn take(&self, ip: &Ipv4Addr) -> bool {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = lock(&self.0);
         let Some(left) = map.get_mut(ip) else { return false };
         *left -= 1;
         if *left == 0 {

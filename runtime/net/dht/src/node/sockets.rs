@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use base::lock;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use udx::{Socket, Udx};
@@ -69,7 +70,7 @@ impl Sockets {
     }
 
     fn map(&self) -> std::sync::MutexGuard<'_, HashMap<SocketId, Socket>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 
     pub(crate) fn udx(&self) -> &Udx {

@@ -1,0 +1,85 @@
+//! A bundle that is not the release which package.json announces goes nowhere.
+
+mod place;
+
+use std::fs;
+
+use place::{Place, refuses};
+
+#[test]
+fn a_bundle_of_another_version_is_neither_built_nor_staged() {
+    let place = Place::new();
+    let stage = place.touch();
+    place.project(&stage);
+    place.bosc(&["make", "app", "--bin", "program"]).success();
+    let host = bosc_runtime::host::current();
+    let (app, bundle) = (format!("--{host}-app"), format!("app/out/Cool-{host}/Cool"));
+    let build = || {
+        place.bosc(&[
+            "build",
+            "--package=app/package.json",
+            &app,
+            &bundle,
+            "--target",
+            "dep",
+        ])
+    };
+    // The version was raised, but the bundle was not made again.
+    place
+        .bosc(&["version", "patch", "--package", "app/package.json"])
+        .success();
+    refuses(
+        build(),
+        &[
+            "resources/app/package.json has the version \"1.0.0\"",
+            "announced with \"1.0.1\"",
+            "bosc make",
+        ],
+    );
+    assert!(!place.path("dep").exists(), "half a deployment was left");
+
+    place.bosc(&["make", "app", "--bin", "program"]).success();
+    build().success();
+    place.bosc(&["stage", &stage, "dep"]).success();
+    let length = place.length(&stage);
+    place.package("dep", "1.0.2", &stage);
+    refuses(
+        place.bosc(&["stage", &stage, "dep"]),
+        &["has the version \"1.0.1\"", "announced with \"1.0.2\""],
+    );
+    assert_eq!(place.length(&stage), length, "something was staged");
+}
+
+#[test]
+fn a_program_for_another_machine_is_not_built() {
+    let place = Place::new();
+    place.project("pear://5db4ysm3yq3e47ehpafznb5zmahe7tpd37ujzze6x5nbznhxp33y");
+    place.bosc(&["make", "app", "--bin", "program"]).success();
+    let host = bosc_runtime::host::current();
+    let bundle = format!("app/out/Cool-{host}/Cool");
+    fs::copy(
+        std::env::current_exe().unwrap(),
+        place.path(&format!("{bundle}/Cool")),
+    )
+    .unwrap();
+    let other = if host == "linux-arm64" {
+        "linux-x64"
+    } else {
+        "linux-arm64"
+    };
+    let app = format!("--{other}-app");
+    refuses(
+        place.bosc(&[
+            "build",
+            "--package=app/package.json",
+            &app,
+            &bundle,
+            "--target",
+            "dep",
+        ]),
+        &[&format!(
+            "is a program for {host}, but it is announced for {other}"
+        )],
+    );
+    assert!(!place.path("dep").exists(), "half a deployment was left");
+}

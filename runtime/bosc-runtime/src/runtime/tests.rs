@@ -1,0 +1,375 @@
+//! The updater on a drive of its own store: what is staged, what is refused, what is told.
+
+use std::fs;
+
+use hyperdrive::PutOptions;
+use secret_stream::Connection;
+use serde_json::json;
+
+use super::follow::{RETRY, STALLED};
+use super::*;
+use crate::seen::Seen;
+
+/// A data folder, an installed app and a drive to release onto.
+struct Home {
+    temp: tempfile::TempDir,
+    drive: Hyperdrive,
+}
+
+impl Home {
+    async fn new() -> Self {
+        let store = Corestore::in_memory().unwrap();
+        Self {
+            temp: tempfile::tempdir().unwrap(),
+            drive: Hyperdrive::create(&store, "release").await.unwrap(),
+        }
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.temp.path().join("data")
+    }
+
+    fn installed(&self) -> PathBuf {
+        self.temp.path().join("apps/App")
+    }
+
+    fn package(version: &str) -> String {
+        json!({ "name": "app", "productName": "App", "version": version }).to_string()
+    }
+
+    /// Installs version 1.0.0 and starts its runtime, without a network.
+    async fn runtime(&self) -> Runtime {
+        let app = self.installed().join("resources/app");
+        fs::create_dir_all(&app).unwrap();
+        fs::write(app.join("package.json"), Self::package("1.0.0")).unwrap();
+        let config = RuntimeConfig {
+            dir: self.dir(),
+            app: Some(self.installed()),
+            name: "App".to_owned(),
+            version: "1.0.0".to_owned(),
+            upgrade: Link::plain(self.drive.key()).to_string(),
+            updates: false,
+            delay: Some(Duration::ZERO),
+            bootstrap: None,
+        };
+        Runtime::start(config).await.unwrap()
+    }
+
+    /// Writes a bundle and the package.json that announces it.
+    async fn release(&self, announced: &str, inner: &str) {
+        let script = format!("echo 'bosc: ready' # {inner}");
+        self.release_program(announced, inner, &script).await;
+    }
+
+    async fn release_program(&self, announced: &str, inner: &str, script: &str) {
+        let bundle = format!("/by-arch/{}/app/App", crate::host::current());
+        let program = format!("#!/bin/sh\n{script}\n");
+        let executable = PutOptions {
+            executable: true,
+            ..PutOptions::default()
+        };
+        self.drive
+            .put(&format!("{bundle}/App"), program, executable)
+            .await
+            .unwrap();
+        let plain = PutOptions::default;
+        self.drive
+            .put(
+                &format!("{bundle}/resources/app/package.json"),
+                Self::package(inner),
+                plain(),
+            )
+            .await
+            .unwrap();
+        self.drive
+            .put("/package.json", Self::package(announced), plain())
+            .await
+            .unwrap();
+    }
+}
+
+/// A copy of the drive in a store of its own, and the connection over which it is filled.
+async fn copy(home: &Home) -> (Hyperdrive, corestore::Replication) {
+    let store = Corestore::in_memory().unwrap();
+    let copy = Hyperdrive::open(&store, home.drive.key()).await.unwrap();
+    let (here, there) = Connection::memory_pair();
+    let replication = home.drive.store().replicate(here);
+    drop(store.replicate(there));
+    (copy, replication)
+}
+
+/// Follows the drive for as long as `until` does not pick an event; all events up to it.
+async fn follow(runtime: &Runtime, home: &Home, until: impl Fn(&UpdaterEvent) -> bool) -> Vec<UpdaterEvent> {
+    follow_drive(runtime, &home.drive, until).await
+}
+
+async fn follow_drive(
+    runtime: &Runtime,
+    drive: &Hyperdrive,
+    until: impl Fn(&UpdaterEvent) -> bool,
+) -> Vec<UpdaterEvent> {
+    let mut events = runtime.events();
+    let mut seen = Vec::new();
+    let follow = runtime.inner.clone().follow(drive.clone());
+    let listen = async {
+        loop {
+            let event = events.recv().await.unwrap();
+            let last = until(&event);
+            seen.push(event);
+            if last {
+                return;
+            }
+        }
+    };
+    let either = async {
+        tokio::select! {
+            () = follow => {}
+            () = listen => {}
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), either)
+        .await
+        .unwrap_or_else(|_| panic!("the event did not come; these did: {seen:?}"));
+    seen
+}
+
+fn error(event: &UpdaterEvent) -> Option<&str> {
+    match event {
+        UpdaterEvent::Error { message } => Some(message),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_bundle_of_another_version_is_refused_until_the_drive_changes() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    home.release("1.0.2", "1.0.1").await;
+    let seen = follow(&runtime, &home, |event| error(event).is_some()).await;
+    let message = error(seen.last().unwrap()).unwrap().to_owned();
+    assert!(
+        message.contains("version 1.0.2 is not installed")
+            && message.contains("has the version \"1.0.1\"")
+            && message.contains("announced with \"1.0.2\""),
+        "{message}"
+    );
+    assert!(
+        !runtime.apply_update().await.unwrap(),
+        "there was something to apply"
+    );
+    let left = fs::read_dir(home.dir().join("pear-runtime/next"))
+        .unwrap()
+        .count();
+    assert_eq!(left, 0, "what was refused is still there");
+
+    // The next release is another one.
+    home.release("1.0.3", "1.0.3").await;
+    let updated = |event: &UpdaterEvent| matches!(event, UpdaterEvent::Updated { .. });
+    let seen = follow(&runtime, &home, updated).await;
+    assert!(
+        matches!(seen.last(), Some(UpdaterEvent::Updated { next_version, .. }) if next_version == "1.0.3"),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_is_not_fetched_again() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    home.release("1.0.2", "1.0.1").await;
+    let mut events = runtime.events();
+    let follow = runtime.inner.clone().follow(home.drive.clone());
+    // Virtual time: this is many retries long.
+    let _ = tokio::time::timeout(RETRY * 20, follow).await;
+    let mut errors = 0;
+    while let Ok(event) = events.try_recv() {
+        errors += usize::from(error(&event).is_some());
+    }
+    assert_eq!(errors, 1);
+}
+
+#[tokio::test]
+async fn a_version_that_was_taken_back_comes_again_when_a_person_asks() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    // The program cannot run on this machine before a library is installed.
+    let library = home.temp.path().join("library");
+    let script = format!("[ -e {} ] && echo 'bosc: ready'", library.display());
+    home.release_program("1.0.1", "1.0.1", &script).await;
+    let updated = |event: &UpdaterEvent| matches!(event, UpdaterEvent::Updated { .. });
+    follow(&runtime, &home, updated).await;
+    let mut events = runtime.events();
+    assert!(matches!(
+        runtime.apply_update().await,
+        Err(ApplyError::CannotRun { .. })
+    ));
+    assert!(
+        error(&events.try_recv().unwrap())
+            .unwrap()
+            .contains("1.0.1 cannot run")
+    );
+    assert!(!runtime.state().updated);
+
+    // It is not fetched again by itself.
+    let follow_for = |time| {
+        let follow = runtime.inner.clone().follow(home.drive.clone());
+        tokio::time::timeout(time, follow)
+    };
+    assert!(follow_for(Duration::from_millis(500)).await.is_err());
+    assert_eq!(runtime.state().taken_back.as_deref(), Some("1.0.1"));
+    assert!(!runtime.state().updated);
+
+    fs::write(library, "").unwrap();
+    assert!(
+        runtime.retry_update().await.unwrap(),
+        "there was nothing to try again"
+    );
+    follow(&runtime, &home, updated).await;
+    assert_eq!(runtime.state().taken_back, None);
+    assert!(runtime.apply_update().await.unwrap());
+    let package = fs::read_to_string(home.installed().join("resources/app/package.json")).unwrap();
+    assert_eq!(package, Home::package("1.0.1"));
+}
+
+#[tokio::test]
+async fn a_rewritten_history_is_told_and_followed() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    home.release("1.0.1", "1.0.1").await;
+    let updated = |event: &UpdaterEvent| matches!(event, UpdaterEvent::Updated { .. });
+    follow(&runtime, &home, updated).await;
+    home.drive.truncate(1, None).await.unwrap();
+    home.release("1.0.2", "1.0.2").await;
+    let seen = follow(&runtime, &home, updated).await;
+    assert!(
+        seen.contains(&UpdaterEvent::Forked { fork: 1, before: 0 }),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_release_below_what_was_seen_is_refused() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    // An earlier start saw more of this drive, then its store was deleted.
+    let mut seen = Seen::load(&home.dir(), home.drive.key().to_string());
+    seen.raise(&crate::seen::Mark {
+        fork: 0,
+        length: 1000,
+        version: Version::new(1, 0, 9),
+    });
+    home.release("1.0.1", "1.0.1").await;
+    let events = follow(&runtime, &home, |event| error(event).is_some()).await;
+    let message = error(events.last().unwrap()).unwrap();
+    assert!(
+        message.contains("version 1.0.1 is not installed: length 1000 on fork 0 was seen before"),
+        "{message}"
+    );
+    assert!(!home.dir().join("pear-runtime/next").exists());
+}
+
+#[tokio::test]
+async fn a_file_that_changed_after_it_was_staged_is_not_put_in_place() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    home.release("1.0.1", "1.0.1").await;
+    let updated = |event: &UpdaterEvent| matches!(event, UpdaterEvent::Updated { .. });
+    follow(&runtime, &home, updated).await;
+    let next = home.dir().join("pear-runtime/next");
+    let program = walkdir::WalkDir::new(next)
+        .into_iter()
+        .map(|entry| entry.unwrap().into_path())
+        .find(|path| path.is_file() && path.ends_with("App"))
+        .unwrap();
+    // Of the same length, as a flipped bit leaves it.
+    let text = fs::read_to_string(&program).unwrap();
+    fs::write(&program, text.replace("# 1.0.1", "# 1.0.7")).unwrap();
+    let error = runtime.apply_update().await.unwrap_err();
+    assert!(
+        matches!(&error, ApplyError::Altered { path } if *path == program),
+        "{error}"
+    );
+    let installed = fs::read_to_string(home.installed().join("resources/app/package.json")).unwrap();
+    assert_eq!(installed, Home::package("1.0.0"));
+    assert!(!runtime.state().updated);
+
+    // It is fetched again, and then it is right.
+    follow(&runtime, &home, updated).await;
+    assert!(runtime.apply_update().await.unwrap());
+    assert_eq!(fs::read_to_string(home.installed().join("App")).unwrap(), text);
+}
+
+#[tokio::test]
+async fn the_app_learns_when_a_seeder_was_last_there() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    home.release("1.0.0", "1.0.0").await;
+    assert_eq!(runtime.state().last_contact, None);
+    let started = super::follow::now();
+    let (copy, replication) = copy(&home).await;
+    let follow = runtime.inner.clone().follow(copy.clone());
+    let heard = async {
+        while runtime.state().last_contact.is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = follow => panic!("it does not end"),
+        heard = tokio::time::timeout(Duration::from_secs(20), heard) => heard.unwrap(),
+    }
+    assert!(runtime.state().last_contact.unwrap() >= started);
+    assert!(super::follow::has_seeder(&copy));
+    replication.close();
+}
+
+#[tokio::test]
+async fn a_check_whose_blocks_nobody_has_is_given_up_and_tried_again() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    home.release("1.0.1", "1.0.1").await;
+    let (copy, replication) = copy(&home).await;
+    let learnt = async {
+        while copy.core().length() < home.drive.core().length() {
+            copy.update(false).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), learnt)
+        .await
+        .unwrap();
+    // The peer goes before it sent anything but the length.
+    replication.close();
+    replication.closed().await.unwrap();
+    let gave_up = follow_drive(&runtime, &copy, |event| error(event).is_some());
+    let events = gave_up.await;
+    let message = error(events.last().unwrap()).unwrap();
+    let says = format!("nothing of the update arrived for {} s", STALLED.as_secs());
+    assert!(message.contains(&says), "{message}");
+}
+
+#[tokio::test]
+async fn an_install_has_another_name_on_the_network_at_each_start_and_keeps_its_data_to_itself() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new().await;
+    let plain = home.runtime().await;
+    let config = RuntimeConfig {
+        updates: true,
+        bootstrap: Some(vec!["127.0.0.1:1".to_owned()]),
+        ..plain.inner.config.clone()
+    };
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        let runtime = Runtime::start(config.clone()).await.unwrap();
+        let (_, swarm, _) = runtime.inner.network.as_ref().unwrap();
+        names.push(swarm.key_pair().public_key);
+        runtime.close().await;
+    }
+    assert_ne!(names[0], names[1]);
+    for folder in ["", "pear-runtime", "pear-runtime/corestore"] {
+        let mode = fs::metadata(home.dir().join(folder))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o700, "{folder}");
+    }
+}
