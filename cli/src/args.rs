@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Info(Info),
     /// Write what a link holds into a folder
     Dump(Dump),
+    /// Look for what the disk spoilt, and repair it
+    Check(Check),
     /// Run a DHT of your own, for an offline machine or a closed network
     Dht(Dht),
 }
@@ -89,9 +91,23 @@ impl Command {
             Self::Seed(_) => "seed",
             Self::Info(_) => "info",
             Self::Dump(_) => "dump",
+            Self::Check(_) => "check",
             Self::Dht(_) => "dht",
         }
     }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Check {
+    /// The link to look at [default: everything in the store]
+    #[arg(value_name = "LINK")]
+    pub(crate) link: Option<String>,
+    /// Mend what can be computed anew, drop what is rotten, and fetch it from peers again
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// How long to wait without any peer sending what is missing, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) timeout: u64,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -53,6 +53,7 @@ async fn run(args: &Args, output: &Output) -> anyhow::Result<()> {
         Command::Seed(seed) => commands::seed::run(seed, global, output).await,
         Command::Info(info) => commands::info::run(info, global, output).await,
         Command::Dump(dump) => commands::dump::run(dump, global, output).await,
+        Command::Check(check) => commands::check::run(check, global, output).await,
         Command::Dht(dht) => commands::dht::run(dht, output).await,
     }
 }

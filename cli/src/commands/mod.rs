@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod build;
+pub(crate) mod check;
 pub(crate) mod dht;
 pub(crate) mod dump;
 pub(crate) mod info;

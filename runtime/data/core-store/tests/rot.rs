@@ -107,7 +107,9 @@ fn a_flipped_bit_of_a_block_is_never_handed_out() {
     assert_eq!(reader.check_block(5, false).unwrap(), BlockHealth::Rotten);
     assert_eq!(reader.get_local(5).unwrap(), None);
     assert!(!reader.has(5) && reader.has(4));
+    assert_eq!(reader.lost().unwrap(), [5]);
     heal(&writer, &reader);
+    assert!(reader.lost().unwrap().is_empty());
 }
 
 #[test]

@@ -93,6 +93,14 @@ impl Corestore {
         &self.inner.storage
     }
 
+    /// The keys of all cores in this store, in the order in which they came.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn keys(&self) -> Result<Vec<Key>, CorestoreError> {
+        Ok(self.inner.storage.keys()?)
+    }
+
     /// The key pair that this store has for a name, always the same (npm `corestore`, `createKeyPair`).
     pub fn create_key_pair(&self, name: &str) -> Result<KeyPair, CorestoreError> {
         let space = base::hash::namespace("corestore", 0);

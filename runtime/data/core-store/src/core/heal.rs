@@ -12,6 +12,11 @@ use hypercore::manifest::Manifest;
 use hypercore::merkle::{self, Batch, Cursor, MAX_LENGTH, Node, NodeSource, full_roots};
 use hypercore::{KeyPair, signature};
 
+/// Under this name lie the blocks of a core that were dropped, as 64-bit little-endian numbers.
+const LOST: &str = "bosc/lost";
+/// As many of them are remembered: a disk that spoilt more is to be replaced, and the core to be fetched anew.
+const MAX_LOST: usize = 65_536;
+
 /// What is stored of a core, without what the head or pending writes say.
 struct Stored<'a> {
     db: &'a Connection,
@@ -57,6 +62,29 @@ impl Core {
         }
         Ok(health)
     }
+}
+
+impl Core {
+    /// Blocks that were dropped because the disk had spoilt them, and that no peer has sent again yet. Unlike others that are not
+    /// stored, they once were.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn lost(&self) -> Result<Vec<u64>, CoreError> {
+        let mut lost = decode(self.user_data(LOST)?.as_deref());
+        lost.retain(|index| *index < self.length() && !self.has(*index));
+        lost.sort_unstable();
+        Ok(lost)
+    }
+}
+
+fn encode(lost: &[u64]) -> Vec<u8> {
+    lost.iter().flat_map(|index| index.to_le_bytes()).collect()
+}
+
+fn decode(bytes: Option<&[u8]>) -> Vec<u64> {
+    let (numbers, _) = bytes.unwrap_or_default().as_chunks();
+    numbers.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect()
 }
 
 impl Shared {
@@ -112,6 +140,11 @@ impl Shared {
             }
             if let Some(block) = lost.filter(|_| !sound) {
                 tx.delete_blocks(self.id, block, block + 1)?;
+                let mut lost = decode(tx.run(|db| storage::user_data(db, self.id, LOST))?.as_deref());
+                if lost.len() < MAX_LOST && !lost.contains(&block) {
+                    lost.push(block);
+                    tx.set_user_data(self.id, LOST, &encode(&lost))?;
+                }
                 without.set(block, false);
                 for (number, bits) in without.take_dirty() {
                     tx.put_page(self.id, number, &bits)?;

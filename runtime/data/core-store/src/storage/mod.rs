@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::Core;
 use crate::core::Shared;
-use hypercore::DiscoveryKey;
+use hypercore::{DiscoveryKey, Key};
 
 pub use rows::{CoreRow, Transaction};
 pub(crate) use rows::{bitfield, block, core_by_id, find_core, node, nodes_below, user_data};
@@ -265,6 +265,14 @@ impl Storage {
         drop(cores);
         self.watch();
         Ok(shared)
+    }
+
+    /// The keys of all cores that are stored, in the order in which they came.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn keys(&self) -> Result<Vec<Key>, StorageError> {
+        self.read(rows::keys)
     }
 
     /// The cores that some handle keeps open now.

@@ -65,6 +65,17 @@ pub(crate) fn find_core(db: &Connection, discovery_key: &DiscoveryKey) -> rusqli
         .optional()
 }
 
+/// The keys of all cores. Rows whose key was spoilt are left out: nothing can be asked about them.
+pub(crate) fn keys(db: &Connection) -> rusqlite::Result<Vec<Key>> {
+    let mut keys = Vec::new();
+    let mut statement = db.prepare_cached("SELECT key FROM cores ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        keys.extend(row.get::<_, [u8; 32]>(0).ok().map(Key));
+    }
+    Ok(keys)
+}
+
 /// The head of core `id`.
 pub(crate) fn core_by_id(db: &Connection, id: i64) -> rusqlite::Result<CoreRow> {
     db.prepare_cached(&format!("SELECT {COLUMNS} FROM cores WHERE id = ?1"))?
