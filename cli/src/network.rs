@@ -4,21 +4,26 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use base::lock;
 use bosc_runtime::Link;
 use core_store::Core;
 use corestore::Corestore;
 use hypercore::DiscoveryKey;
 use hyperdrive::Hyperdrive;
-use hyperswarm::{Discovery, JoinOptions, Swarm, SwarmConfig};
+use hyperswarm::{Discovery, JoinOptions, Swarm, SwarmConfig, Threads};
 use tokio::sync::mpsc;
 
 use crate::args::Global;
 
+/// Threads for sockets and what is encrypted on them.
+const NET_THREADS: usize = 2;
+
 /// A swarm whose connections replicate the store.
 pub(crate) struct Network {
     pub(crate) swarm: Swarm,
+    /// Sockets have threads of their own: they never wait for the disk.
+    _threads: Threads,
     bootstrap: Vec<String>,
     /// Public keys of the peers that there was a connection with, also a short one.
     met: Arc<Mutex<HashSet<[u8; 32]>>>,
@@ -40,12 +45,14 @@ impl Network {
     ) -> anyhow::Result<Self> {
         let bootstrap = (!global.bootstrap.is_empty()).then(|| global.bootstrap.clone());
         let key_pair = Some(store.create_key_pair("bosc swarm")?);
-        let swarm = Swarm::new(SwarmConfig {
+        let threads =
+            Threads::start("bosc-net", NET_THREADS).context("cannot start the network's threads")?;
+        let config = SwarmConfig {
             key_pair,
             bootstrap,
             ..SwarmConfig::default()
-        })
-        .await?;
+        };
+        let swarm = threads.run(Swarm::new(config)).await?;
         let mut connections = swarm.connections();
         let store = store.clone();
         let met = Arc::<Mutex<HashSet<[u8; 32]>>>::default();
@@ -67,6 +74,7 @@ impl Network {
         });
         Ok(Self {
             swarm,
+            _threads: threads,
             bootstrap: global.bootstrap.clone(),
             met,
         })

@@ -10,7 +10,7 @@ use std::time::Duration;
 use base::lock;
 use corestore::Corestore;
 use hyperdrive::Hyperdrive;
-use hyperswarm::{JoinOptions, Swarm, SwarmConfig};
+use hyperswarm::{JoinOptions, Swarm, SwarmConfig, Threads};
 use semver::Version;
 use serde::Serialize;
 use tokio::sync::{Notify, broadcast};
@@ -21,6 +21,11 @@ use crate::check::{self, Release};
 use crate::error::{ApplyError, RuntimeError};
 use crate::file;
 use crate::link::Link;
+
+/// Threads for sockets and what is encrypted on them: one for receiving, one for all else.
+const NET_THREADS: usize = 2;
+/// Threads for the store and the updater. They may wait for the disk.
+const WORK_THREADS: usize = 2;
 
 /// What the runtime of an app needs to know.
 #[derive(Debug, Clone)]
@@ -143,6 +148,8 @@ struct Inner {
 #[derive(Clone)]
 pub struct Runtime {
     inner: Arc<Inner>,
+    /// Sockets, and disk and hashes, have threads of their own: whoever embeds this keeps its own for its page.
+    _threads: Option<Arc<(Threads, Threads)>>,
 }
 
 impl Runtime {
@@ -159,7 +166,21 @@ impl Runtime {
         let follow = config.updates && config.app.is_some();
         let mut following = None;
         if follow {
-            following = Some(connect(&config, &link).await?);
+            let started = |count: usize, name: &str| {
+                Threads::start(name, count).map_err(|source| RuntimeError::Io {
+                    path: config.dir.clone(),
+                    source,
+                })
+            };
+            let (net, work) = (
+                started(NET_THREADS, "bosc-net")?,
+                started(WORK_THREADS, "bosc-work")?,
+            );
+            let (config, sockets) = (config.clone(), net.handle().clone());
+            let connected = work
+                .run(async move { connect(&config, &link, &sockets).await })
+                .await?;
+            following = Some((connected, net, work));
         }
         let state = UpdaterState {
             version: config.version.clone(),
@@ -177,17 +198,22 @@ impl Runtime {
             ready: Mutex::default(),
             applying: tokio::sync::Mutex::default(),
             events: broadcast::Sender::new(1024),
-            network: following.clone(),
+            network: following.as_ref().map(|(network, ..)| network.clone()),
             staged_bytes: AtomicU64::new(0),
             look_again: Notify::new(),
             stop: CancellationToken::new(),
             config,
         });
-        if let Some((store, swarm, drive)) = following {
-            tokio::spawn(accept(store, swarm, inner.stop.clone()));
-            tokio::spawn(inner.clone().follow(drive));
+        let mut threads = None;
+        if let Some(((store, swarm, drive), net, work)) = following {
+            work.handle().spawn(accept(store, swarm, inner.stop.clone()));
+            work.handle().spawn(inner.clone().follow(drive));
+            threads = Some(Arc::new((net, work)));
         }
-        Ok(Self { inner })
+        Ok(Self {
+            inner,
+            _threads: threads,
+        })
     }
 
     /// Events from now on.
@@ -292,6 +318,7 @@ impl Runtime {
 async fn connect(
     config: &RuntimeConfig,
     link: &Link,
+    sockets: &tokio::runtime::Handle,
 ) -> Result<(Corestore, Swarm, Hyperdrive), RuntimeError> {
     let folder = config.dir.join("pear-runtime");
     let next = folder.join("next");
@@ -311,15 +338,19 @@ async fn connect(
         path: store_dir.clone(),
         source,
     })?;
-    let store = Corestore::open(store_dir)?;
+    let store = Corestore::open_alone(store_dir)?;
     let drive = Hyperdrive::open(&store, link.key).await?;
     // A new key pair for each start: with a lasting one anybody on the topic could follow this install from address to address.
-    let swarm = Swarm::new(SwarmConfig {
+    let swarm_config = SwarmConfig {
         key_pair: None,
         bootstrap: config.bootstrap.clone(),
         ..SwarmConfig::default()
-    })
-    .await?;
+    };
+    let joined = sockets.spawn(Swarm::new(swarm_config)).await;
+    let swarm = joined.map_err(|source| RuntimeError::Io {
+        path: config.dir.clone(),
+        source: source.into(),
+    })??;
     swarm.join(
         drive.discovery_key().0,
         JoinOptions {

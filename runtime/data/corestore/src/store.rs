@@ -58,13 +58,18 @@ pub struct WriterLock {
 impl Corestore {
     /// Opens or makes the store in a folder.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, CorestoreError> {
-        let folder = folder.as_ref();
-        let io = |source| CorestoreError::Io {
-            path: folder.to_path_buf(),
-            source,
-        };
-        std::fs::create_dir_all(folder).map_err(io)?;
+        let folder = made(folder.as_ref())?;
         Self::with_storage(Storage::open(&folder.join(DATABASE))?, Some(folder.to_path_buf()))
+    }
+
+    /// As [`open`](Self::open), for a process that is the only one to use the store: what others write is not looked for, so
+    /// that an idle app sleeps.
+    pub fn open_alone(folder: impl AsRef<Path>) -> Result<Self, CorestoreError> {
+        let folder = made(folder.as_ref())?;
+        Self::with_storage(
+            Storage::open_alone(&folder.join(DATABASE))?,
+            Some(folder.to_path_buf()),
+        )
     }
 
     /// A store that lives in memory and ends with its last clone.
@@ -218,6 +223,15 @@ impl Corestore {
             Err(std::fs::TryLockError::Error(source)) => Err(CorestoreError::Io { path, source }),
         }
     }
+}
+
+/// A folder that is there.
+fn made(folder: &Path) -> Result<&Path, CorestoreError> {
+    std::fs::create_dir_all(folder).map_err(|source| CorestoreError::Io {
+        path: folder.to_path_buf(),
+        source,
+    })?;
+    Ok(folder)
 }
 
 impl std::fmt::Debug for Corestore {

@@ -25,8 +25,10 @@ mod inbound;
 mod limits;
 mod peers;
 mod swarm;
+mod threads;
 
 pub use config::{JoinOptions, SwarmConfig, SwarmError};
 pub use discovery::Discovery;
 pub use secret_stream::{Connection, KeyPair};
 pub use swarm::Swarm;
+pub use threads::Threads;

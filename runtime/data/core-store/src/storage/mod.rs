@@ -81,6 +81,7 @@ struct Inner {
     data_version: Mutex<i64>,
     /// The open cores, so that each has one state however often it is opened.
     cores: Mutex<HashMap<DiscoveryKey, Weak<Shared>>>,
+    /// Somebody looks for what other processes write, or nobody has to.
     watching: Mutex<bool>,
     finding: AtomicUsize,
 }
@@ -99,6 +100,14 @@ impl Storage {
         let reader = Connection::open(path).map_err(fail)?;
         schema::configure(&reader).map_err(fail)?;
         Ok(Self::new(path.to_owned(), writer, Some(reader)))
+    }
+
+    /// As [`open`](Self::open), for a process that is the only one to use the store: it does not look ten times a second for what
+    /// others wrote, so that an idle app sleeps.
+    pub fn open_alone(path: &Path) -> Result<Self, StorageError> {
+        let storage = Self::open(path)?;
+        *lock(&storage.inner.watching) = true;
+        Ok(storage)
     }
 
     /// A store that lives in memory and ends with its last handle.
