@@ -62,7 +62,7 @@ impl Package {
         Self::parse(path, text)
     }
 
-    fn parse(path: &Path, text: String) -> Result<Self, PackageError> {
+    pub(crate) fn parse(path: &Path, text: String) -> Result<Self, PackageError> {
         let invalid = |reason: String| PackageError::Invalid {
             path: path.to_owned(),
             reason,
