@@ -62,7 +62,7 @@ impl Package {
         Self::parse(path, text)
     }
 
-    fn parse(path: &Path, text: String) -> Result<Self, PackageError> {
+    pub(crate) fn parse(path: &Path, text: String) -> Result<Self, PackageError> {
         let invalid = |reason: String| PackageError::Invalid {
             path: path.to_owned(),
             reason,
@@ -204,21 +204,25 @@ fn usable_file_name(name: &str) -> bool {
         && !name.chars().any(|c| c.is_control() || "/\\:*?\"<>|".contains(c))
 }
 
-/// Where the string value of a key of the outermost object starts and ends, quotes included. The text is valid JSON.
+/// Where the string value of a key of the outermost object starts and ends, quotes included. Of a key that is there twice the
+/// last one counts, as it does for who reads the file. The text is valid JSON.
 fn top_level_value(text: &str, key: &str) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     let (mut depth, mut i) = (0usize, 0usize);
-    let mut last_key: Option<&str> = None;
-    let mut after_colon = false;
+    let (mut is_key, mut after_colon) = (false, false);
+    let mut found = None;
     while let Some(byte) = bytes.get(i) {
         match byte {
             b'"' => {
                 let end = string_end(bytes, i)?;
-                if depth == 1 && after_colon && last_key == Some(key) {
-                    return Some((i, end));
+                if depth == 1 && after_colon && is_key {
+                    found = Some((i, end));
                 }
                 if depth == 1 && !after_colon {
-                    last_key = text.get(i + 1..end - 1);
+                    // A name may be written with escapes.
+                    let name = text.get(i..end).map(serde_json::from_str::<String>);
+                    is_key = matches!(name, Some(Ok(name)) if name == key);
+                    found.take_if(|_| is_key);
                 }
                 i = end;
                 continue;
@@ -231,7 +235,7 @@ fn top_level_value(text: &str, key: &str) -> Option<(usize, usize)> {
         }
         i += 1;
     }
-    None
+    found
 }
 
 /// One past the closing quote of the string that starts at `start`.
@@ -262,6 +266,25 @@ mod tests {
         assert!(
             package("{\"a\":{\"version\":\"1.0.0\"}}")
                 .with_version(&Version::new(1, 0, 1))
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn of_two_versions_the_one_that_counts_changes() {
+        let new = Version::new(1, 0, 1);
+        for text in [
+            r#"{"version":"1.0.0","a":1,"version":"0.9.0"}"#,
+            r#"{"version":"1.0.0","\u0076ersion":"0.9.0"}"#,
+            r#"{"version":{"version":"1.0.0"},"version":"0.9.0","b":"version"}"#,
+        ] {
+            let changed = package(text).with_version(&new).unwrap();
+            assert_eq!(changed, text.replace("0.9.0", "1.0.1"));
+            assert_eq!(package(&changed).version().unwrap(), new);
+        }
+        assert!(
+            package(r#"{"version":"1.0.0","version":1}"#)
+                .with_version(&new)
                 .is_err()
         );
     }

@@ -1,9 +1,11 @@
 //! `cargo xtask`: the habits of this repository. `demo` shows the walkthrough, `test` runs every test, `ci` checks everything a
-//! change must pass, `bench` measures, `setup` installs what the machine lacks (the others do it by themselves).
+//! change must pass, `fuzz` feeds it what strangers could send, `bench` measures, `setup` installs what the machine lacks (the
+//! others do it by themselves).
 
 mod bench;
 mod ci;
 mod demo;
+mod fuzz;
 mod setup;
 mod steps;
 mod test;
@@ -28,6 +30,8 @@ enum Task {
     Test,
     /// Check everything a change must pass: tidiness, licences, lints, documentation, tests
     Ci,
+    /// Feed decoders and state machines what strangers, disks and people could give
+    Fuzz(fuzz::Args),
     /// Measure beside the JavaScript stack, on the same work in the same run
     Bench,
     /// Install what the machine lacks
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run_task(),
         Task::Test => test::run_task(),
         Task::Ci => ci::run_task(),
+        Task::Fuzz(args) => fuzz::run_task(&args),
         Task::Bench => bench::run_task(),
         Task::Setup => setup::run_task(),
     };

@@ -341,6 +341,17 @@ mod tests {
         }
 
         #[test]
+        fn a_damaged_request_has_another_hash(request in any_request(), at in any::<prop::sample::Index>(), byte: u8) {
+            let mut bytes = request.as_bytes().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(read) = Request::decode(&bytes) {
+                prop_assert_eq!(read.hash() == request.hash(), bytes == request.as_bytes());
+                prop_assert_eq!(Request::decode(read.as_bytes()), Ok(read));
+            }
+        }
+
+        #[test]
         fn garbage_never_panics(bytes: Vec<u8>) {
             if let Ok(request) = Request::decode(&bytes) {
                 let _ = request.signables(&[0; 32]);

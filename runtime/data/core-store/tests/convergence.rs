@@ -339,7 +339,7 @@ fn mutations(data: &Data) -> Vec<Data> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(5)))]
 
     #[test]
     fn altered_proofs_are_refused(length in 1u64..40, have in 0u64..40, want in 0u64..40) {

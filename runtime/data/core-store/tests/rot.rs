@@ -217,7 +217,7 @@ fn tables() -> impl Strategy<Value = &'static str> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(4)))]
     /// A reader with several damages at once hands out nothing wrong and is whole again after an honest peer answered.
     #[test]
     fn whatever_is_flipped_heals(damages in prop::collection::vec((tables(), 0u64..40, any::<[u8; 32]>()), 1..4)) {

@@ -68,7 +68,7 @@ async fn fill(bee: &Bee, batches: &[Vec<Op>]) -> Vec<(u64, Model)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(5)))]
 
     #[test]
     fn behaves_like_a_map(batches in prop::collection::vec(prop::collection::vec(op(), 1..40), 1..12),

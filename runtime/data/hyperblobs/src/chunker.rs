@@ -174,7 +174,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(16)))]
         #[test]
         fn borders_do_not_depend_on_how_bytes_arrive(seed in any::<u64>(), length in 0usize..600_000, step in 1000usize..300_000) {
             let data = noise(seed, length);

@@ -346,6 +346,17 @@ mod tests {
         }
 
         #[test]
+        fn a_damaged_one_is_refused_or_has_another_key(manifest in any_manifest(), at in any::<prop::sample::Index>(), byte: u8) {
+            let mut bytes = manifest.encode();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(read) = Manifest::decode(&bytes) {
+                prop_assert_eq!(read == manifest, read.key() == manifest.key());
+                prop_assert_eq!(Manifest::decode(&read.encode()), Ok(read));
+            }
+        }
+
+        #[test]
         fn garbage_never_panics(bytes: Vec<u8>) {
             if let Ok(manifest) = Manifest::decode(&bytes) {
                 let _ = manifest.key();

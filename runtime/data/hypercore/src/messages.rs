@@ -453,6 +453,22 @@ mod tests {
         }
 
         #[test]
+        fn damaged_messages_that_decode_still_round_trip(request in any_request(), data in any_data(), at in any::<prop::sample::Index>(), byte: u8) {
+            let mut bytes = encode_request(7, &request);
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok((id, request)) = decode_request(&bytes) {
+                prop_assert_eq!(decode_request(&encode_request(id, &request)), Ok((id, request)));
+            }
+            let mut bytes = encode_data(7, &data);
+            let at = usize::from(byte) % bytes.len();
+            bytes[at] = byte.wrapping_mul(7);
+            if let Ok((id, data)) = decode_data(&bytes.into()) {
+                prop_assert_eq!(decode_data(&encode_data(id, &data).into()), Ok((id, data)));
+            }
+        }
+
+        #[test]
         fn garbage_never_panics(bytes: Vec<u8>) {
             let bytes = Bytes::from(bytes);
             let _ = (decode_request(&bytes), decode_data(&bytes), decode_bitfield(&bytes), decode_handshake(&bytes));

@@ -21,6 +21,8 @@ mod drive;
 mod entry;
 mod error;
 mod filter;
+#[doc(hidden)]
+pub mod fuzzing;
 mod local;
 mod local_path;
 mod local_write;

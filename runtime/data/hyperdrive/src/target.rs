@@ -167,7 +167,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 1024, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.saturating_mul(4)))]
         /// Whatever a list of links says: what is accepted leads, on a real disk, nowhere outside the folder.
         #[test]
         fn accepted_links_stay_inside_on_the_disk(

@@ -513,7 +513,7 @@ fn build(root: &Path, tree: &[(String, bool, Option<String>, Vec<u8>)]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(10)))]
     #[test]
     fn there_and_back_is_equal(first in tree(), second in tree(), dedup in any::<bool>(), batch in any::<bool>()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("runtime");

@@ -6,6 +6,8 @@
 //! - [`Node`]: a node on real sockets; [`local`]: a network of them in one process.
 
 pub mod address;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hyper;
 pub mod local;
 mod node;

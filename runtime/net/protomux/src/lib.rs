@@ -98,7 +98,11 @@ enum Queued {
 #[derive(Default)]
 pub struct Mux {
     local: Vec<Option<Local>>,
-    free: Vec<usize>,
+    /// Numbers of channels that are no more, oldest first, each with how many events must have been taken before it may be used
+    /// anew: what still waits is of the old channel.
+    free: VecDeque<(usize, u64)>,
+    /// Events taken so far.
+    taken: u64,
     /// How many of ours are open or opening, by topic.
     open: HashMap<Topic, usize>,
     remote: Vec<Option<(Topic, Remote)>>,
@@ -128,8 +132,10 @@ impl Mux {
             remote: None,
             closed: false,
         };
-        let index = match self.free.pop() {
+        let free = self.free.front().filter(|(_, after)| *after <= self.taken);
+        let index = match free.map(|(index, _)| *index) {
             Some(index) => {
+                self.free.pop_front();
                 if let Some(slot) = self.local.get_mut(index) {
                     *slot = Some(local);
                 }
@@ -226,7 +232,9 @@ impl Mux {
     /// The next thing that happened. `None` once everything received was looked at, or after an error.
     pub fn poll_event(&mut self) -> Option<Event> {
         loop {
-            match self.events.pop_front() {
+            let next = self.events.pop_front();
+            self.taken += u64::from(next.is_some());
+            match next {
                 Some(Queued::Event(event)) => return Some(event),
                 Some(Queued::Request { remote, serial }) => {
                     if let Some(Some((topic, Remote::Pending(pending)))) = self.remote.get(remote)
@@ -390,12 +398,12 @@ impl Mux {
                 self.outgoing_opens.remove(&topic);
             }
         }
-        self.release(index);
         if !closed {
             self.events.push_back(Queued::Event(Event::Closed {
                 channel: ChannelId(index),
             }));
         }
+        self.release(index);
         Ok(())
     }
 
@@ -406,8 +414,8 @@ impl Mux {
         match self.remote.get_mut(index).and_then(Option::take) {
             None => {}
             Some((_, Remote::Paired(channel))) => {
-                self.release(channel.0);
                 self.events.push_back(Queued::Event(Event::Closed { channel }));
+                self.release(channel.0);
             }
             // The event that told of it is void now.
             Some((topic, Remote::Pending(pending))) => self.requests.remove(&topic, &pending),
@@ -438,9 +446,11 @@ impl Mux {
         }
     }
 
+    /// A channel is no more. Its last event is queued already.
     fn release(&mut self, index: usize) {
         if let Some(local) = self.local.get_mut(index).and_then(Option::take) {
-            self.free.push(index);
+            let after = self.taken + self.events.len() as u64;
+            self.free.push_back((index, after));
             if !local.closed {
                 self.count_closed(&local.topic);
             }

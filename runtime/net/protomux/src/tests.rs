@@ -310,3 +310,30 @@ proptest! {
         prop_assert_eq!(events(&mut b), expected);
     }
 }
+
+#[test]
+fn a_channels_number_is_not_used_anew_while_its_events_wait() {
+    let (mut a, mut b) = (Mux::new(), Mux::new());
+    let on_a = a.open("p", b"old", b"");
+    let on_b = b.open("p", b"old", b"");
+    exchange(&mut a, &mut b);
+    assert_eq!((events(&mut a).len(), events(&mut b).len()), (1, 1));
+    // One frame asks for a channel, speaks on another and ends that: its end comes after the request.
+    let new_on_a = a.open("p", b"new", b"");
+    a.send(on_a, 0, b"last words");
+    a.close(on_a);
+    exchange(&mut a, &mut b);
+    assert!(matches!(b.poll_event(), Some(Event::Requested { .. })));
+    let new_on_b = b.open("p", b"new", b"");
+    assert_ne!(new_on_b, on_b);
+    let of = |event: Event| match event {
+        Event::Message { channel, .. } | Event::Closed { channel } | Event::Opened { channel, .. } => channel,
+        Event::Requested { .. } => panic!("asked once"),
+    };
+    let channels: Vec<ChannelId> = events(&mut b).into_iter().map(of).collect();
+    assert_eq!(channels, [on_b, on_b, new_on_b]);
+    exchange(&mut a, &mut b);
+    assert!(events(&mut a).into_iter().any(|event| of(event) == new_on_a));
+    // Once they were taken, it is.
+    assert_eq!(b.open("p", b"newer", b""), on_b);
+}

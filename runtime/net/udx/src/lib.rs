@@ -9,6 +9,8 @@
 
 mod congestion;
 mod engine;
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod hostile;
 mod liveness;

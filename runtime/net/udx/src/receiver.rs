@@ -52,7 +52,9 @@ impl Receiver {
         if seq < self.next || seq - self.next >= MAX_AHEAD || beyond_end {
             return;
         }
-        if !self.discard && self.buffer.len() + self.early_bytes + payload.len() > self.max_window + SLACK {
+        // What nobody reads is counted, to know when all of it came, and not kept.
+        let payload = if self.discard { &[] } else { payload };
+        if self.buffer.len() + self.early_bytes + payload.len() > self.max_window + SLACK {
             return;
         }
         if is_end {
@@ -73,9 +75,7 @@ impl Receiver {
     }
 
     fn append(&mut self, payload: &[u8]) {
-        if !self.discard {
-            self.buffer.extend(payload);
-        }
+        self.buffer.extend(payload);
     }
 
     fn take_early(&mut self) {
@@ -165,6 +165,10 @@ impl Receiver {
     pub(crate) fn discard(&mut self) {
         self.discard = true;
         self.buffer = VecDeque::new();
+        self.early_bytes = 0;
+        for payload in self.early.values_mut() {
+            *payload = Box::default();
+        }
     }
 }
 
@@ -206,6 +210,21 @@ mod tests {
         assert!(receiver.wants_window_update());
         receiver.on_packet(FIRST + (1 << 20), b"far", false);
         assert!(receiver.ranges().is_empty());
+    }
+
+    #[test]
+    fn who_reads_no_more_keeps_nothing_that_comes_early() {
+        let mut receiver = Receiver::new(1000);
+        receiver.on_packet(FIRST + 1, &[0; 900], false);
+        receiver.discard();
+        assert_eq!(receiver.early_bytes, 0);
+        for seq in 1..2000 {
+            receiver.on_packet(FIRST + seq, &[0; 1000], seq == 1999);
+        }
+        let kept: usize = receiver.early.values().map(|payload| payload.len()).sum();
+        assert_eq!((kept, receiver.early_bytes), (0, 0));
+        receiver.on_packet(FIRST, b"the one that was missing", false);
+        assert!(receiver.is_complete() && !receiver.has_data());
     }
 
     proptest! {

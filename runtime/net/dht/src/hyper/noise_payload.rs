@@ -234,6 +234,14 @@ mod tests {
         }
 
         #[test]
+        fn damaged_payloads_never_panic(m in payload(), at in any::<prop::sample::Index>(), byte: u8) {
+            let mut bytes = m.encode();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let _ = NoisePayload::decode(&bytes);
+        }
+
+        #[test]
         fn garbage_never_panics(mut bytes: Vec<u8>, ours: bool) {
             if let (Some(first), true) = (bytes.first_mut(), ours) { *first = 1; }
             let _ = NoisePayload::decode(&bytes);

@@ -65,7 +65,7 @@ impl HolepunchPayload {
         w.finish()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut r = Reader::new(bytes);
         let flags = r.uint()?;
         let has = |bit: u64| flags & (1 << bit) != 0;

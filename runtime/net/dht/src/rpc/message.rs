@@ -215,6 +215,21 @@ mod tests {
         }
 
         #[test]
+        fn damaged_messages_that_decode_still_round_trip(request in request(), reply in reply(), at in any::<prop::sample::Index>(), byte: u8) {
+            for mut bytes in [request.encode(), reply.encode()] {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+                if let Ok(message) = Message::decode(&bytes) {
+                    let again = match &message {
+                        Message::Request(request) => request.encode(),
+                        Message::Reply(reply) => reply.encode(),
+                    };
+                    prop_assert_eq!(Message::decode(&again), Ok(message));
+                }
+            }
+        }
+
+        #[test]
         fn garbage_never_panics(mut bytes: Vec<u8>, kind in 0u8..3) {
             if let (Some(first), 0..2) = (bytes.first_mut(), kind) { *first = [REQUEST, REPLY][usize::from(kind)]; }
             let _ = Message::decode(&bytes);
