@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: everything a change must pass. Quick checks first, the tests last.
 
 mod edges;
+mod imports;
 mod licences;
 mod tidy;
 mod unused;

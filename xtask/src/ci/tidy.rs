@@ -1,10 +1,12 @@
-//! What a formatter does not see: every file says what it is for, none grows too long, lock files name the public registry alone.
+//! What a formatter does not see: every file says what it is for, none grows too long, imports have one style, lock files name the public
+//! registry alone.
 
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::imports;
 use crate::steps::root;
 
 /// The longest a source file may be, in lines.
@@ -30,6 +32,11 @@ pub(super) fn check() -> Result<Vec<String>> {
         if name.ends_with(".rs") {
             let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
             findings.extend(source(&text).map(|finding| format!("{name} {finding}")));
+            findings.extend(
+                imports::check(&text)
+                    .into_iter()
+                    .map(|finding| format!("{name}{finding}")),
+            );
         } else if name.ends_with("package-lock.json") {
             let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
             let lock = serde_json::from_str(&text).with_context(|| format!("{name} is not JSON"))?;
