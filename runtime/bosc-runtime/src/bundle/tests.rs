@@ -1,7 +1,8 @@
 //! Updates and starts, interrupted at every step: there is always a whole bundle in place.
 
-use super::*;
 use std::fs;
+
+use super::*;
 
 struct Home {
     _temp: tempfile::TempDir,

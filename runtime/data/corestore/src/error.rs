@@ -1,7 +1,8 @@
 //! What can go wrong with a store.
 
-use hypercore::{CoreError, StorageError};
 use std::path::PathBuf;
+
+use hypercore::{CoreError, StorageError};
 
 /// An error of a [`crate::Corestore`].
 #[derive(Debug, thiserror::Error)]

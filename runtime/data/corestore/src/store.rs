@@ -1,15 +1,17 @@
 //! The store itself: opening, key pairs, cores.
 
-use crate::error::CorestoreError;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use hypercore::manifest::Manifest;
 use hypercore::replication::Replication;
 use hypercore::storage::FindingPeers;
 use hypercore::{Core, CoreOptions, Key, KeyPair, Storage};
 use secret_stream::Connection;
-use std::fs::{File, OpenOptions};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
+
+use crate::error::CorestoreError;
 
 /// The database inside the store's folder.
 const DATABASE: &str = "corestore.db";

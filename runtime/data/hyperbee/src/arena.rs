@@ -1,8 +1,9 @@
 //! The tree nodes that a batch has loaded or made, in memory. Nodes and child pointers are numbered, because a child
 //! pointer moves between nodes (split, borrow, merge) while earlier writes of the same batch still refer to it.
 
-use crate::messages::{Child, Level};
 use bytes::Bytes;
+
+use crate::messages::{Child, Level};
 
 /// A tree node has at least this many keys, unless it is the root (npm `hyperbee`: `MIN_KEYS`).
 pub(crate) const MIN_KEYS: usize = 4;

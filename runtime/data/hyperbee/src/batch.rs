@@ -1,12 +1,13 @@
 //! Writing: the B-tree operations of npm `hyperbee`, step by step the same, so that the same operations give the same
 //! blocks.
 
+use bytes::Bytes;
+use tokio::sync::OwnedMutexGuard;
+
 use crate::arena::{Arena, ChildId, Key, MIN_KEYS, NodeId};
 use crate::bee::{Bee, BeeEntry, MAX_DEPTH, corrupt, level};
 use crate::error::BeeError;
 use crate::messages::{Header, Node};
-use bytes::Bytes;
-use tokio::sync::OwnedMutexGuard;
 
 /// Writes that reach the core together. Dropping it without [`Batch::flush`] forgets them.
 pub struct Batch {

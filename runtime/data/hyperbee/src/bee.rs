@@ -1,15 +1,17 @@
 //! The bee itself: shared state, versions and look-ups.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use hypercore::{Core, Download, DownloadRange};
+
 use crate::batch::Batch;
 use crate::cursor::RangeStream;
 use crate::diff::{DiffItem, DiffStream};
 use crate::error::BeeError;
 use crate::messages::{Header, Level, Metadata, Node};
 use crate::range::Range;
-use bytes::Bytes;
-use hypercore::{Core, Download, DownloadRange};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Decoded blocks kept in memory, at most. A block of a drive is some 300 bytes.
 const CACHED_NODES: usize = 1 << 16;

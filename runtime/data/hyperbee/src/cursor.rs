@@ -1,12 +1,14 @@
 //! Walking over a range of keys in order.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hypercore::Download;
+
 use crate::bee::{Bee, BeeEntry, MAX_DEPTH, corrupt, entry, level};
 use crate::error::BeeError;
 use crate::messages::{Child, Level, Node};
 use crate::range::Range;
-use bytes::Bytes;
-use hypercore::Download;
-use std::sync::Arc;
 
 /// The entries of a range, one after the other; see [`Bee::range`].
 pub struct RangeStream {

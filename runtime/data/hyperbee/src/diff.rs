@@ -1,13 +1,15 @@
 //! What differs between two versions of a bee, without reading the subtrees that both share.
 
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hypercore::Download;
+
 use crate::bee::{Bee, BeeEntry, MAX_DEPTH, corrupt, entry, level};
 use crate::error::BeeError;
 use crate::messages::{Child, Node};
 use crate::range::Range;
-use bytes::Bytes;
-use hypercore::Download;
-use std::cmp::Ordering;
-use std::sync::Arc;
 
 /// One key that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]

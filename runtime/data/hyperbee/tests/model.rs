@@ -2,10 +2,11 @@
 
 mod support;
 
-use hyperbee::{Bee, Range};
-use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+
+use hyperbee::{Bee, Range};
+use proptest::prelude::*;
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 

@@ -107,9 +107,11 @@ impl Chunker {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
     use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
 
     /// Bytes that look random and never change.
     fn noise(seed: u64, length: usize) -> Vec<u8> {

@@ -1,12 +1,13 @@
 //! Streaming a blob: everything is asked for up front, blocks are handed out in order.
 
-use crate::block_map::BlockMap;
-use crate::error::BlobError;
-use crate::id::BlobId;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use hypercore::{Core, Download};
 use tokio::sync::broadcast::error::RecvError;
+
+use crate::block_map::BlockMap;
+use crate::error::BlobError;
+use crate::id::BlobId;
 
 /// Bytes read ahead of the consumer, about.
 const AHEAD_BYTES: u64 = 4 << 20;

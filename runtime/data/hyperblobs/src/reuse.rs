@@ -1,10 +1,12 @@
 //! Which chunks a core already holds, so that a writer refers to them and does not store them again.
 
-use crate::block_map::MapBlock;
-use crate::error::BlobError;
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use hypercore::Core;
-use std::collections::HashMap;
+
+use crate::block_map::MapBlock;
+use crate::error::BlobError;
 
 /// Chunks by the hash of their content, which is the hash that the core's Merkle tree has for the block.
 #[derive(Debug, Default)]

@@ -1,16 +1,18 @@
 //! Writing blobs: content in, blocks appended in large groups while the next content is being read.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use hypercore::{Core, CoreError};
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
+
 use crate::block_map::{BlockMap, MapBlock};
 use crate::chunker::{Chunker, Chunking};
 use crate::error::BlobError;
 use crate::id::BlobId;
 use crate::reuse::{ChunkIndex, hash};
-use bytes::Bytes;
-use futures::{Stream, StreamExt};
-use hypercore::{Core, CoreError};
-use std::sync::Arc;
-use tokio::sync::OwnedMutexGuard;
-use tokio::task::JoinHandle;
 
 /// Bytes collected before they are appended.
 const GROUP_BYTES: u64 = 4 << 20;

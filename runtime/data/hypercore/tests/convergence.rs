@@ -3,11 +3,12 @@
 mod exchange;
 
 use bytes::Bytes;
-use exchange::{append, block, block_request, core_of, fetch, reader, upgrade};
 use hypercore::merkle::SeekResult;
 use hypercore::proof::{Data, Request, RequestBlock, RequestSeek, RequestUpgrade};
 use hypercore::{Core, CoreEvent, CoreOptions, KeyPair, ProofError, Storage};
 use proptest::prelude::*;
+
+use exchange::{append, block, block_request, core_of, fetch, reader, upgrade};
 
 fn writer() -> Core {
     core_of(&Storage::in_memory().unwrap(), 1)

@@ -4,10 +4,11 @@ mod exchange;
 
 use std::path::Path;
 
-use exchange::{append, core_of, fetch, upgrade};
 use hypercore::manifest::Manifest;
 use hypercore::proof::Data;
 use hypercore::{Core, CoreOptions, Key, ProofError, Storage};
+
+use exchange::{append, core_of, fetch, upgrade};
 
 /// A reader of a core that is known by its key alone, in a store on disk.
 fn reader_of(path: &Path, key: Key) -> Core {

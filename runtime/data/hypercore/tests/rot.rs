@@ -5,10 +5,11 @@ mod exchange;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use exchange::{block_request, core_of, fetch, upgrade};
 use hypercore::{BlockHealth, Core, CoreOptions, Key, Storage};
 use proptest::prelude::*;
 use rusqlite::Connection;
+
+use exchange::{block_request, core_of, fetch, upgrade};
 
 const BLOCKS: u64 = 21;
 

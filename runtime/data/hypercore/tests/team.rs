@@ -2,10 +2,11 @@
 
 mod exchange;
 
-use exchange::{append, block, core_of, fetch, reader, upgrade, upgrade_request};
 use hypercore::manifest::{Manifest, Signer};
 use hypercore::signature::{self, PartialSignature, assemble, sign};
 use hypercore::{Core, CoreError, CoreOptions, KeyPair, Storage};
+
+use exchange::{append, block, core_of, fetch, reader, upgrade, upgrade_request};
 
 /// A core of which two of three must sign, with the signers' secrets.
 fn team(storage: &Storage) -> ([KeyPair; 3], Core) {

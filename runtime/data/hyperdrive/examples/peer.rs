@@ -4,11 +4,12 @@
 //! `peer serve ADDRESS STORE FOLDER` prints the drive's key and length and serves until stopped;
 //! `peer fetch ADDRESS STORE OUT KEY [LENGTH]` waits for that length and mirrors.
 
+use std::error::Error;
+use std::time::Instant;
+
 use corestore::Corestore;
 use hypercore::{CoreEvent, Key, KeyPair};
 use hyperdrive::{Hyperdrive, LocalDrive, MirrorOptions, mirror};
-use std::error::Error;
-use std::time::Instant;
 use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::main]

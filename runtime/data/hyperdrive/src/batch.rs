@@ -1,13 +1,14 @@
 //! Writing many entries at once.
 
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use hyperblobs::{ChunkIndex, Chunking, Writer};
+
 use crate::drive::{Hyperdrive, files};
 use crate::entry::{Entry, PutOptions};
 use crate::error::DriveError;
 use crate::path;
 use crate::traits::ByteStream;
-use bytes::Bytes;
-use futures::{StreamExt, stream};
-use hyperblobs::{ChunkIndex, Chunking, Writer};
 
 /// Writes that become visible together. Contents are stored as they come, entries on [`Batch::flush`]; a batch that is
 /// dropped leaves no entry behind.

@@ -1,12 +1,8 @@
 //! The drive itself.
 
-use crate::batch::Batch;
-use crate::content;
-use crate::entry::{Entry, PutOptions};
-use crate::error::DriveError;
-use crate::filter::PathFilter;
-use crate::path;
-use crate::traits::{ByteStream, Drive};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use corestore::{Corestore, GetOptions};
@@ -14,9 +10,15 @@ use futures::{StreamExt, TryStreamExt, stream};
 use hyperbee::{Bee, BeeEntry, Metadata, Range, SubKey};
 use hyperblobs::Blobs;
 use hypercore::{Core, DiscoveryKey, DownloadRange, Key, KeyPair};
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use tokio::sync::OnceCell;
+
+use crate::batch::Batch;
+use crate::content;
+use crate::entry::{Entry, PutOptions};
+use crate::error::DriveError;
+use crate::filter::PathFilter;
+use crate::path;
+use crate::traits::{ByteStream, Drive};
 
 /// Links followed one after the other, at most.
 const MAX_LINKS: usize = 16;

@@ -1,5 +1,15 @@
 //! A folder of this machine as a drive (npm `localdrive`).
 
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, stream};
+use hyperblobs::BlobId;
+use tokio::io::AsyncReadExt;
+
 use crate::entry::{Entry, PutOptions};
 use crate::error::DriveError;
 use crate::filter::PathFilter;
@@ -7,14 +17,6 @@ use crate::local_path::{join, look, parent_folder};
 use crate::local_write;
 use crate::path;
 use crate::traits::{ByteStream, Drive};
-use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, stream};
-use hyperblobs::BlobId;
-use std::fs::Metadata;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use tokio::io::AsyncReadExt;
 
 /// Bytes read from a file at a time.
 const READ_BYTES: usize = 1 << 20;

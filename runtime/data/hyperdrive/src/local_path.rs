@@ -1,10 +1,11 @@
 //! From a drive's path to a path on this machine, without ever leaving the folder.
 
-use crate::error::DriveError;
-use crate::path;
 use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+use crate::error::DriveError;
+use crate::path;
 
 /// Names that Windows reserves for devices, whatever their extension.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];

@@ -208,8 +208,9 @@ fn aead_mac(mut poly: Poly1305, ad: &[u8], ciphertext: &[u8]) -> [u8; MAC] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn sealed(push: &mut Push, tag: u8, plain: &[u8]) -> Vec<u8> {
         let mut buffer = vec![0; plain.len() + OVERHEAD];

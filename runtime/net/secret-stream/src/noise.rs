@@ -453,8 +453,9 @@ pub(crate) fn random(buffer: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn pair(pattern: Pattern, prologue: &[u8]) -> (Handshake, Handshake) {
         let (a, b) = (KeyPair::from_seed([1; 32]), KeyPair::from_seed([2; 32]));

@@ -9,6 +9,7 @@ mod uploads;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use base::wire::DecodeError;
 use bytes::Bytes;
 
 use self::theirs::Theirs;
@@ -16,7 +17,6 @@ use self::uploads::Uploads;
 use super::action::{Action, Change, Done, Head, Job, Verdict, View};
 use crate::messages::{self, Sync, Want, kind};
 use crate::{Key, PeerInfo, crypto};
-use base::wire::DecodeError;
 
 /// Answers that did not fit, in a row, before the peer counts as broken.
 const MAX_STALE: u32 = 1000;

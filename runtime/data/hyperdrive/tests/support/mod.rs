@@ -1,10 +1,11 @@
 //! Drives in memory and trees of files.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::collections::BTreeMap;
+
 use corestore::{Corestore, GetOptions};
 use hypercore::Core;
 use hyperdrive::{Drive, Hyperdrive, MirrorOptions, mirror};
-use std::collections::BTreeMap;
 
 /// A store in memory.
 pub(crate) fn memory_store() -> Corestore {
