@@ -215,13 +215,11 @@ fn walk(tokens: TokenStream, when: When, folder: &Path, names: &mut Names, modul
                 let group = tokens.get(at + 1 + usize::from(inner));
                 if let Some(TokenTree::Group(group)) = group {
                     let tests = is_test(group.stream());
-                    match inner {
-                        true if tests && whole == When::Build => whole = When::Test,
-                        true => {}
-                        false => {
-                            test |= tests;
-                            path = path.or_else(|| path_of(group.stream()));
-                        }
+                    if !inner {
+                        test |= tests;
+                        path = path.or_else(|| path_of(group.stream()));
+                    } else if tests && whole == When::Build {
+                        whole = When::Test;
                     }
                 }
                 at += 1;

@@ -126,11 +126,11 @@ impl Arena {
         let length = node.keys.len() / 2;
         let keys = node.keys.split_off(node.keys.len() - length);
         let median = node.keys.pop()?;
-        let children = match node.children.is_empty() {
-            true => Vec::new(),
-            false => node
-                .children
-                .split_off(node.children.len().saturating_sub(length + 1)),
+        let children = if node.children.is_empty() {
+            Vec::new()
+        } else {
+            node.children
+                .split_off(node.children.len().saturating_sub(length + 1))
         };
         node.changed = true;
         self[right].keys = keys;

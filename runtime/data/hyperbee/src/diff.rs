@@ -49,26 +49,28 @@ impl DiffStream {
                 self.right.peek(&self.range).await?,
             ) {
                 (None, None) => return Ok(None),
-                (Some(left), None) => match left.is_key() {
-                    true => DiffItem {
-                        left: Some(self.left.take().await?),
-                        right: None,
-                    },
-                    false => {
+                (Some(left), None) => {
+                    if left.is_key() {
+                        DiffItem {
+                            left: Some(self.left.take().await?),
+                            right: None,
+                        }
+                    } else {
                         self.left.expand().await?;
                         continue;
                     }
-                },
-                (None, Some(right)) => match right.is_key() {
-                    true => DiffItem {
-                        left: None,
-                        right: Some(self.right.take().await?),
-                    },
-                    false => {
+                }
+                (None, Some(right)) => {
+                    if right.is_key() {
+                        DiffItem {
+                            left: None,
+                            right: Some(self.right.take().await?),
+                        }
+                    } else {
                         self.right.expand().await?;
                         continue;
                     }
-                },
+                }
                 (Some(left), Some(right)) if left.at == right.at => {
                     self.left.skip();
                     self.right.skip();

@@ -141,9 +141,10 @@ impl Writer {
         self.byte_length += block.len() as u64;
         self.pending_bytes += block.len() as u64;
         self.pending.push(block);
-        match self.pending_bytes >= GROUP_BYTES || self.pending.len() >= GROUP_BLOCKS {
-            true => self.flush().await,
-            false => Ok(()),
+        if self.pending_bytes >= GROUP_BYTES || self.pending.len() >= GROUP_BLOCKS {
+            self.flush().await
+        } else {
+            Ok(())
         }
     }
 

@@ -76,13 +76,12 @@ impl Batch {
             Some(writer) => writer,
             none => none.insert(self.drive.open_blobs().await?.writer().await?),
         };
-        let blob = match options.dedup {
-            true => {
-                writer
-                    .write(content, Chunking::Content, self.chunks.as_mut())
-                    .await?
-            }
-            false => writer.write(content, Chunking::Plain, None).await?,
+        let blob = if options.dedup {
+            writer
+                .write(content, Chunking::Content, self.chunks.as_mut())
+                .await?
+        } else {
+            writer.write(content, Chunking::Plain, None).await?
         };
         let PutOptions {
             executable, metadata, ..

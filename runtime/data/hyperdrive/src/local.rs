@@ -202,9 +202,10 @@ impl LocalDrive {
                 });
             }
             let Some(metadata) = look(&full)? else { continue };
-            let found = match metadata.is_symlink() && self.options.follow_external_links {
-                true => self.follow(full)?,
-                false => Some(Found { full, metadata }),
+            let found = if metadata.is_symlink() && self.options.follow_external_links {
+                self.follow(full)?
+            } else {
+                Some(Found { full, metadata })
             };
             let Some(found) = found else { continue };
             if found.metadata.is_dir() {
@@ -270,12 +271,12 @@ impl Drive for LocalDrive {
         let (this, key, filter) = (self.clone(), path::normalize_folder(prefix)?, filter.clone());
         blocking(move || {
             let mut entries = Vec::new();
-            let folder = match key.is_empty() {
-                true => Some(this.root.clone()),
-                false => this
-                    .find(&key)?
+            let folder = if key.is_empty() {
+                Some(this.root.clone())
+            } else {
+                this.find(&key)?
                     .filter(|found| found.metadata.is_dir())
-                    .map(|found| found.full),
+                    .map(|found| found.full)
             };
             if let Some(folder) = folder {
                 this.walk(&folder, &key, &filter, 256, &mut entries)?;

@@ -120,14 +120,14 @@ pub(crate) fn parent_folder(root: &Path, key: &str, create: bool) -> Result<Opti
     for name in path::parent(key).split('/').filter(|name| !name.is_empty()) {
         full.push(name);
         if look(&full)?.is_none() {
-            match create {
-                false => return Ok(None),
-                true => match std::fs::create_dir(&full) {
-                    Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                        return Err(DriveError::io(&full)(error));
-                    }
-                    _ => {}
-                },
+            if !create {
+                return Ok(None);
+            }
+            match std::fs::create_dir(&full) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    return Err(DriveError::io(&full)(error));
+                }
+                _ => {}
             }
         }
         match look(&full)? {

@@ -231,9 +231,10 @@ fn make_link(link: &str, full: &Path, _is_folder: bool) -> std::io::Result<()> {
 #[cfg(windows)]
 fn make_link(link: &str, full: &Path, is_folder: bool) -> std::io::Result<()> {
     let link = link.replace('/', "\\");
-    match is_folder {
-        true => std::os::windows::fs::symlink_dir(link, full),
-        false => std::os::windows::fs::symlink_file(link, full),
+    if is_folder {
+        std::os::windows::fs::symlink_dir(link, full)
+    } else {
+        std::os::windows::fs::symlink_file(link, full)
     }
 }
 

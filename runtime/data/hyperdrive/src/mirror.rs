@@ -297,9 +297,10 @@ impl Run<'_> {
             None => !self.options.dry_run,
         };
         let entries: Vec<Entry> = pairs.iter().filter(read).map(|pair| pair.src.clone()).collect();
-        match entries.iter().any(|entry| entry.blob.is_some()) {
-            true => Ok(Some(drive.download_contents(&entries).await?)),
-            false => Ok(None),
+        if entries.iter().any(|entry| entry.blob.is_some()) {
+            Ok(Some(drive.download_contents(&entries).await?))
+        } else {
+            Ok(None)
         }
     }
 
