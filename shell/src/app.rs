@@ -347,8 +347,11 @@ impl App {
             Outcome::Closed if page_there => Ok(ExitCode::SUCCESS),
             Outcome::Closed => Ok(ExitCode::FAILURE),
             Outcome::Restart => {
-                let applied = state["applied"] == true;
-                let updated = state["nextVersion"].as_str().filter(|_| applied);
+                let applied = state.get("applied").is_some_and(|applied| *applied == true);
+                let updated = state
+                    .get("nextVersion")
+                    .and_then(|version| version.as_str())
+                    .filter(|_| applied);
                 Err(restart::restart(
                     located.bundle.as_deref(),
                     &around.exe,

@@ -44,6 +44,10 @@ pub(crate) struct Arena {
     children: Vec<ChildSlot>,
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the arena gave the number out, and forgets none"
+)]
 impl std::ops::Index<NodeId> for Arena {
     type Output = TreeNode;
     fn index(&self, id: NodeId) -> &TreeNode {
@@ -51,12 +55,20 @@ impl std::ops::Index<NodeId> for Arena {
     }
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the arena gave the number out, and forgets none"
+)]
 impl std::ops::IndexMut<NodeId> for Arena {
     fn index_mut(&mut self, id: NodeId) -> &mut TreeNode {
         &mut self.nodes[id.0]
     }
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the arena gave the number out, and forgets none"
+)]
 impl std::ops::Index<ChildId> for Arena {
     type Output = ChildSlot;
     fn index(&self, id: ChildId) -> &ChildSlot {
@@ -64,6 +76,10 @@ impl std::ops::Index<ChildId> for Arena {
     }
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the arena gave the number out, and forgets none"
+)]
 impl std::ops::IndexMut<ChildId> for Arena {
     fn index_mut(&mut self, id: ChildId) -> &mut ChildSlot {
         &mut self.children[id.0]

@@ -20,6 +20,10 @@ const BITS_BEFORE: u32 = 18;
 const BITS_AFTER: u32 = 14;
 
 /// One pseudo-random number per byte value, from SplitMix64. Changing it changes all borders.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a constant is worked out when it is compiled"
+)]
 const GEAR: [u64; 256] = {
     let mut table = [0; 256];
     let mut state: u64 = 0x626f_7363_2d67_6561; // "bosc-gea"
@@ -85,6 +89,7 @@ impl Chunker {
         (!self.buffer.is_empty()).then(|| self.buffer.split().freeze())
     }
 
+    #[expect(clippy::indexing_slicing, reason = "the table has an entry for every byte")]
     fn find_border(&mut self) -> Option<usize> {
         if self.buffer.len() < MIN_CHUNK {
             return None;

@@ -9,6 +9,16 @@
 //! [`proof`] (what peers ask and answer), [`storage`], [`bitfield`], [`wants`] (what local readers wait for), [`Core`],
 //! and [`replication`] on top.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 pub mod bitfield;
 mod core;
 pub mod crypto;
