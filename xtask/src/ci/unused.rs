@@ -9,6 +9,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use serde_json::Value;
 
 use super::items;
+use crate::steps::root;
 
 /// A crate, a dependency of it that no source names, and why it is there all the same.
 const ALLOWED: [(&str, &str, &str); 0] = [];
@@ -92,6 +93,8 @@ pub(super) fn check(metadata: &Value) -> Result<Vec<String>> {
             }
         }
     }
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).context("cannot read Cargo.toml")?;
+    findings.extend(untaken(&manifest, metadata)?);
     findings.extend(
         needless
             .into_iter()
@@ -99,6 +102,29 @@ pub(super) fn check(metadata: &Value) -> Result<Vec<String>> {
     );
     findings.sort();
     Ok(findings)
+}
+
+/// What `[workspace.dependencies]` lists and no crate takes.
+fn untaken(manifest: &str, metadata: &Value) -> Result<Vec<String>> {
+    let manifest: toml::Table = toml::from_str(manifest).context("Cargo.toml is not usable")?;
+    let listed = manifest
+        .get("workspace")
+        .and_then(|table| table.get("dependencies"));
+    let listed = listed
+        .and_then(toml::Value::as_table)
+        .context("Cargo.toml has no [workspace.dependencies]")?;
+    let members: HashSet<&str> = items(&metadata["workspace_members"])
+        .filter_map(Value::as_str)
+        .collect();
+    let taken: HashSet<&str> = items(&metadata["packages"])
+        .filter(|package| package["id"].as_str().is_some_and(|id| members.contains(id)))
+        .flat_map(|package| items(&package["dependencies"]))
+        .filter_map(|dependency| dependency["rename"].as_str().or(dependency["name"].as_str()))
+        .collect();
+    let idle = listed.keys().filter(|name| !taken.contains(name.as_str()));
+    Ok(idle
+        .map(|name| format!("no crate takes {name}; take it out of [workspace.dependencies]"))
+        .collect())
 }
 
 /// A dependency that no source of the right kind names.
@@ -450,6 +476,19 @@ mod tests {
         )
         .unwrap_err();
         assert!(error.to_string().contains("gone"), "{error}");
+    }
+
+    #[test]
+    fn a_version_that_no_crate_takes_is_found() {
+        let manifest =
+            "[workspace.dependencies]\na = \"1\"\nb = { package = \"long-b\", path = \"b\" }\nc = \"1\"\n";
+        let metadata = serde_json::json!({ "workspace_members": ["one"], "packages": [
+            { "id": "one", "dependencies": [{ "name": "a", "rename": null }, { "name": "long-b", "rename": "b" }] },
+            { "id": "c", "dependencies": [{ "name": "c", "rename": null }] },
+        ] });
+        let found = untaken(manifest, &metadata).unwrap();
+        assert_eq!(found.len(), 1);
+        assert!(found[0].contains("takes c;"), "{found:?}");
     }
 
     #[test]
