@@ -384,6 +384,23 @@ fn a_new_store_is_its_owners_alone_and_a_persons_folder_stays_as_it_is() {
     );
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_word_the_store_lies_where_the_system_keeps_a_persons_data() {
+    let place = Place::new();
+    let touch = |data: &str| {
+        let mut command = place.command(&["touch"]);
+        command.env_remove("BOSC_STORAGE").env("HOME", place.path("home"));
+        command.env("XDG_DATA_HOME", data).assert().success();
+    };
+    touch(place.path("data").to_str().unwrap());
+    assert!(place.path("data/bosc/corestore.db").is_file());
+    // Only a whole path counts.
+    touch("here");
+    assert!(!place.path("here").exists());
+    assert!(place.path("home/.local/share/bosc/corestore.db").is_file());
+}
+
 #[test]
 fn links_that_do_not_serve() {
     let place = Place::new();
