@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use bosc_runtime::Link;
+use jsonc_parser::ParseOptions;
+use jsonc_parser::cst::CstRootNode;
 use semver::Version;
 use serde_json::Value;
 
@@ -164,12 +166,13 @@ impl Package {
 
     /// The text with another version, everything else byte for byte as it was.
     pub(crate) fn with_version(&self, version: &Version) -> Result<String, PackageError> {
-        let quoted = Value::String(version.to_string()).to_string();
-        if let Some(range) = top_level_value(&self.text, "version") {
-            let (before, after) = (self.text.get(..range.0), self.text.get(range.1..));
-            if let (Some(before), Some(after)) = (before, after) {
-                return Ok([before, &quoted, after].concat());
-            }
+        let options = ParseOptions::default();
+        let root =
+            CstRootNode::parse(&self.text, &options).map_err(|error| self.invalid(error.to_string()))?;
+        let field = root.object_value().and_then(|object| object.get("version"));
+        if let Some(text) = field.and_then(|field| field.value()?.as_string_lit()) {
+            text.set_raw_value(Value::String(version.to_string()).to_string());
+            return Ok(root.to_string());
         }
         let reason = "it has no version to change".to_owned();
         Err(PackageError::Invalid {
@@ -204,48 +207,6 @@ fn usable_file_name(name: &str) -> bool {
         && !name.chars().any(|c| c.is_control() || "/\\:*?\"<>|".contains(c))
 }
 
-/// Where the string value of a key of the outermost object starts and ends, quotes included. The text is valid JSON.
-fn top_level_value(text: &str, key: &str) -> Option<(usize, usize)> {
-    let bytes = text.as_bytes();
-    let (mut depth, mut i) = (0usize, 0usize);
-    let mut last_key: Option<&str> = None;
-    let mut after_colon = false;
-    while let Some(byte) = bytes.get(i) {
-        match byte {
-            b'"' => {
-                let end = string_end(bytes, i)?;
-                if depth == 1 && after_colon && last_key == Some(key) {
-                    return Some((i, end));
-                }
-                if depth == 1 && !after_colon {
-                    last_key = text.get(i + 1..end - 1);
-                }
-                i = end;
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b':' if depth == 1 => after_colon = true,
-            b',' if depth == 1 => after_colon = false,
-            _ => {}
-        }
-        i += 1;
-    }
-    None
-}
-
-/// One past the closing quote of the string that starts at `start`.
-fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut i = start + 1;
-    loop {
-        match bytes.get(i)? {
-            b'\\' => i += 2,
-            b'"' => return Some(i + 1),
-            _ => i += 1,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,6 +222,15 @@ mod tests {
         assert_eq!(changed, text.replace("\"1.0.0\"", "\"1.0.1\""));
         assert!(
             package("{\"a\":{\"version\":\"1.0.0\"}}")
+                .with_version(&Version::new(1, 0, 1))
+                .is_err()
+        );
+        // The same name in other letters.
+        let escaped = package("{\"versi\\u006fn\":\"1.0.0\"}");
+        let changed = escaped.with_version(&Version::new(1, 0, 1)).unwrap();
+        assert_eq!(changed, "{\"versi\\u006fn\":\"1.0.1\"}");
+        assert!(
+            package("{\"version\":1}")
                 .with_version(&Version::new(1, 0, 1))
                 .is_err()
         );
