@@ -5,6 +5,8 @@
 //! | header (block 0) | 1 protocol text, 2 metadata { 1 content feed, 2 user data } |
 //! | node (every other block) | 1 index, 2 key, 3 value (absent for a deletion) |
 //! | index | 1 level, repeated { 1 packed block numbers of keys, 2 packed (block number, level) pairs of children } |
+//!
+//! Not `prost`: numbers are counted here before they take memory, and what is absent and what is empty must stay apart, byte for byte.
 
 use bytes::Bytes;
 

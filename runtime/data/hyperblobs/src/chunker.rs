@@ -4,6 +4,8 @@
 //! Chunks are found with a gear hash and normalised cut points (Xia et al., "FastCDC", USENIX ATC 2016). Readers follow
 //! the block map, so the borders are a writer's own choice; npm `mirror-drive` uses Rabin chunks of 512 KiB to 8 MiB,
 //! ours average 64 KiB, because a change costs about one chunk on the wire.
+//!
+//! Not the `fastcdc` crate: its table and its masks put the borders elsewhere, and the blocks of every drive staged so far would be sent again.
 
 use bytes::{Bytes, BytesMut};
 
