@@ -14,26 +14,31 @@ use serde_json::{Value, json};
 use crate::args::Global;
 
 /// The folder of the store: `--storage`, else the system's place for a program's data.
-fn folder(global: &Global) -> PathBuf {
+fn folder(global: &Global) -> anyhow::Result<PathBuf> {
     if let Some(folder) = &global.storage {
-        return folder.clone();
+        return Ok(folder.clone());
     }
-    let home = std::env::home_dir().unwrap_or_default();
-    if cfg!(target_os = "macos") {
-        home.join("Library/Application Support/bosc")
-    } else if cfg!(windows) {
-        home.join("AppData/Local/bosc")
+    Ok(data_folder()
+        .context("the system names no home folder: say where the store lies with --storage")?
+        .join("bosc"))
+}
+
+/// Where the system keeps a person's data, for this machine alone: `~/.local/share` or what XDG_DATA_HOME says,
+/// `~/Library/Application Support`, `AppData\Local`.
+fn data_folder() -> Option<PathBuf> {
+    let strategy = etcetera::base_strategy::choose_native_strategy().ok()?;
+    // What Windows calls data roams to other machines, and a store must not be in two places; its cache folder is `AppData\Local`.
+    Some(if cfg!(windows) {
+        strategy.cache_dir()
     } else {
-        std::env::var_os("XDG_DATA_HOME")
-            .map_or_else(|| home.join(".local/share"), PathBuf::from)
-            .join("bosc")
-    }
+        strategy.data_dir()
+    })
 }
 
 /// Opens the store. It holds secret keys, so that what is new of it is its owner's alone from the beginning; the folders of a
 /// person stay as they are.
 pub(crate) fn open_store(global: &Global) -> anyhow::Result<Corestore> {
-    let folder = folder(global);
+    let folder = folder(global)?;
     make_private(&folder).with_context(|| format!("cannot open the store in {}", folder.display()))?;
     Ok(Corestore::open(&folder)?)
 }

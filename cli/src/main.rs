@@ -3,6 +3,16 @@
 //! Results go to stdout, words for people to stderr; `--json` makes stdout one JSON object a line. Exit status: 0 ok, 1 failed,
 //! 2 wrong usage.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 mod args;
 mod commands;
 mod drives;

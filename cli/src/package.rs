@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use bosc_runtime::Link;
+use jsonc_parser::ParseOptions;
+use jsonc_parser::cst::CstRootNode;
 use semver::Version;
 use serde_json::Value;
 
@@ -164,12 +166,13 @@ impl Package {
 
     /// The text with another version, everything else byte for byte as it was.
     pub(crate) fn with_version(&self, version: &Version) -> Result<String, PackageError> {
-        let quoted = Value::String(version.to_string()).to_string();
-        if let Some(range) = top_level_value(&self.text, "version") {
-            let (before, after) = (self.text.get(..range.0), self.text.get(range.1..));
-            if let (Some(before), Some(after)) = (before, after) {
-                return Ok([before, &quoted, after].concat());
-            }
+        let options = ParseOptions::default();
+        let root =
+            CstRootNode::parse(&self.text, &options).map_err(|error| self.invalid(error.to_string()))?;
+        let field = root.object_value().and_then(|object| object.get("version"));
+        if let Some(text) = field.and_then(|field| field.value()?.as_string_lit()) {
+            text.set_raw_value(Value::String(version.to_string()).to_string());
+            return Ok(root.to_string());
         }
         let reason = "it has no version to change".to_owned();
         Err(PackageError::Invalid {
@@ -265,6 +268,15 @@ mod tests {
         assert_eq!(changed, text.replace("\"1.0.0\"", "\"1.0.1\""));
         assert!(
             package("{\"a\":{\"version\":\"1.0.0\"}}")
+                .with_version(&Version::new(1, 0, 1))
+                .is_err()
+        );
+        // The same name in other letters.
+        let escaped = package("{\"versi\\u006fn\":\"1.0.0\"}");
+        let changed = escaped.with_version(&Version::new(1, 0, 1)).unwrap();
+        assert_eq!(changed, "{\"versi\\u006fn\":\"1.0.1\"}");
+        assert!(
+            package("{\"version\":1}")
                 .with_version(&Version::new(1, 0, 1))
                 .is_err()
         );

@@ -5,8 +5,9 @@ mod place;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use place::{Place, refuses};
 use predicates::str::contains;
+
+use place::{Place, refuses};
 
 const ELSEWHERE: &str = "pear://5db4ysm3yq3e47ehpafznb5zmahe7tpd37ujzze6x5nbznhxp33y";
 
@@ -381,6 +382,23 @@ fn a_new_store_is_its_owners_alone_and_a_persons_folder_stays_as_it_is() {
         place.bosc(&["touch", "--storage", "file/store"]),
         &["cannot open the store", "file/store"],
     );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_word_the_store_lies_where_the_system_keeps_a_persons_data() {
+    let place = Place::new();
+    let touch = |data: &str| {
+        let mut command = place.command(&["touch"]);
+        command.env_remove("BOSC_STORAGE").env("HOME", place.path("home"));
+        command.env("XDG_DATA_HOME", data).assert().success();
+    };
+    touch(place.path("data").to_str().unwrap());
+    assert!(place.path("data/bosc/corestore.db").is_file());
+    // Only a whole path counts.
+    touch("here");
+    assert!(!place.path("here").exists());
+    assert!(place.path("home/.local/share/bosc/corestore.db").is_file());
 }
 
 #[test]

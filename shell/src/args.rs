@@ -151,8 +151,9 @@ fn host_port(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn parse(args: &[&str]) -> Result<Args, clap::Error> {
         Args::parse_from_os("PearChat", args.iter().map(OsString::from))

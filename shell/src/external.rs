@@ -1,7 +1,5 @@
 //! Opening links to other places in the system's browser or mail program.
 
-use std::process::{Command, Stdio};
-
 /// Checks a link that a person clicked: absolute, and of a kind that opens a browser or a mail program.
 pub fn checked(link: &str) -> Option<url::Url> {
     let url = url::Url::parse(link).ok()?;
@@ -24,26 +22,12 @@ pub fn open(link: &str) {
         tracing::warn!(link = %link.chars().take(200).collect::<String>(), "this link is not opened");
         return;
     };
-    let (program, args): (&str, &[&str]) = if cfg!(target_os = "macos") {
-        ("open", &[])
-    } else if cfg!(windows) {
-        ("rundll32", &["url.dll,FileProtocolHandler"])
-    } else {
-        ("xdg-open", &[])
-    };
-    let child = Command::new(program)
-        .args(args)
-        .arg(url.as_str())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    match child {
-        Ok(mut child) => {
-            std::thread::spawn(move || child.wait());
+    // It waits a moment to see whether the launcher fails, and tries the next one then.
+    std::thread::spawn(move || {
+        if let Err(error) = open::that_detached(url.as_str()) {
+            tracing::error!(%error, "the link cannot be opened");
         }
-        Err(error) => tracing::error!(program, %error, "the link cannot be opened"),
-    }
+    });
 }
 
 #[cfg(test)]

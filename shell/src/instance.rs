@@ -214,11 +214,12 @@ mod local {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use super::*;
     use std::io::{BufRead, BufReader, Read, Write};
     use std::os::unix::net::UnixStream;
     use std::process::{Command, Stdio};
     use std::sync::mpsc;
+
+    use super::*;
 
     fn first(storage: &Path) -> Instance {
         match claim(storage, &Knock { args: vec![] }).unwrap() {

@@ -20,6 +20,16 @@
 //! Linux (WebKitGTK) is what the tests cover. macOS (WKWebView) and Windows (WebView2) have their code paths but have
 //! not been tried: there deep links need registering by an installer, and on Windows a second start is not forwarded.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 pub mod app;
 pub mod args;
 pub mod bridge;

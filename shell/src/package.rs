@@ -274,8 +274,9 @@ fn usable_file_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn parse(text: &str) -> Result<Package, PackageError> {
         Package::parse(text.as_bytes(), Path::new("app/package.json"))

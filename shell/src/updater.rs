@@ -193,9 +193,10 @@ fn sticky(state: &Value) -> Vec<PearEvent> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::*;
     use futures::StreamExt;
     use tokio::sync::{broadcast, mpsc};
+
+    use super::*;
 
     /// An updater driven by the test.
     pub(crate) struct FakeUpdater {

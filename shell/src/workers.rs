@@ -245,9 +245,10 @@ fn executable(path: &Path) -> bool {
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::bridge::dispatch::tests::PageLog;
-    use std::os::unix::fs::PermissionsExt;
 
     fn app(script: &str, mode: u32) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,6 @@
 //! A small WebDriver client (W3C WebDriver, the parts we use) for WebKitWebDriver.
+//!
+//! Not `fantoccini` or `thirtyfour`: both are async and bring an HTTP stack, for the dozen calls that these tests make from their threads.
 
 use std::path::Path;
 use std::process::Command;

@@ -2,6 +2,16 @@
 //!
 //! Nothing here waits, opens a socket or a file, or asks a clock.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 pub mod hash;
 mod key_pair;
 mod keys;

@@ -4,6 +4,16 @@
 //! new releases, stages them beside the app's data and, when told to, puts one in place of the running bundle in a single
 //! atomic step. [`bundle::Startup`] takes a version that cannot start back out again.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 pub mod bundle;
 mod check;
 mod error;

@@ -114,10 +114,11 @@ impl Ballot {
 
 #[cfg(test)]
 mod tests {
+    use hypercore::KeyPair;
+
     use super::*;
     use crate::Team;
     use crate::request::Content;
-    use hypercore::KeyPair;
 
     fn pair(seed: u8) -> KeyPair {
         KeyPair::from_seed([seed; 32])

@@ -9,6 +9,16 @@
 //! Formats: npm `hyper-multisig` 2, `hypercore-signing-request` 5, `hypercore-sign-lib` 1. No sockets here: guards look at the
 //! peers that the cores have.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 mod ballot;
 mod error;
 mod guard;

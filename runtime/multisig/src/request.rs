@@ -283,9 +283,10 @@ impl FromStr for Request {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use hypercore::manifest::Signer;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn any_request() -> impl Strategy<Value = Request> {
         let signers = proptest::collection::vec(any::<([u8; 32], [u8; 32])>(), 1..5);

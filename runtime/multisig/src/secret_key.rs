@@ -248,8 +248,9 @@ fn cost(ops: u64, mem: u64) -> (u8, u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     /// libsodium's INTERACTIVE limits: 16 MiB.
     const LOW: (u64, u64) = (524_288, 16_777_216);

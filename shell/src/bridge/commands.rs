@@ -154,8 +154,9 @@ fn write<R: Serialize>(value: &R) -> Result<Value, CommandError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[derive(serde::Deserialize)]
     struct Sum {

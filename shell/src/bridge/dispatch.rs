@@ -165,10 +165,12 @@ impl Bridge {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::mpsc;
+
     use super::*;
     use crate::updater::tests::FakeUpdater;
-    use std::sync::Mutex;
-    use tokio::sync::mpsc;
 
     /// Collects what the page would get.
     pub(crate) struct PageLog(mpsc::UnboundedSender<ToPage>);

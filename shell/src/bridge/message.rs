@@ -209,9 +209,10 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+
+    use super::*;
 
     const ORIGIN: &str = "app://localhost";
     const PAGE: &str = "app://localhost/renderer/index.html";

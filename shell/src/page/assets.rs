@@ -159,8 +159,9 @@ fn read_part(path: &Path, range: Range<u64>) -> std::io::Result<Bytes> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::*;
     use std::collections::BTreeMap;
+
+    use super::*;
 
     /// Files in memory.
     pub(crate) struct MemoryAssets(BTreeMap<String, Bytes>);

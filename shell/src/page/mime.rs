@@ -1,4 +1,6 @@
 //! Media types by file extension, for the kinds of file that pages load.
+//!
+//! Not `mime_guess`: its table has no charsets, without which a page's text is read wrong.
 
 /// What is sent for an unknown extension: the web view downloads it and never runs it.
 pub const UNKNOWN: &str = "application/octet-stream";

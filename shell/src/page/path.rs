@@ -61,8 +61,9 @@ pub fn url_path(drive_path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn ordinary_paths() {

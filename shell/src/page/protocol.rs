@@ -182,9 +182,10 @@ fn parse_range(text: &str, size: u64) -> Asked {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::page::assets::tests::MemoryAssets;
-    use proptest::prelude::*;
 
     fn server() -> PageServer {
         let assets = MemoryAssets::new([

@@ -208,9 +208,10 @@ fn system_name() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
+
+    use super::*;
 
     fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();

@@ -14,8 +14,11 @@ const NETWORK: &[&str] = &["bosc-hyperswarm", "bosc-dht", "bosc-udx"];
 /// Everything that keeps data.
 const DATA: &[&str] = &["bosc-hypercore", "bosc-corestore", "bosc-hyperdrive", "rusqlite"];
 
+/// Everything that waits, keeps or sends: what a pure crate lives without.
+const IO: &[&str] = &["tokio", "rusqlite", "socket2", "quinn-udp"];
+
 /// A crate, and what it must not reach.
-const RULES: [(&str, &[&str]); 11] = [
+const RULES: [(&str, &[&str]); 12] = [
     ("bosc-cli", WINDOWS),
     ("bosc-runtime", WINDOWS),
     ("bosc-multisig", NETWORK),
@@ -25,7 +28,8 @@ const RULES: [(&str, &[&str]); 11] = [
     ("bosc-hypercore", NETWORK),
     ("bosc-hyperswarm", DATA),
     ("bosc-dht", DATA),
-    ("bosc-protomux", &["tokio"]),
+    ("bosc-protomux", IO),
+    ("bosc-base", IO),
     ("xtask", &["wry", "tokio", "bosc-runtime"]),
 ];
 

@@ -3,14 +3,16 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 use serde_json::Value;
+use spdx::{Expression, Licensee, ParseMode};
 
 use super::items;
 use crate::steps::root;
 
 pub(super) fn check(metadata: &Value) -> Result<Vec<String>> {
     let rules = fs::read_to_string(root().join("deny.toml")).context("cannot read deny.toml")?;
-    let allowed = allowed(&rules);
+    let allowed = allowed(&rules)?;
     ensure!(!allowed.is_empty(), "deny.toml allows no licence");
     let mut findings = Vec::new();
     for package in items(&metadata["packages"]) {
@@ -33,65 +35,33 @@ pub(super) fn check(metadata: &Value) -> Result<Vec<String>> {
     Ok(findings)
 }
 
-/// The strings of `allow = [ … ]` in `[licenses]`.
-fn allowed(rules: &str) -> Vec<String> {
-    rules
-        .lines()
-        .map(str::trim)
-        .skip_while(|line| *line != "[licenses]")
-        .skip_while(|line| !line.starts_with("allow"))
-        .skip(1)
-        .take_while(|line| *line != "]")
-        .filter_map(|line| {
-            Some(
-                line.trim_end_matches(',')
-                    .strip_prefix('"')?
-                    .strip_suffix('"')?
-                    .to_owned(),
-            )
+/// What `allow` in `[licenses]` lists.
+fn allowed(rules: &str) -> Result<Vec<Licensee>> {
+    let rules: Rules = toml::from_str(rules).context("deny.toml is not usable")?;
+    let licences = rules.licenses.allow.iter();
+    licences
+        .map(|name| {
+            Licensee::parse(name).with_context(|| format!("deny.toml allows {name}, which is no licence"))
         })
         .collect()
 }
 
+/// deny.toml, as far as it is checked here.
+#[derive(Deserialize)]
+struct Rules {
+    licenses: Licences,
+}
+
+#[derive(Deserialize)]
+struct Licences {
+    allow: Vec<String>,
+}
+
 /// Whether an SPDX expression can be met with the allowed licences. The old `A/B` means `A OR B`.
-fn satisfied(expression: &str, allowed: &[String]) -> bool {
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
-    let mut words = spaced.split_whitespace().peekable();
-    either(&mut words, allowed) && words.next().is_none()
-}
-
-type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
-
-fn either(words: &mut Words<'_>, allowed: &[String]) -> bool {
-    let mut met = both(words, allowed);
-    while words.next_if_eq(&"OR").is_some() {
-        met |= both(words, allowed);
-    }
-    met
-}
-
-fn both(words: &mut Words<'_>, allowed: &[String]) -> bool {
-    let mut met = one(words, allowed);
-    while words.next_if_eq(&"AND").is_some() {
-        met &= one(words, allowed);
-    }
-    met
-}
-
-fn one(words: &mut Words<'_>, allowed: &[String]) -> bool {
-    if words.next_if_eq(&"(").is_some() {
-        let met = either(words, allowed);
-        return words.next() == Some(")") && met;
-    }
-    let Some(name) = words.next() else { return false };
-    let mut name = name.to_owned();
-    if words.next_if_eq(&"WITH").is_some() {
-        name = format!("{name} WITH {}", words.next().unwrap_or_default());
-    }
-    allowed.contains(&name)
+fn satisfied(expression: &str, allowed: &[Licensee]) -> bool {
+    Expression::parse_mode(expression, ParseMode::LAX).is_ok_and(|expression| {
+        expression.evaluate(|wanted| allowed.iter().any(|licence| licence.satisfies(wanted)))
+    })
 }
 
 #[cfg(test)]
@@ -101,8 +71,8 @@ mod tests {
     #[test]
     fn expressions_are_met_or_not() {
         let rules = "[bans]\n[licenses]\nallow = [\n  \"MIT\",\n  \"Apache-2.0 WITH LLVM-exception\",\n  \"Zlib\",\n]\nother = [\n \"GPL-3.0\",\n]\n";
-        let allowed = allowed(rules);
-        assert_eq!(allowed, ["MIT", "Apache-2.0 WITH LLVM-exception", "Zlib"]);
+        let allowed = allowed(rules).unwrap();
+        assert_eq!(allowed.len(), 3);
         for fine in [
             "MIT",
             "MIT/Apache-2.0",
@@ -122,5 +92,7 @@ mod tests {
         ] {
             assert!(!satisfied(not, &allowed), "{not}");
         }
+        assert!(super::allowed("[licenses]\nallow = [\"MTI\"]").is_err());
+        assert!(super::allowed("[licenses]\nalow = [\"MIT\"]").is_err());
     }
 }

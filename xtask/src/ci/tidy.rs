@@ -1,10 +1,12 @@
-//! What a formatter does not see: every file says what it is for, none grows too long, lock files name the public registry alone.
+//! What a formatter does not see: every file says what it is for, none grows too long, imports have one style, lock files name the public
+//! registry alone.
 
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::imports;
 use crate::steps::root;
 
 /// The longest a source file may be, in lines.
@@ -30,6 +32,14 @@ pub(super) fn check() -> Result<Vec<String>> {
         if name.ends_with(".rs") {
             let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
             findings.extend(source(&text).map(|finding| format!("{name} {finding}")));
+            if is_product_root(name) {
+                findings.extend(panics(&text).map(|finding| format!("{name} {finding}")));
+            }
+            findings.extend(
+                imports::check(&text)
+                    .into_iter()
+                    .map(|finding| format!("{name}{finding}")),
+            );
         } else if name.ends_with("package-lock.json") {
             let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
             let lock = serde_json::from_str(&text).with_context(|| format!("{name} is not JSON"))?;
@@ -41,6 +51,26 @@ pub(super) fn check() -> Result<Vec<String>> {
         }
     }
     Ok(findings)
+}
+
+/// Whether a file is the root of a crate whose code meets peers, files and people. `tests` and `xtask` may stop with a panic.
+fn is_product_root(name: &str) -> bool {
+    let exempt = name.starts_with("tests/") || name.starts_with("xtask/");
+    !exempt && (name.ends_with("src/lib.rs") || name.ends_with("src/main.rs"))
+}
+
+/// The lints against panics that the root of a crate does not turn on. They cannot be in Cargo.toml: there they would hold for the crate's
+/// tests, too.
+fn panics(text: &str) -> impl Iterator<Item = String> {
+    let lints = ["unwrap_used", "expect_used", "panic", "indexing_slicing"];
+    lints
+        .into_iter()
+        .map(|lint| format!("clippy::{lint}"))
+        .filter(|lint| {
+            let mut words = text.split(|sign: char| !sign.is_alphanumeric() && !"_:".contains(sign));
+            !words.any(|word| word == lint)
+        })
+        .map(|lint| format!("does not warn of {lint}; see the roots of the other crates"))
 }
 
 /// What is wrong with a Rust file.
@@ -74,6 +104,17 @@ mod tests {
         assert_eq!(count("//! What it is.\nfn main() {}\n"), 0);
         assert_eq!(count("fn main() {}\n"), 1);
         assert_eq!(count(&"\n".repeat(LONGEST + 1)), 2);
+    }
+
+    #[test]
+    fn a_crate_that_may_panic_is_found() {
+        let attribute = "#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]";
+        assert_eq!(panics(attribute).count(), 0);
+        assert_eq!(panics(&attribute.replace("clippy::panic, ", "")).count(), 1);
+        assert_eq!(panics("").count(), 4);
+        assert!(is_product_root("runtime/base/src/lib.rs") && is_product_root("cli/src/main.rs"));
+        assert!(!is_product_root("tests/src/lib.rs") && !is_product_root("xtask/src/main.rs"));
+        assert!(!is_product_root("cli/src/output.rs"));
     }
 
     #[test]

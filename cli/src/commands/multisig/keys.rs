@@ -51,9 +51,10 @@ fn get(ring: &KeyRing, args: &GetKey, dry_run: bool, output: &Output) -> anyhow:
         Err(KeyRingError::NotFound(..)) => make(ring, &name, args, output)?,
         Err(error) => return Err(error.into()),
     };
-    let secret = match args.secret {
-        true => Some(ring.secret_key(&name)?),
-        false => None,
+    let secret = if args.secret {
+        Some(ring.secret_key(&name)?)
+    } else {
+        None
     };
     let secret = secret.map(|secret| {
         let bytes = if args.legacy {

@@ -3,6 +3,8 @@
 use core_store::{CoreError, StorageError};
 use std::path::PathBuf;
 
+use hypercore::{CoreError, StorageError};
+
 /// An error of a [`crate::Corestore`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

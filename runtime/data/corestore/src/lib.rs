@@ -3,6 +3,16 @@
 //! A [`Corestore`] is one folder with one SQLite file. It holds a primary key, from which the key pairs of named cores
 //! are derived as npm `corestore` 7 does, and every core that was ever opened in it.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 mod error;
 mod store;
 

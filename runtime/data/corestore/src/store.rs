@@ -7,10 +7,9 @@ use core_store::{Core, CoreOptions, Storage};
 use hypercore::manifest::Manifest;
 use hypercore::{Key, KeyPair};
 use secret_stream::Connection;
-use std::fs::{File, OpenOptions};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
+
+use crate::error::CorestoreError;
 
 /// The database inside the store's folder.
 const DATABASE: &str = "corestore.db";

@@ -1,8 +1,9 @@
 //! The tree nodes that a batch has loaded or made, in memory. Nodes and child pointers are numbered, because a child
 //! pointer moves between nodes (split, borrow, merge) while earlier writes of the same batch still refer to it.
 
-use crate::messages::{Child, Level};
 use bytes::Bytes;
+
+use crate::messages::{Child, Level};
 
 /// A tree node has at least this many keys, unless it is the root (npm `hyperbee`: `MIN_KEYS`).
 pub(crate) const MIN_KEYS: usize = 4;
@@ -43,6 +44,10 @@ pub(crate) struct Arena {
     children: Vec<ChildSlot>,
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the arena gave the number out, and forgets none"
+)]
 impl std::ops::Index<NodeId> for Arena {
     type Output = TreeNode;
     fn index(&self, id: NodeId) -> &TreeNode {
@@ -50,12 +55,20 @@ impl std::ops::Index<NodeId> for Arena {
     }
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the arena gave the number out, and forgets none"
+)]
 impl std::ops::IndexMut<NodeId> for Arena {
     fn index_mut(&mut self, id: NodeId) -> &mut TreeNode {
         &mut self.nodes[id.0]
     }
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the arena gave the number out, and forgets none"
+)]
 impl std::ops::Index<ChildId> for Arena {
     type Output = ChildSlot;
     fn index(&self, id: ChildId) -> &ChildSlot {
@@ -63,6 +76,10 @@ impl std::ops::Index<ChildId> for Arena {
     }
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the arena gave the number out, and forgets none"
+)]
 impl std::ops::IndexMut<ChildId> for Arena {
     fn index_mut(&mut self, id: ChildId) -> &mut ChildSlot {
         &mut self.children[id.0]
@@ -125,11 +142,11 @@ impl Arena {
         let length = node.keys.len() / 2;
         let keys = node.keys.split_off(node.keys.len() - length);
         let median = node.keys.pop()?;
-        let children = match node.children.is_empty() {
-            true => Vec::new(),
-            false => node
-                .children
-                .split_off(node.children.len().saturating_sub(length + 1)),
+        let children = if node.children.is_empty() {
+            Vec::new()
+        } else {
+            node.children
+                .split_off(node.children.len().saturating_sub(length + 1))
         };
         node.changed = true;
         self[right].keys = keys;

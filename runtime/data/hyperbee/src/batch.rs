@@ -1,12 +1,13 @@
 //! Writing: the B-tree operations of npm `hyperbee`, step by step the same, so that the same operations give the same
 //! blocks.
 
+use bytes::Bytes;
+use tokio::sync::OwnedMutexGuard;
+
 use crate::arena::{Arena, ChildId, Key, MIN_KEYS, NodeId};
 use crate::bee::{Bee, BeeEntry, MAX_DEPTH, corrupt, level};
 use crate::error::BeeError;
 use crate::messages::{Header, Node};
-use bytes::Bytes;
-use tokio::sync::OwnedMutexGuard;
 
 /// Writes that reach the core together. Dropping it without [`Batch::flush`] forgets them.
 pub struct Batch {
@@ -161,9 +162,10 @@ impl Batch {
             stack.push(node);
             match self.search(node, key).await? {
                 Place::Found(at) => {
-                    match self.arena[node].children.is_empty() {
-                        true => self.arena.remove(node, at),
-                        false => self.replace_with_leaf_key(node, at, &mut stack).await?,
+                    if self.arena[node].children.is_empty() {
+                        self.arena.remove(node, at)
+                    } else {
+                        self.replace_with_leaf_key(node, at, &mut stack).await?
                     }
                     for &node in &stack {
                         self.arena[node].changed = true;
@@ -319,9 +321,10 @@ impl Batch {
         if keys.is_empty() {
             return Err(corrupt(self.start, "a leaf is empty"));
         }
-        let key = match go_right {
-            true => keys.remove(0),
-            false => keys.remove(keys.len() - 1),
+        let key = if go_right {
+            keys.remove(0)
+        } else {
+            keys.remove(keys.len() - 1)
         };
         if let Some(slot) = self.arena[node].keys.get_mut(at) {
             *slot = key;
@@ -400,9 +403,10 @@ impl Batch {
             Some(at) => Some(self.child(parent, at).await?),
             None => None,
         };
-        let right = match index + 1 < children.len() {
-            true => Some(self.child(parent, index + 1).await?),
-            false => None,
+        let right = if index + 1 < children.len() {
+            Some(self.child(parent, index + 1).await?)
+        } else {
+            None
         };
         Ok((left, index, right))
     }

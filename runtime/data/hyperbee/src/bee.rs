@@ -1,5 +1,11 @@
 //! The bee itself: shared state, versions and look-ups.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use hypercore::{Core, Download, DownloadRange};
+
 use crate::batch::Batch;
 use crate::cursor::RangeStream;
 use crate::diff::{DiffItem, DiffStream};
@@ -96,9 +102,10 @@ impl Bee {
         if core.writable() && core.length() == 0 {
             return Ok(None);
         }
-        let block = match wait {
-            true => Some(core.get(0).await?),
-            false => core.get_local(0)?,
+        let block = if wait {
+            Some(core.get(0).await?)
+        } else {
+            core.get_local(0)?
         };
         let Some(block) = block else { return Ok(None) };
         let header = Header::decode(&block).map_err(|source| BeeError::Decode { seq: 0, source })?;
@@ -301,8 +308,9 @@ pub(crate) fn level(block: &Node, seq: u64, offset: u64) -> Result<&Level, BeeEr
         .ok()
         .and_then(|offset| block.index.get(offset));
     let level = found.ok_or(corrupt(seq, "a pointer names a node that is not there"))?;
-    match level.children.is_empty() || level.children.len() == level.keys.len() + 1 {
-        true => Ok(level),
-        false => Err(corrupt(seq, "the children of a node do not fit its keys")),
+    if level.children.is_empty() || level.children.len() == level.keys.len() + 1 {
+        Ok(level)
+    } else {
+        Err(corrupt(seq, "the children of a node do not fit its keys"))
     }
 }

@@ -1,5 +1,10 @@
 //! Walking over a range of keys in order.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hypercore::Download;
+
 use crate::bee::{Bee, BeeEntry, MAX_DEPTH, corrupt, entry, level};
 use crate::error::BeeError;
 use crate::messages::{Child, Level, Node};
@@ -83,15 +88,16 @@ impl RangeStream {
             };
             let block = self.bee.node(key, seq).await?;
             self.advance();
-            let (early, late) = match self.range.reverse {
-                false => (
-                    !self.range.after_start(&block.key),
-                    !self.range.before_end(&block.key),
-                ),
-                true => (
+            let (early, late) = if self.range.reverse {
+                (
                     !self.range.before_end(&block.key),
                     !self.range.after_start(&block.key),
-                ),
+                )
+            } else {
+                (
+                    !self.range.after_start(&block.key),
+                    !self.range.before_end(&block.key),
+                )
             };
             if late {
                 break;
@@ -162,15 +168,14 @@ impl RangeStream {
         let reverse = self.range.reverse;
         let Some(top) = self.stack.last_mut() else { return };
         let end = top.level().map_or(0, |node| node.keys.len() * 2);
-        match reverse {
-            false => {
-                top.done = top.position >= end;
-                top.position += 1;
-            }
-            true => match top.position.checked_sub(1) {
+        if reverse {
+            match top.position.checked_sub(1) {
                 Some(position) => top.position = position,
                 None => top.done = true,
-            },
+            }
+        } else {
+            top.done = top.position >= end;
+            top.position += 1;
         }
     }
 }

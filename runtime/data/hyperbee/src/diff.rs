@@ -1,5 +1,11 @@
 //! What differs between two versions of a bee, without reading the subtrees that both share.
 
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hypercore::Download;
+
 use crate::bee::{Bee, BeeEntry, MAX_DEPTH, corrupt, entry, level};
 use crate::error::BeeError;
 use crate::messages::{Child, Node};
@@ -47,26 +53,28 @@ impl DiffStream {
                 self.right.peek(&self.range).await?,
             ) {
                 (None, None) => return Ok(None),
-                (Some(left), None) => match left.is_key() {
-                    true => DiffItem {
-                        left: Some(self.left.take().await?),
-                        right: None,
-                    },
-                    false => {
+                (Some(left), None) => {
+                    if left.is_key() {
+                        DiffItem {
+                            left: Some(self.left.take().await?),
+                            right: None,
+                        }
+                    } else {
                         self.left.expand().await?;
                         continue;
                     }
-                },
-                (None, Some(right)) => match right.is_key() {
-                    true => DiffItem {
-                        left: None,
-                        right: Some(self.right.take().await?),
-                    },
-                    false => {
+                }
+                (None, Some(right)) => {
+                    if right.is_key() {
+                        DiffItem {
+                            left: None,
+                            right: Some(self.right.take().await?),
+                        }
+                    } else {
                         self.right.expand().await?;
                         continue;
                     }
-                },
+                }
                 (Some(left), Some(right)) if left.at == right.at => {
                     self.left.skip();
                     self.right.skip();

@@ -12,6 +12,16 @@
 //! # Ok(()) }
 //! ```
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 mod arena;
 mod batch;
 mod bee;

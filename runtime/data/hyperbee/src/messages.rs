@@ -5,9 +5,12 @@
 //! | header (block 0) | 1 protocol text, 2 metadata { 1 content feed, 2 user data } |
 //! | node (every other block) | 1 index, 2 key, 3 value (absent for a deletion) |
 //! | index | 1 level, repeated { 1 packed block numbers of keys, 2 packed (block number, level) pairs of children } |
+//!
+//! Not `prost`: numbers are counted here before they take memory, and what is absent and what is empty must stay apart, byte for byte.
+
+use bytes::Bytes;
 
 use crate::error::DecodeError;
-use bytes::Bytes;
 
 /// Levels in one block at most. A write changes one node per level of the tree and their siblings: a few dozen.
 const MAX_LEVELS: usize = 4096;
@@ -298,8 +301,9 @@ impl Fields {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn header_of_a_drive_is_the_javascript_one() {

@@ -1,13 +1,15 @@
 //! Reading ahead: all tree nodes of a range, many at a time, so that listing a remote bee costs a round trip per level
 //! of the tree and not one per entry.
 
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use futures::stream::{FuturesUnordered, StreamExt};
+
 use crate::bee::{Bee, MAX_DEPTH, corrupt, level};
 use crate::error::BeeError;
 use crate::messages::Child;
 use crate::range::Range;
-use bytes::Bytes;
-use futures::stream::{FuturesUnordered, StreamExt};
-use std::collections::HashSet;
 
 /// Blocks asked for at the same time.
 const IN_FLIGHT: usize = 256;

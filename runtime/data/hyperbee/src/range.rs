@@ -1,8 +1,9 @@
 //! Ranges of keys.
 
-use bytes::Bytes;
 use std::cmp::Ordering;
 use std::ops::Bound;
+
+use bytes::Bytes;
 
 /// Which keys to walk over, and how. The default is all of them, ascending.
 #[derive(Debug, Clone)]

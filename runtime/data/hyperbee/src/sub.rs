@@ -1,8 +1,10 @@
 //! Keyspaces inside a bee: npm `sub-encoder`'s prefix, a name and a zero byte before every key.
 
-use crate::range::Range;
-use bytes::Bytes;
 use std::ops::Bound;
+
+use bytes::Bytes;
+
+use crate::range::Range;
 
 /// A named keyspace; drives keep their entries in `files`.
 #[derive(Debug, Clone, PartialEq, Eq)]

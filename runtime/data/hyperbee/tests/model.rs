@@ -2,10 +2,11 @@
 
 mod support;
 
-use hyperbee::{Bee, Range};
-use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+
+use hyperbee::{Bee, Range};
+use proptest::prelude::*;
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -89,13 +90,15 @@ proptest! {
             }
             let (low, high) = (key(from.min(to)).min(key(from.max(to))), key(from.min(to)).max(key(from.max(to))));
             let bound = |key: &Vec<u8>| if inclusive { Bound::Included(key.clone()) } else { Bound::Excluded(key.clone()) };
-            let mut expected: Vec<_> = match low == high && !inclusive {
-                true => Vec::new(),
-                false => newest.range((bound(&low), bound(&high))).map(|(k, v)| (k.clone(), v.clone())).collect(),
+            let mut expected: Vec<_> = if low == high && !inclusive {
+                Vec::new()
+            } else {
+                newest.range((bound(&low), bound(&high))).map(|(k, v)| (k.clone(), v.clone())).collect()
             };
-            let mut range = match inclusive {
-                true => Range::all().gte(low.clone()).lte(high.clone()),
-                false => Range::all().gt(low.clone()).lt(high.clone()),
+            let mut range = if inclusive {
+                Range::all().gte(low.clone()).lte(high.clone())
+            } else {
+                Range::all().gt(low.clone()).lt(high.clone())
             };
             range.reverse = reverse;
             range.limit = limit;

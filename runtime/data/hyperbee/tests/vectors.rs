@@ -23,12 +23,11 @@ async fn apply(batch: &mut Batch, op: &Value) {
 
 async fn run(bee: &Bee, step: &Value) {
     let mut batch = bee.batch().await.expect("batch");
-    match step[0].is_string() {
-        true => apply(&mut batch, step).await,
-        false => {
-            for op in step.as_array().expect("a batch") {
-                apply(&mut batch, op).await;
-            }
+    if step[0].is_string() {
+        apply(&mut batch, step).await
+    } else {
+        for op in step.as_array().expect("a batch") {
+            apply(&mut batch, op).await;
         }
     }
     batch.flush().expect("flush");

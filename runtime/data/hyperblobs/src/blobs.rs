@@ -1,5 +1,11 @@
 //! The blobs of one core.
 
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, TryStreamExt, stream};
+use hypercore::{Core, Download, DownloadRange};
+
 use crate::block_map::{BlockMap, MAX_MAP_BLOCKS};
 use crate::chunker::Chunking;
 use crate::error::BlobError;
@@ -72,15 +78,16 @@ impl Blobs {
 
     /// Streams `length` bytes of a blob from byte `start`, or as many as there are.
     pub async fn read_range(&self, id: &BlobId, start: u64, length: u64) -> Result<BlobStream, BlobError> {
-        match id.block_map {
-            true => Ok(read::mapped(
+        if id.block_map {
+            Ok(read::mapped(
                 self.core.clone(),
                 id,
                 &self.block_map(id).await?,
                 start,
                 length,
-            )),
-            false => read::plain(self.core.clone(), id, start, length).await,
+            ))
+        } else {
+            read::plain(self.core.clone(), id, start, length).await
         }
     }
 
@@ -109,11 +116,11 @@ impl Blobs {
         let end = id.block_end().ok_or(damaged("it lies beyond the end"))?;
         let core = &self.core;
         let blocks = stream::iter(id.block_offset..end).map(|index| async move {
-            let block = match wait {
-                true => core.get(index).await?,
-                false => core
-                    .get_local(index)?
-                    .ok_or(BlobError::NotHere { block: index })?,
+            let block = if wait {
+                core.get(index).await?
+            } else {
+                core.get_local(index)?
+                    .ok_or(BlobError::NotHere { block: index })?
             };
             Ok::<_, BlobError>((index, block))
         });
@@ -128,9 +135,10 @@ impl Blobs {
 
     /// Bytes of the content: of a blob with a block map the sum of its chunks.
     pub async fn byte_length(&self, id: &BlobId) -> Result<u64, BlobError> {
-        match id.block_map {
-            true => Ok(self.block_map(id).await?.byte_length().unwrap_or(u64::MAX)),
-            false => Ok(id.byte_length),
+        if id.block_map {
+            Ok(self.block_map(id).await?.byte_length().unwrap_or(u64::MAX))
+        } else {
+            Ok(id.byte_length)
         }
     }
 
@@ -142,34 +150,32 @@ impl Blobs {
         if !self.core.has_range(id.block_offset, end) {
             return Ok(false);
         }
-        match id.block_map {
-            true => match self.local_block_map(id).await? {
+        if id.block_map {
+            match self.local_block_map(id).await? {
                 Some(map) => Ok(map.blocks.iter().all(|block| self.core.has(block.index))),
                 None => Ok(false),
-            },
-            false => Ok(true),
+            }
+        } else {
+            Ok(true)
         }
     }
 
     /// The blocks that hold the content, as half-open runs: one for a plain blob, the chunks of the map else.
     pub async fn runs(&self, id: &BlobId) -> Result<Vec<(u64, u64)>, BlobError> {
-        match id.block_map {
-            true => {
-                let blocks = self.block_map(id).await?.blocks;
-                Ok(merge(
-                    blocks
-                        .into_iter()
-                        .map(|block| (block.index, block.index.saturating_add(1)))
-                        .collect(),
-                ))
-            }
-            false => {
-                let damaged = BlobError::Damaged {
-                    block: id.block_offset,
-                    what: "it has no end",
-                };
-                Ok(vec![(id.block_offset, id.block_end().ok_or(damaged)?)])
-            }
+        if id.block_map {
+            let blocks = self.block_map(id).await?.blocks;
+            Ok(merge(
+                blocks
+                    .into_iter()
+                    .map(|block| (block.index, block.index.saturating_add(1)))
+                    .collect(),
+            ))
+        } else {
+            let damaged = BlobError::Damaged {
+                block: id.block_offset,
+                what: "it has no end",
+            };
+            Ok(vec![(id.block_offset, id.block_end().ok_or(damaged)?)])
         }
     }
 

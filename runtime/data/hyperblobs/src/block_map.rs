@@ -1,9 +1,10 @@
 //! Block maps: npm `hyperblobs` `lib/block-map.js`. Each map block is version 0, a count, and (block, bytes) pairs, all
 //! variable-length integers of compact-encoding; at most 8192 pairs to a block and 64 blocks to a map.
 
-use crate::error::BlobError;
 use bytes::Bytes;
 use compact_encoding::CompactEncoding;
+
+use crate::error::BlobError;
 
 /// Pairs in one block.
 const PAIRS_PER_BLOCK: usize = 8192;
@@ -104,8 +105,9 @@ fn put_uint(out: &mut Vec<u8>, value: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn decode(blocks: &[Bytes]) -> Result<BlockMap, BlobError> {
         let mut map = BlockMap::default();

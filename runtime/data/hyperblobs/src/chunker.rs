@@ -4,6 +4,8 @@
 //! Chunks are found with a gear hash and normalised cut points (Xia et al., "FastCDC", USENIX ATC 2016). Readers follow
 //! the block map, so the borders are a writer's own choice; npm `mirror-drive` uses Rabin chunks of 512 KiB to 8 MiB,
 //! ours average 64 KiB, because a change costs about one chunk on the wire.
+//!
+//! Not the `fastcdc` crate: its table and its masks put the borders elsewhere, and the blocks of every drive staged so far would be sent again.
 
 use bytes::{Bytes, BytesMut};
 
@@ -20,6 +22,10 @@ const BITS_BEFORE: u32 = 18;
 const BITS_AFTER: u32 = 14;
 
 /// One pseudo-random number per byte value, from SplitMix64. Changing it changes all borders.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a constant is worked out when it is compiled"
+)]
 const GEAR: [u64; 256] = {
     let mut table = [0; 256];
     let mut state: u64 = 0x626f_7363_2d67_6561; // "bosc-gea"
@@ -85,6 +91,7 @@ impl Chunker {
         (!self.buffer.is_empty()).then(|| self.buffer.split().freeze())
     }
 
+    #[expect(clippy::indexing_slicing, reason = "the table has an entry for every byte")]
     fn find_border(&mut self) -> Option<usize> {
         if self.buffer.len() < MIN_CHUNK {
             return None;
@@ -107,9 +114,11 @@ impl Chunker {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
     use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
 
     /// Bytes that look random and never change.
     fn noise(seed: u64, length: usize) -> Vec<u8> {

@@ -1,12 +1,13 @@
 //! Streaming a blob: everything is asked for up front, blocks are handed out in order.
 
-use crate::block_map::BlockMap;
-use crate::error::BlobError;
-use crate::id::BlobId;
 use bytes::Bytes;
 use core_store::{Core, Download};
 use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::broadcast::error::RecvError;
+
+use crate::block_map::BlockMap;
+use crate::error::BlobError;
+use crate::id::BlobId;
 
 /// Bytes read ahead of the consumer, about.
 const AHEAD_BYTES: u64 = 4 << 20;
@@ -51,9 +52,10 @@ pub(crate) async fn plain(core: Core, id: &BlobId, start: u64, length: u64) -> R
         return Err(damaged("its blocks are shorter than it says"));
     }
     let average = (id.byte_length / id.block_length.max(1)).max(1);
-    let last = match start.saturating_add(length) == id.byte_length {
-        true => end_block,
-        false => end_block.min(first.saturating_add((skip + length) / average + 2)),
+    let last = if start.saturating_add(length) == id.byte_length {
+        end_block
+    } else {
+        end_block.min(first.saturating_add((skip + length) / average + 2))
     };
     let downloads = crate::Blobs::new(core.clone()).download(vec![(first, last)]);
     let get = move |index| {

@@ -1,5 +1,10 @@
 //! Which chunks a core already holds, so that a writer refers to them and does not store them again.
 
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use hypercore::Core;
+
 use crate::block_map::MapBlock;
 use crate::error::BlobError;
 use bytes::Bytes;

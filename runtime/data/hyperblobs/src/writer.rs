@@ -1,5 +1,13 @@
 //! Writing blobs: content in, blocks appended in large groups while the next content is being read.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use hypercore::{Core, CoreError};
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
+
 use crate::block_map::{BlockMap, MapBlock};
 use crate::chunker::{Chunker, Chunking};
 use crate::error::BlobError;
@@ -139,9 +147,10 @@ impl Writer {
         self.byte_length += block.len() as u64;
         self.pending_bytes += block.len() as u64;
         self.pending.push(block);
-        match self.pending_bytes >= GROUP_BYTES || self.pending.len() >= GROUP_BLOCKS {
-            true => self.flush().await,
-            false => Ok(()),
+        if self.pending_bytes >= GROUP_BYTES || self.pending.len() >= GROUP_BLOCKS {
+            self.flush().await
+        } else {
+            Ok(())
         }
     }
 

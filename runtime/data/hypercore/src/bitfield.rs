@@ -226,8 +226,9 @@ impl Bitfield {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn finds_runs() {

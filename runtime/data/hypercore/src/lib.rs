@@ -10,6 +10,16 @@
 //! Layers, low to high: [`crypto`], [`manifest`] and [`signature`], [`merkle`] (pure tree arithmetic), [`proof`] (what peers
 //! ask and answer), [`messages`], [`bitfield`], [`wants`] (what local readers wait for), and [`replication`] on top.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 pub mod bitfield;
 pub mod crypto;
 pub mod manifest;

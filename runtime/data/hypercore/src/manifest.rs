@@ -2,9 +2,10 @@
 //!
 //! Format: npm `hypercore` lib/messages.js (`manifest`, versions 0 to 3) and lib/verifier.js (`manifestHash`).
 
+use base::wire::{DecodeError, Reader, put_buffer, put_uint};
+
 use crate::Key;
 use crate::crypto;
-use base::wire::{DecodeError, Reader, put_buffer, put_uint};
 
 /// One of the keys that may sign. Ed25519 is the only signature scheme there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,9 +264,10 @@ fn read_signers(reader: &mut Reader<'_>) -> Result<Vec<Signer>, DecodeError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::KeyPair;
-    use proptest::prelude::*;
 
     fn team(order: [u8; 3]) -> Manifest {
         let namespace = base::hash::blake2b(&[b"my-org/my-app"]);

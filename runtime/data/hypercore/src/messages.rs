@@ -1,5 +1,6 @@
 //! The messages of `hypercore/alpha` as bytes (npm `hypercore` lib/messages.js, `wire`).
 
+use base::wire::{DecodeError, Reader, put_buffer, put_uint};
 use bytes::Bytes;
 
 use crate::manifest::Manifest;
@@ -7,7 +8,6 @@ use crate::merkle::{read_nodes, write_nodes};
 use crate::proof::{
     Data, DataBlock, DataHash, DataSeek, DataUpgrade, Request, RequestBlock, RequestSeek, RequestUpgrade,
 };
-use base::wire::{DecodeError, Reader, put_buffer, put_uint};
 
 /// The protocol's name on a protomux connection; the channel id is the core's discovery key.
 pub const PROTOCOL: &str = "hypercore/alpha";
@@ -383,9 +383,10 @@ pub fn decode_data(bytes: &Bytes) -> Result<(u64, Data), DecodeError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::merkle::Node;
-    use proptest::prelude::*;
 
     const MAX: u64 = 1 << 50;
 

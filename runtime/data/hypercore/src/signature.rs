@@ -3,10 +3,11 @@
 //! Formats: npm `hypercore` lib/caps.js (`treeSignable`, `treeSignableCompat`), lib/messages.js (`multiSignature`,
 //! `multiSignaturev0`), rules: lib/verifier.js.
 
+use base::wire::{DecodeError, Reader, put_uint};
+
 use crate::manifest::Manifest;
 use crate::merkle::{Batch, Node, read_nodes, write_nodes};
 use crate::{Key, KeyPair, crypto};
-use base::wire::{DecodeError, Reader, put_uint};
 
 /// One signer's part of a multi-signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,9 +210,10 @@ fn verify_quorum(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::manifest::Signer;
-    use proptest::prelude::*;
 
     fn pairs() -> [KeyPair; 3] {
         [1, 2, 3].map(|seed| KeyPair::from_seed([seed; 32]))

@@ -8,8 +8,6 @@ use core_store::CoreEvent;
 use corestore::Corestore;
 use hypercore::{Key, KeyPair};
 use hyperdrive::{Hyperdrive, LocalDrive, MirrorOptions, mirror};
-use std::error::Error;
-use std::time::Instant;
 use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::main]

@@ -2,10 +2,11 @@
 //!
 //! `cargo run --release -p bosc-hyperdrive --example stage -- FOLDER STORE [OUT]`
 
+use std::time::Instant;
+
 use corestore::Corestore;
 use futures::TryStreamExt;
 use hyperdrive::{Drive, DriveError, Hyperdrive, LocalDrive, MirrorOptions, mirror};
-use std::time::Instant;
 
 #[tokio::main]
 async fn main() -> Result<(), DriveError> {

@@ -1,13 +1,14 @@
 //! Writing many entries at once.
 
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use hyperblobs::{ChunkIndex, Chunking, Writer};
+
 use crate::drive::{Hyperdrive, files};
 use crate::entry::{Entry, PutOptions};
 use crate::error::DriveError;
 use crate::path;
 use crate::traits::ByteStream;
-use bytes::Bytes;
-use futures::{StreamExt, stream};
-use hyperblobs::{ChunkIndex, Chunking, Writer};
 
 /// Writes that become visible together. Contents are stored as they come, entries on [`Batch::flush`]; a batch that is
 /// dropped leaves no entry behind.
@@ -75,13 +76,12 @@ impl Batch {
             Some(writer) => writer,
             none => none.insert(self.drive.open_blobs().await?.writer().await?),
         };
-        let blob = match options.dedup {
-            true => {
-                writer
-                    .write(content, Chunking::Content, self.chunks.as_mut())
-                    .await?
-            }
-            false => writer.write(content, Chunking::Plain, None).await?,
+        let blob = if options.dedup {
+            writer
+                .write(content, Chunking::Content, self.chunks.as_mut())
+                .await?
+        } else {
+            writer.write(content, Chunking::Plain, None).await?
         };
         let PutOptions {
             executable, metadata, ..

@@ -1,11 +1,12 @@
 //! Whether two entries are the same: links by where they lead, files by content, then by flags (npm `mirror-drive`).
 
+use bytes::Bytes;
+use futures::TryStreamExt;
+
 use crate::entry::Entry;
 use crate::error::DriveError;
 use crate::path;
 use crate::traits::{ByteStream, Drive};
-use bytes::Bytes;
-use futures::TryStreamExt;
 
 /// What a mirror has to do for an entry that both sides have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,9 +115,10 @@ async fn ends(mut stream: ByteStream) -> Result<bool, DriveError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use futures::{StreamExt, stream};
     use proptest::prelude::*;
+
+    use super::*;
 
     fn pieces(data: &[u8], cuts: &[prop::sample::Index]) -> ByteStream {
         let mut at: Vec<usize> = cuts

@@ -1,8 +1,9 @@
 //! The key of a drive's second core, derived from the first (npm `hyperdrive`, `getContentManifest`).
 
-use crate::error::DriveError;
 use hypercore::Key;
 use hypercore::manifest::Manifest;
+
+use crate::error::DriveError;
 
 /// The manifest of the core that holds the contents of the drive `key`: the same signers, each with a namespace bound to
 /// the drive. `None` for manifests of version 0, which have no derived companion.
@@ -31,9 +32,10 @@ pub(crate) fn require(manifest: Option<&Manifest>, key: &Key) -> Result<Manifest
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use hypercore::KeyPair;
     use hypercore::manifest::Signer;
+
+    use super::*;
 
     #[test]
     fn the_contents_key_of_a_team_is_upstreams() {

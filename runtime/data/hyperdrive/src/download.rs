@@ -1,5 +1,9 @@
 //! Bringing the contents of a part of a drive to this machine.
 
+use futures::{StreamExt, TryStreamExt, stream};
+use hyperblobs::BlobId;
+use hypercore::Download;
+
 use crate::drive::Hyperdrive;
 use crate::entry::Entry;
 use crate::error::DriveError;

@@ -1,5 +1,17 @@
 //! The drive itself.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use corestore::{Corestore, GetOptions};
+use futures::{StreamExt, TryStreamExt, stream};
+use hyperbee::{Bee, BeeEntry, Metadata, Range, SubKey};
+use hyperblobs::Blobs;
+use hypercore::{Core, DiscoveryKey, DownloadRange, Key, KeyPair};
+use tokio::sync::OnceCell;
+
 use crate::batch::Batch;
 use crate::content;
 use crate::entry::{Entry, PutOptions};

@@ -1,8 +1,9 @@
 //! Entries: what a drive knows about a file, and its JSON (npm `hyperdrive`: the value of every key in `files`).
 
-use crate::error::DriveError;
 use hyperblobs::BlobId;
 use serde_json::{Map, Value, json};
+
+use crate::error::DriveError;
 
 /// One file or link of a drive or of a local folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,8 +117,9 @@ fn decode_blob(blob: &Map<String, Value>) -> Option<BlobId> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     proptest! {
         #[test]

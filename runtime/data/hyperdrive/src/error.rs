@@ -1,8 +1,9 @@
 //! What can go wrong in a drive, and whose fault it is.
 
+use std::path::PathBuf;
+
 use hyperbee::BeeError;
 use hyperblobs::BlobError;
-use std::path::PathBuf;
 
 /// An error of a drive, of a local folder or of a mirror between them.
 #[derive(Debug, thiserror::Error)]

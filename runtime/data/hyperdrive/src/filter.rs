@@ -1,4 +1,6 @@
 //! Which paths a mirror leaves out: `ignore` and `only` lists as `pear stage` has them.
+//!
+//! Not `globset`: there `*` also stands for nothing, and braces and brackets mean something, which are characters of a name in `pear stage`.
 
 use crate::path;
 

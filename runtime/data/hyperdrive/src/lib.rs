@@ -13,6 +13,16 @@
 //! # Ok(()) }
 //! ```
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 mod batch;
 mod compare;
 mod content;

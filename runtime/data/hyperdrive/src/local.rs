@@ -1,5 +1,15 @@
 //! A folder of this machine as a drive (npm `localdrive`).
 
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, stream};
+use hyperblobs::BlobId;
+use tokio::io::AsyncReadExt;
+
 use crate::entry::{Entry, PutOptions};
 use crate::error::DriveError;
 use crate::filter::PathFilter;
@@ -7,14 +17,6 @@ use crate::local_path::{join, look, parent_folder};
 use crate::local_write;
 use crate::path;
 use crate::traits::{ByteStream, Drive};
-use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, stream};
-use hyperblobs::BlobId;
-use std::fs::Metadata;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use tokio::io::AsyncReadExt;
 
 /// Bytes read from a file at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -200,9 +202,10 @@ impl LocalDrive {
                 });
             }
             let Some(metadata) = look(&full)? else { continue };
-            let found = match metadata.is_symlink() && self.options.follow_external_links {
-                true => self.follow(full)?,
-                false => Some(Found { full, metadata }),
+            let found = if metadata.is_symlink() && self.options.follow_external_links {
+                self.follow(full)?
+            } else {
+                Some(Found { full, metadata })
             };
             let Some(found) = found else { continue };
             if found.metadata.is_dir() {
@@ -268,12 +271,12 @@ impl Drive for LocalDrive {
         let (this, key, filter) = (self.clone(), path::normalize_folder(prefix)?, filter.clone());
         blocking(move || {
             let mut entries = Vec::new();
-            let folder = match key.is_empty() {
-                true => Some(this.root.clone()),
-                false => this
-                    .find(&key)?
+            let folder = if key.is_empty() {
+                Some(this.root.clone())
+            } else {
+                this.find(&key)?
                     .filter(|found| found.metadata.is_dir())
-                    .map(|found| found.full),
+                    .map(|found| found.full)
             };
             if let Some(folder) = folder {
                 this.walk(&folder, &key, &filter, 256, &mut entries)?;

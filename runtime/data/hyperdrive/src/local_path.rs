@@ -1,10 +1,11 @@
 //! From a drive's path to a path on this machine, without ever leaving the folder.
 
-use crate::error::DriveError;
-use crate::path;
 use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+use crate::error::DriveError;
+use crate::path;
 
 /// Names that Windows reserves for devices, whatever their extension.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
@@ -119,14 +120,14 @@ pub(crate) fn parent_folder(root: &Path, key: &str, create: bool) -> Result<Opti
     for name in path::parent(key).split('/').filter(|name| !name.is_empty()) {
         full.push(name);
         if look(&full)?.is_none() {
-            match create {
-                false => return Ok(None),
-                true => match std::fs::create_dir(&full) {
-                    Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                        return Err(DriveError::io(&full)(error));
-                    }
-                    _ => {}
-                },
+            if !create {
+                return Ok(None);
+            }
+            match std::fs::create_dir(&full) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    return Err(DriveError::io(&full)(error));
+                }
+                _ => {}
             }
         }
         match look(&full)? {

@@ -1,16 +1,18 @@
 //! Writing to a folder: confined to it, never through links, each file replaced in one step.
 
-use crate::error::DriveError;
-use crate::local::blocking;
-use crate::local_path::{check_link, join, look, parent_folder};
-use crate::path;
-use crate::traits::ByteStream;
-use futures::TryStreamExt;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::TryStreamExt;
+
+use crate::error::DriveError;
+use crate::local::blocking;
+use crate::local_path::{check_link, join, look, parent_folder};
+use crate::path;
+use crate::traits::ByteStream;
 
 /// How the names of files begin that are being written.
 pub(crate) const TEMPORARY: &str = ".bosc-tmp-";
@@ -229,9 +231,10 @@ fn make_link(link: &str, full: &Path, _is_folder: bool) -> std::io::Result<()> {
 #[cfg(windows)]
 fn make_link(link: &str, full: &Path, is_folder: bool) -> std::io::Result<()> {
     let link = link.replace('/', "\\");
-    match is_folder {
-        true => std::os::windows::fs::symlink_dir(link, full),
-        false => std::os::windows::fs::symlink_file(link, full),
+    if is_folder {
+        std::os::windows::fs::symlink_dir(link, full)
+    } else {
+        std::os::windows::fs::symlink_file(link, full)
     }
 }
 

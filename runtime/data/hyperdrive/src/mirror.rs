@@ -1,5 +1,14 @@
 //! Making one drive equal to another (npm `mirror-drive`).
 
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use tokio::sync::mpsc;
+
 use crate::batch::Batch;
 use crate::compare::{Difference, compare};
 use crate::entry::Entry;
@@ -8,13 +17,6 @@ use crate::filter::PathFilter;
 use crate::path;
 use crate::target;
 use crate::traits::Drive;
-use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
-use std::collections::BTreeMap;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use tokio::sync::mpsc;
 
 /// Files written at the same time to a folder.
 const FILES: usize = 16;
@@ -295,9 +297,10 @@ impl Run<'_> {
             None => !self.options.dry_run,
         };
         let entries: Vec<Entry> = pairs.iter().filter(read).map(|pair| pair.src.clone()).collect();
-        match entries.iter().any(|entry| entry.blob.is_some()) {
-            true => Ok(Some(drive.download_contents(&entries).await?)),
-            false => Ok(None),
+        if entries.iter().any(|entry| entry.blob.is_some()) {
+            Ok(Some(drive.download_contents(&entries).await?))
+        } else {
+            Ok(None)
         }
     }
 

@@ -74,8 +74,9 @@ fn resolve(base: &str, path: &str) -> Result<String, DriveError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn paths_take_their_normal_form() {

@@ -1,10 +1,11 @@
 //! What a mirror checks before it writes anything.
 
+use std::collections::BTreeMap;
+
 use crate::entry::Entry;
 use crate::error::DriveError;
 use crate::local_path::{check_key, check_link};
 use crate::path;
-use std::collections::BTreeMap;
 
 /// Refuses a list of entries that cannot be written as it stands. The list may come from a stranger, so that all of it is
 /// looked at before the first byte is written; the error names the entry.
@@ -84,9 +85,10 @@ fn check_case(entries: &BTreeMap<String, Entry>) -> Result<(), DriveError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::local_path::join;
-    use proptest::prelude::*;
 
     fn entries(keys: &[(&str, Option<&str>)]) -> BTreeMap<String, Entry> {
         let entry = |key: &str, link: Option<&str>| Entry {

@@ -1,12 +1,13 @@
 //! What a drive and a local folder have in common.
 
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::{TryStreamExt, stream::BoxStream};
+
 use crate::entry::{Entry, PutOptions};
 use crate::error::DriveError;
 use crate::filter::PathFilter;
 use crate::{Hyperdrive, LocalDrive};
-use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use futures::{TryStreamExt, stream::BoxStream};
 
 /// The content of a file, piece by piece.
 pub type ByteStream = BoxStream<'static, Result<Bytes, DriveError>>;

@@ -2,12 +2,14 @@
 
 mod support;
 
+use std::path::Path;
+
 use futures::TryStreamExt;
 use hyperdrive::{
     DiffOp, Drive, Entry, Hyperdrive, LocalDrive, LocalOptions, MirrorOptions, PutOptions, mirror,
 };
 use proptest::prelude::*;
-use std::path::Path;
+
 use support::{contents, memory_drive, noise, sync};
 
 fn write(root: &Path, name: &str, content: &[u8]) {

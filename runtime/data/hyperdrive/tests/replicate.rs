@@ -2,10 +2,12 @@
 
 mod support;
 
+use std::time::Duration;
+
 use corestore::Corestore;
 use hyperdrive::{Drive, Hyperdrive, LocalDrive, MirrorOptions, PutOptions};
 use secret_stream::Connection;
-use std::time::Duration;
+
 use support::{contents, memory_store, noise, sync};
 
 /// Connects two stores until the result is dropped.

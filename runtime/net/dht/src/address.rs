@@ -92,8 +92,8 @@ pub fn reach(address: SocketAddrV4) -> Reach {
 
 /// Whether `a` is nearer to `target` than `b` by the XOR metric.
 pub fn compare_distance(target: &Id, a: &Id, b: &Id) -> std::cmp::Ordering {
-    let distance = |x: &Id| -> Id { std::array::from_fn(|i| x[i] ^ target[i]) };
-    distance(a).cmp(&distance(b))
+    let distance = |x: Id| x.into_iter().zip(target).map(|(x, t)| x ^ t);
+    distance(*a).cmp(distance(*b))
 }
 
 #[cfg(test)]

@@ -5,6 +5,16 @@
 //! - [`rpc::Rpc`], [`hyper::store::Store`], [`hyper::nat::Nat`]: state machines without I/O, so that they can be simulated;
 //! - [`Node`]: a node on real sockets; [`local`]: a network of them in one process.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 pub mod address;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -10,6 +10,16 @@
 //! work, and go on later ([`Mux::has_backlog`]). What is wrong in a later piece is told by [`Mux::check`] and by the
 //! next [`Mux::receive`].
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 mod inbox;
 mod pending;
 mod wire;

@@ -1,7 +1,8 @@
 //! Two muxes back to back.
 
-use super::*;
 use proptest::prelude::*;
+
+use super::*;
 
 fn exchange(a: &mut Mux, b: &mut Mux) {
     loop {

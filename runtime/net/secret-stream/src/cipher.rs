@@ -50,6 +50,7 @@ impl State {
     }
 
     /// The keystream from block 2 on, the authenticator key, and block 1 of the keystream.
+    #[expect(clippy::indexing_slicing, reason = "all lengths are constants")]
     fn begin(&self) -> (ChaCha20, Poly1305, [u8; 64]) {
         let mut cipher = ChaCha20::new(&self.key.into(), &self.nonce.into());
         let mut first = Zeroizing::new([0u8; 128]);
@@ -75,6 +76,7 @@ impl State {
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "all lengths are constants")]
     fn rekey(&mut self) {
         let mut material = Zeroizing::new([0u8; 40]);
         material[..32].copy_from_slice(&self.key);
@@ -87,6 +89,7 @@ impl State {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "a rest is below 16")]
 fn authenticate(mut poly: Poly1305, block: &[u8; 64], ciphertext: &[u8]) -> [u8; MAC] {
     poly.update_padded(block);
     let rest = ciphertext.len() % 16;
@@ -208,8 +211,9 @@ fn aead_mac(mut poly: Poly1305, ad: &[u8], ciphertext: &[u8]) -> [u8; MAC] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn sealed(push: &mut Push, tag: u8, plain: &[u8]) -> Vec<u8> {
         let mut buffer = vec![0; plain.len() + OVERHEAD];

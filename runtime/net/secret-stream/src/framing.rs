@@ -71,8 +71,9 @@ pub(crate) fn put_frame(payload: &[u8], out: &mut BytesMut) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn an_oversized_frame_is_refused_before_its_bytes_arrive() {

@@ -6,6 +6,16 @@
 //! The handshake ([`noise`]) and the cipher with its framing ([`SecretStream`]) do no I/O. [`over`] and
 //! [`over_established`] pump them over any byte stream into a [`Connection`], which is what the layers above see.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 mod cipher;
 mod connection;
 mod driver;

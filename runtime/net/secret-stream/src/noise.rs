@@ -188,6 +188,7 @@ impl Handshake {
     ///
     /// # Errors
     /// [`NoiseError::OutOfTurn`] unless [`Handshake::is_complete`].
+    #[expect(clippy::indexing_slicing, reason = "all lengths are constants")]
     pub fn finish(self) -> Result<HandshakeResult, NoiseError> {
         let Some(remote_public_key) = self.remote_static.filter(|_| self.is_complete()) else {
             return Err(NoiseError::OutOfTurn);
@@ -330,6 +331,7 @@ impl std::fmt::Debug for Handshake {
 
 /// Diffie-Hellman over Ed25519: the clamped secret scalar of `local` times `remote`. As libsodium does, refuses
 /// non-canonical encodings, points of small order and points outside the prime-order group.
+#[expect(clippy::indexing_slicing, reason = "all lengths are constants")]
 fn agree(local: &KeyPair, remote: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, NoiseError> {
     let compressed = CompressedEdwardsY(*remote);
     let point = compressed.decompress().ok_or(NoiseError::InvalidKey)?;
@@ -379,6 +381,7 @@ impl Symmetric {
         self.digest = blake2b(&[&self.digest, data]);
     }
 
+    #[expect(clippy::indexing_slicing, reason = "all lengths are constants")]
     fn mix_key(&mut self, input: &[u8]) {
         let outputs = hkdf(&self.chaining_key, input);
         self.chaining_key = outputs[0];
@@ -453,8 +456,9 @@ pub(crate) fn random(buffer: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn pair(pattern: Pattern, prologue: &[u8]) -> (Handshake, Handshake) {
         let (a, b) = (KeyPair::from_seed([1; 32]), KeyPair::from_seed([2; 32]));

@@ -170,9 +170,10 @@ impl Opener {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::FrameDecoder;
-    use proptest::prelude::*;
 
     fn pair() -> (SecretStream, SecretStream) {
         let a = HandshakeResult {

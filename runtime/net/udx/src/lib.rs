@@ -7,6 +7,16 @@
 //! The protocol itself does no I/O (`engine.rs`, with `sender.rs`, `receiver.rs`, `congestion.rs`, `mtu.rs` and
 //! `packet.rs`); `socket.rs` and `stream.rs` drive it with tokio.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 mod congestion;
 mod engine;
 #[doc(hidden)]

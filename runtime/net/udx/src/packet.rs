@@ -95,8 +95,9 @@ pub(crate) fn expand(wire: u32, near: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn the_layout_is_libudxs() {

@@ -174,8 +174,9 @@ impl Receiver {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn drain(receiver: &mut Receiver) -> Vec<u8> {
         let mut out = Vec::new();

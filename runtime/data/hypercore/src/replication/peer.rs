@@ -9,6 +9,7 @@ mod uploads;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use base::wire::DecodeError;
 use bytes::Bytes;
 
 use self::theirs::Theirs;

@@ -4,7 +4,6 @@
 use core_store::Core;
 use corestore::{Corestore, GetOptions};
 use hyperdrive::{Drive, Hyperdrive, MirrorOptions, mirror};
-use std::collections::BTreeMap;
 
 /// A store in memory.
 pub(crate) fn memory_store() -> Corestore {

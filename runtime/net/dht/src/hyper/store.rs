@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand::seq::IndexedRandom;
 use rand::{SeedableRng, rngs::StdRng};
+use secret_stream::KeyPair;
 
 use super::fair::Fair;
 use super::messages::{Announce, Handshake, Holepunch, LookupReply, Mode, Mutable, Peer};
@@ -16,7 +17,6 @@ use super::sign::{NS, mutable_signable, verify_announce};
 use super::{command, error_code};
 use crate::address::{Id, hash};
 use crate::rpc::{Answer, Incoming};
-use secret_stream::KeyPair;
 
 #[cfg(test)]
 mod tests;

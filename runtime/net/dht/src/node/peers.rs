@@ -149,9 +149,10 @@ pub(super) async fn commit(
     let (Some(token), Some(id)) = (response.token, response.from_id) else {
         return Err(NoResponse);
     };
-    let (namespace, command) = match store {
-        true => (&NS.announce, command::ANNOUNCE),
-        false => (&NS.unannounce, command::UNANNOUNCE),
+    let (namespace, command) = if store {
+        (&NS.announce, command::ANNOUNCE)
+    } else {
+        (&NS.unannounce, command::UNANNOUNCE)
     };
     let announce = Announce {
         peer: Some(peer),

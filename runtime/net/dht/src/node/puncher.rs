@@ -352,13 +352,14 @@ impl ClientPunch<'_> {
             self.puncher.open_session(server).await;
         }
         self.puncher.nat.freeze();
-        let _loud = match self.puncher.is_random() {
-            true => Some(
+        let _loud = if self.puncher.is_random() {
+            Some(
                 RandomPunch::begin(&self.puncher.inner).ok_or(ConnectError::Unreachable(
                     "another random NAT is being punched; try later",
                 ))?,
-            ),
-            false => None,
+            )
+        } else {
+            None
         };
         let payload = HolepunchPayload {
             punching: true,

@@ -248,9 +248,10 @@ impl ServerTask {
         );
         let relays = self.announcer.relays();
         let needs_punch = own.is_none() && !direct && payload.firewall != Firewall::Open && error == 0;
-        let puncher = match needs_punch {
-            true => self.punch_sockets.take(&self.inner).ok(),
-            false => None,
+        let puncher = if needs_punch {
+            self.punch_sockets.take(&self.inner).ok()
+        } else {
+            None
         }
         .map(|socket| ServerPuncher::new(socket, self.inner.clone(), payload.firewall));
         let reply = NoisePayload {

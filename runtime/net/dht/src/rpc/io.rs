@@ -74,8 +74,8 @@ pub(super) struct Io {
     by_tid: HashMap<u16, RequestId>,
     pending: VecDeque<RequestId>,
     next_id: u64,
+    /// Requests sent in the last four spans of [`WINDOW`], the current one first.
     window: [usize; 4],
-    current: usize,
     next_window: Instant,
     token_age: u32,
     secrets: [Id; 2],
@@ -90,7 +90,6 @@ impl Io {
             pending: VecDeque::new(),
             next_id: 1,
             window: [0; 4],
-            current: 0,
             next_window: now + WINDOW,
             token_age: 0,
             secrets: [rng.random(), rng.random()],
@@ -166,7 +165,7 @@ impl Io {
 
     fn send_now(&mut self, now: Instant, id: RequestId) -> Option<&InFlight> {
         let request = self.in_flight.get_mut(&id)?;
-        self.window[self.current] += 1;
+        self.window[0] += 1;
         let wait = TIMEOUTS
             .get(request.sent as usize)
             .or(TIMEOUTS.last())
@@ -179,7 +178,7 @@ impl Io {
     }
 
     fn is_full(&self) -> bool {
-        self.window.iter().sum::<usize>() >= 2 * MAX_WINDOW || self.window[self.current] >= MAX_WINDOW
+        self.window.iter().sum::<usize>() >= 2 * MAX_WINDOW || self.window[0] >= MAX_WINDOW
     }
 
     /// Takes the request that a reply from `from` answers.
@@ -195,7 +194,7 @@ impl Io {
     pub(super) fn remove(&mut self, id: RequestId) -> Option<InFlight> {
         let request = self.in_flight.remove(&id)?;
         self.by_tid.remove(&request.tid);
-        let slot = &mut self.window[self.current];
+        let slot = &mut self.window[0];
         *slot = slot.saturating_sub(1);
         Some(request)
     }
@@ -233,8 +232,8 @@ impl Io {
                 self.next_window = now - 32 * WINDOW;
             }
             self.next_window += WINDOW;
-            self.current = (self.current + 1) & 3;
-            self.window[self.current] = 0;
+            self.window.rotate_right(1);
+            self.window[0] = 0;
             self.token_age += 1;
             if self.token_age >= TOKEN_LIFETIME_WINDOWS {
                 self.token_age = 0;

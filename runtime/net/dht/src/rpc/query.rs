@@ -145,8 +145,8 @@ impl Query {
     pub(super) fn next_visit(&mut self) -> Option<SocketAddrV4> {
         while self.in_flight < self.options.concurrency + self.slow {
             let target = &self.options.target;
-            let nearest = (0..self.pending.len())
-                .min_by(|a, b| compare_distance(target, &self.pending[*a].0, &self.pending[*b].0))?;
+            let pending = self.pending.iter().enumerate();
+            let (nearest, _) = pending.min_by(|(_, a), (_, b)| compare_distance(target, &a.0, &b.0))?;
             let (id, address) = self.pending.swap_remove(nearest);
             if self.is_closer(&id) {
                 self.in_flight += 1;

@@ -81,8 +81,10 @@ impl Table {
             .id
             .iter()
             .zip(id)
-            .position(|(a, b)| a != b)
-            .map_or(255, |i| i * 8 + (self.id[i] ^ id[i]).leading_zeros() as usize);
+            .map(|(a, b)| a ^ b)
+            .enumerate()
+            .find(|(_, differ)| *differ != 0)
+            .map_or(255, |(i, differ)| i * 8 + differ.leading_zeros() as usize);
         bits.min(255)
     }
 

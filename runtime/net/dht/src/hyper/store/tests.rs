@@ -1,3 +1,5 @@
+//! What the store keeps, and what it gives up when it is full.
+
 use std::collections::HashSet;
 
 use super::*;
