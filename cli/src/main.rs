@@ -24,9 +24,8 @@ mod precautions;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Args, Command};
+use clap::Parser;
 use output::Output;
 
 fn main() -> ExitCode {

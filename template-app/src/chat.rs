@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bosc_shell::Setup;
 use serde::{Deserialize, Serialize};
-
 use store::{Message, Store, StoreError};
 
 #[derive(Deserialize)]

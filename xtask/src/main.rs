@@ -28,8 +28,12 @@ enum Task {
     Demo,
     /// Run every test; ends with a line of counts
     Test,
-    /// Check everything a change must pass: tidiness, licences, lints, documentation, tests
-    Ci,
+    /// Check everything a change must pass: tidiness, licences, dependencies, lints, documentation, tests
+    Ci {
+        /// Leave out the last step, the tests
+        #[arg(long)]
+        no_tests: bool,
+    },
     /// Feed decoders and state machines what strangers, disks and people could give
     Fuzz(fuzz::Args),
     /// Measure beside the JavaScript stack, on the same work in the same run
@@ -42,7 +46,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Demo => demo::run_task(),
         Task::Test => test::run_task(),
-        Task::Ci => ci::run_task(),
+        Task::Ci { no_tests } => ci::run_task(!no_tests),
         Task::Fuzz(args) => fuzz::run_task(&args),
         Task::Bench => bench::run_task(),
         Task::Setup => setup::run_task(),

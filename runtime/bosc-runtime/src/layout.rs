@@ -276,9 +276,10 @@ fn hosts_of(head: &[u8]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+
+    use super::*;
 
     fn bundle(root: &Path, name: &str, package: &str) -> PathBuf {
         let bundle = root.join(name);

@@ -7,7 +7,6 @@ pub mod message;
 pub use commands::{CommandError, Commands};
 pub use dispatch::{Bridge, HostActions, Page};
 pub use message::{Call, Envelope, Rejected, ToPage};
-
 use serde_json::json;
 
 /// The script that defines `window.bridge`, with this window's token, origin and package in it.

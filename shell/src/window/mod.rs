@@ -10,6 +10,9 @@ use std::rc::Rc;
 #[cfg(target_os = "linux")]
 use std::time::{Duration, Instant};
 
+pub(crate) use error::show as show_error;
+use live::Live;
+pub(crate) use mailbox::{Mailbox, Outcome, UserEvent};
 use tao::dpi::LogicalSize;
 use tao::event_loop::EventLoop;
 use tao::window::{Theme, Window, WindowBuilder};
@@ -21,10 +24,6 @@ use crate::bridge::Bridge;
 use crate::error::ShellError;
 use crate::package::{Color, Package};
 use crate::page::{ORIGIN, PageServer, SCHEME, path};
-
-pub(crate) use error::show as show_error;
-use live::Live;
-pub(crate) use mailbox::{Mailbox, Outcome, UserEvent};
 
 /// A page process that ends this soon after it ended before is not started a third time.
 #[cfg(target_os = "linux")]

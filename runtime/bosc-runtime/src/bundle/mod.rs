@@ -16,14 +16,13 @@ pub mod preflight;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use semver::Version;
-
 pub use contents::Staged;
+use lock::BundleLock;
 pub use note::{Decision, Note, Startup};
+use semver::Version;
 
 use crate::check::is_newer;
 use crate::error::ApplyError;
-use lock::BundleLock;
 
 /// How long an update waits for another instance that is swapping the same bundle: longer than that one asks its program.
 const PATIENCE: Duration = Duration::from_secs(15);

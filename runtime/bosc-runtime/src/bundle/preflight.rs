@@ -146,8 +146,9 @@ fn end(child: &mut Child) -> std::io::Result<ExitStatus> {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
 
     fn ask_script(text: &str, mode: u32) -> Result<(), String> {
         let dir = tempfile::tempdir().unwrap();

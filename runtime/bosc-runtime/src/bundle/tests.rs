@@ -1,8 +1,9 @@
 //! Updates and starts, interrupted at every step: there is always a whole bundle in place.
 
+use std::fs;
+
 use super::*;
 use crate::layout;
-use std::fs;
 
 /// [`super::apply`] on what lies at `staged` now.
 fn apply(dir: &Path, installed: &Path, staged: &Path, from: &str, to: &str) -> Result<(), ApplyError> {

@@ -15,5 +15,6 @@ pub use core::{
     Applied, BlockHealth, Core, CoreEvent, CoreOptions, Download, DownloadRange, GetOptions, MAX_BLOCK,
     PATIENCE,
 };
+
 pub use error::{CoreError, ProofError};
 pub use storage::{Storage, StorageError};

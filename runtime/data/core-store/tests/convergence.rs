@@ -10,8 +10,6 @@ use hypercore::merkle::SeekResult;
 use hypercore::proof::{Data, Request, RequestBlock, RequestSeek, RequestUpgrade};
 use proptest::prelude::*;
 
-use exchange::{append, block, block_request, core_of, fetch, reader, upgrade};
-
 fn writer() -> Core {
     core_of(&Storage::in_memory().unwrap(), 1)
 }

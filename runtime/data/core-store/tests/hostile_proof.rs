@@ -10,8 +10,6 @@ use hypercore::Key;
 use hypercore::manifest::Manifest;
 use hypercore::proof::Data;
 
-use exchange::{append, core_of, fetch, upgrade};
-
 /// A reader of a core that is known by its key alone, in a store on disk.
 fn reader_of(path: &Path, key: Key) -> Core {
     let options = CoreOptions {

@@ -11,8 +11,6 @@ use hypercore::Key;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use exchange::{block_request, core_of, fetch, upgrade};
-
 const BLOCKS: u64 = 21;
 
 fn value(index: u64) -> Bytes {

@@ -8,8 +8,6 @@ use hypercore::KeyPair;
 use hypercore::manifest::{Manifest, Signer};
 use hypercore::signature::{self, PartialSignature, assemble, sign};
 
-use exchange::{append, block, core_of, fetch, reader, upgrade, upgrade_request};
-
 /// A core of which two of three must sign, with the signers' secrets.
 fn team(storage: &Storage) -> ([KeyPair; 3], Core) {
     let pairs = [1, 2, 3].map(|seed| KeyPair::from_seed([seed; 32]));

@@ -1,9 +1,8 @@
 //! What can go wrong with a store.
 
-use core_store::{CoreError, StorageError};
 use std::path::PathBuf;
 
-use hypercore::{CoreError, StorageError};
+use core_store::{CoreError, StorageError};
 
 /// An error of a [`crate::Corestore`].
 #[derive(Debug, thiserror::Error)]

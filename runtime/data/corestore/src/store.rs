@@ -1,6 +1,9 @@
 //! The store itself: opening, key pairs, cores.
 
-use crate::error::CorestoreError;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use core_store::replication::Replication;
 use core_store::storage::FindingPeers;
 use core_store::{Core, CoreOptions, Storage};

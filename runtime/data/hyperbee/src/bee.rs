@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use hypercore::{Core, Download, DownloadRange};
+use core_store::{Core, Download, DownloadRange};
 
 use crate::batch::Batch;
 use crate::cursor::RangeStream;
@@ -12,10 +12,6 @@ use crate::diff::{DiffItem, DiffStream};
 use crate::error::BeeError;
 use crate::messages::{Header, Level, Metadata, Node};
 use crate::range::Range;
-use bytes::Bytes;
-use core_store::{Core, Download, DownloadRange};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Decoded blocks kept in memory, at most. A block of a drive is some 300 bytes.
 const CACHED_NODES: usize = 1 << 16;

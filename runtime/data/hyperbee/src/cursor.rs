@@ -3,15 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hypercore::Download;
+use core_store::Download;
 
 use crate::bee::{Bee, BeeEntry, MAX_DEPTH, corrupt, entry, level};
 use crate::error::BeeError;
 use crate::messages::{Child, Level, Node};
 use crate::range::Range;
-use bytes::Bytes;
-use core_store::Download;
-use std::sync::Arc;
 
 /// The entries of a range, one after the other; see [`Bee::range`].
 pub struct RangeStream {

@@ -4,16 +4,12 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hypercore::Download;
+use core_store::Download;
 
 use crate::bee::{Bee, BeeEntry, MAX_DEPTH, corrupt, entry, level};
 use crate::error::BeeError;
 use crate::messages::{Child, Node};
 use crate::range::Range;
-use bytes::Bytes;
-use core_store::Download;
-use std::cmp::Ordering;
-use std::sync::Arc;
 
 /// One key that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]

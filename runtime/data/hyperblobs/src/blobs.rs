@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use core_store::{Core, Download, DownloadRange};
 use futures::{StreamExt, TryStreamExt, stream};
-use hypercore::{Core, Download, DownloadRange};
 
 use crate::block_map::{BlockMap, MAX_MAP_BLOCKS};
 use crate::chunker::Chunking;
@@ -13,10 +13,6 @@ use crate::id::BlobId;
 use crate::read::{self, BlobStream};
 use crate::reuse::ChunkIndex;
 use crate::writer::Writer;
-use bytes::{Bytes, BytesMut};
-use core_store::{Core, Download, DownloadRange};
-use futures::{StreamExt, TryStreamExt, stream};
-use std::sync::Arc;
 
 /// Blobs on a core. Cheap to clone; clones share one write lock.
 #[derive(Clone)]

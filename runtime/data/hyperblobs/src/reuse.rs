@@ -3,13 +3,10 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use hypercore::Core;
+use core_store::Core;
 
 use crate::block_map::MapBlock;
 use crate::error::BlobError;
-use bytes::Bytes;
-use core_store::Core;
-use std::collections::HashMap;
 
 /// Chunks by the hash of their content, which is the hash that the core's Merkle tree has for the block.
 #[derive(Debug, Default)]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use core_store::{Core, CoreError};
 use futures::{Stream, StreamExt};
-use hypercore::{Core, CoreError};
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinHandle;
 
@@ -13,12 +13,6 @@ use crate::chunker::{Chunker, Chunking};
 use crate::error::BlobError;
 use crate::id::BlobId;
 use crate::reuse::{ChunkIndex, hash};
-use bytes::Bytes;
-use core_store::{Core, CoreError};
-use futures::{Stream, StreamExt};
-use std::sync::Arc;
-use tokio::sync::OwnedMutexGuard;
-use tokio::task::JoinHandle;
 
 /// Bytes collected before they are appended.
 const GROUP_BYTES: u64 = 4 << 20;

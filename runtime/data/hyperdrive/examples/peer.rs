@@ -4,6 +4,9 @@
 //! `peer serve ADDRESS STORE FOLDER` prints the drive's key and length and serves until stopped;
 //! `peer fetch ADDRESS STORE OUT KEY [LENGTH]` waits for that length and mirrors.
 
+use std::error::Error;
+use std::time::Instant;
+
 use core_store::CoreEvent;
 use corestore::Corestore;
 use hypercore::{Key, KeyPair};

@@ -1,15 +1,12 @@
 //! Bringing the contents of a part of a drive to this machine.
 
+use core_store::Download;
 use futures::{StreamExt, TryStreamExt, stream};
 use hyperblobs::BlobId;
-use hypercore::Download;
 
 use crate::drive::Hyperdrive;
 use crate::entry::Entry;
 use crate::error::DriveError;
-use core_store::Download;
-use futures::{StreamExt, TryStreamExt, stream};
-use hyperblobs::BlobId;
 
 /// Block maps read at the same time.
 const MAPS: usize = 64;

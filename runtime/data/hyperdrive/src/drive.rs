@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use core_store::{Core, DownloadRange};
 use corestore::{Corestore, GetOptions};
 use futures::{StreamExt, TryStreamExt, stream};
 use hyperbee::{Bee, BeeEntry, Metadata, Range, SubKey};
 use hyperblobs::Blobs;
-use hypercore::{Core, DiscoveryKey, DownloadRange, Key, KeyPair};
+use hypercore::{DiscoveryKey, Key, KeyPair};
 use tokio::sync::OnceCell;
 
 use crate::batch::Batch;
@@ -19,17 +20,6 @@ use crate::error::DriveError;
 use crate::filter::PathFilter;
 use crate::path;
 use crate::traits::{ByteStream, Drive};
-use async_trait::async_trait;
-use bytes::Bytes;
-use core_store::{Core, DownloadRange};
-use corestore::{Corestore, GetOptions};
-use futures::{StreamExt, TryStreamExt, stream};
-use hyperbee::{Bee, BeeEntry, Metadata, Range, SubKey};
-use hyperblobs::Blobs;
-use hypercore::{DiscoveryKey, Key, KeyPair};
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use tokio::sync::OnceCell;
 
 /// Links followed one after the other, at most.
 const MAX_LINKS: usize = 16;

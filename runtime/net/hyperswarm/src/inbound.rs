@@ -112,9 +112,10 @@ fn admit(inner: &Inner, connection: &Connection, link: &Link) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use secret_stream::ConnectionInfo;
+
     use super::*;
     use crate::{Swarm, SwarmConfig};
-    use secret_stream::ConnectionInfo;
 
     #[tokio::test]
     async fn a_connection_is_delivered_counted_and_replaces_another_once_its_peer_has_proven_itself() {

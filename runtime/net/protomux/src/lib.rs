@@ -27,7 +27,6 @@ mod wire;
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
-
 use inbox::Inbox;
 use pending::{Pending, Requests};
 pub use wire::MuxError;

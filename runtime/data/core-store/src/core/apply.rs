@@ -2,15 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
+use hypercore::manifest::Manifest;
+use hypercore::merkle::{self, Batch, Node, NodeSource, ProveError, TreeView, full_roots};
+use hypercore::proof::{Data, Request};
+use hypercore::signature;
+
 use super::shared::{Nodes, State};
 use super::write::delete_from;
 use super::{BlockHealth, Core, CoreEvent, Shared};
 use crate::storage::lock;
 use crate::{CoreError, ProofError};
-use hypercore::manifest::Manifest;
-use hypercore::merkle::{self, Batch, Node, NodeSource, ProveError, TreeView, full_roots};
-use hypercore::proof::{Data, Request};
-use hypercore::signature;
 
 /// What a proof changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

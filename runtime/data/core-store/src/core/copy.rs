@@ -1,11 +1,12 @@
 //! Taking over the blocks of another core in the same store, under a signature made elsewhere: how a release that a quorum
 //! signed reaches the quorum's core (npm `hyper-multisig` lib/sign.js does it with a batch session).
 
+use hypercore::merkle::{Batch, Cursor, Node, hash_leaf};
+use hypercore::signature;
+
 use super::{Core, Shared};
 use crate::storage::{self, Transaction};
 use crate::{CoreError, StorageError};
-use hypercore::merkle::{Batch, Cursor, Node, hash_leaf};
-use hypercore::signature;
 
 impl Core {
     /// Appends the blocks from this core's length up to `length` of `source`, in one transaction: afterwards either all of

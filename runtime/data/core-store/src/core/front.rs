@@ -4,12 +4,13 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
 
-use super::shared::{Shared, State};
-use crate::storage::lock;
 use hypercore::bitfield::Bitfield;
 use hypercore::manifest::Manifest;
 use hypercore::replication::Head;
 use hypercore::{Key, KeyPair};
+
+use super::shared::{Shared, State};
+use crate::storage::lock;
 
 /// The copy. Its lock is held for moments only, never over IO.
 #[derive(Default)]

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use hypercore::KeyPair;
+use hypercore::proof::{Request, RequestBlock, RequestUpgrade};
 
 use super::{Core, CoreOptions, DownloadRange, GetOptions};
 use crate::{CoreError, ProofError, Storage, StorageError};
-use hypercore::KeyPair;
-use hypercore::proof::{Request, RequestBlock, RequestUpgrade};
 
 const BLOCK: usize = 64 * 1024;
 const BLOCKS: u64 = 400;

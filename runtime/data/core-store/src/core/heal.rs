@@ -3,14 +3,14 @@
 //!
 //! Nothing rotten is handed out, and nothing rotten is held against the peer whose right answer does not fit it.
 
+use hypercore::manifest::Manifest;
+use hypercore::merkle::{self, Batch, Cursor, MAX_LENGTH, Node, NodeSource, full_roots};
+use hypercore::{KeyPair, signature};
 use rusqlite::Connection;
 
 use super::shared::{Shared, State};
 use crate::storage::{self, CoreRow, Transaction, lock};
 use crate::{Core, CoreError, Storage, StorageError};
-use hypercore::manifest::Manifest;
-use hypercore::merkle::{self, Batch, Cursor, MAX_LENGTH, Node, NodeSource, full_roots};
-use hypercore::{KeyPair, signature};
 
 /// Under this name lie the blocks of a core that were dropped, as 64-bit little-endian numbers.
 const LOST: &str = "bosc/lost";

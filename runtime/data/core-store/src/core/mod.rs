@@ -19,19 +19,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::sync::{Notify, broadcast};
-
 pub use apply::Applied;
+use bytes::Bytes;
 pub use heal::BlockHealth;
+use hypercore::manifest::Manifest;
+use hypercore::{DiscoveryKey, Key, KeyPair, PeerInfo};
 pub use read::Download;
 pub(crate) use shared::Shared;
 pub use stall::PATIENCE;
+use tokio::sync::{Notify, broadcast};
 
 use crate::storage::lock;
 use crate::{CoreError, Storage};
-use hypercore::manifest::Manifest;
-use hypercore::{DiscoveryKey, Key, KeyPair, PeerInfo};
 
 /// The largest block that peers accept, in bytes (npm `hypercore` index.js, `MAX_SUGGESTED_BLOCK_SIZE`).
 pub const MAX_BLOCK: usize = 15 * 1024 * 1024;

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use hypercore::merkle::{self, Batch, Cursor, Node, NodeSource, SeekResult, full_roots};
+use hypercore::wants::WantId;
 use tokio::sync::oneshot;
 
 use super::shared::Nodes;
@@ -10,8 +12,6 @@ use super::stall::{PATIENCE, Stall};
 use super::{Core, DownloadRange, GetOptions, Shared};
 use crate::CoreError;
 use crate::storage::{self, lock};
-use hypercore::merkle::{self, Batch, Cursor, Node, NodeSource, SeekResult, full_roots};
-use hypercore::wants::WantId;
 
 /// Times a block is read again when what was read does not hash to its leaf: another process may have replaced both.
 const READS: u32 = 3;

@@ -5,6 +5,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use hypercore::bitfield::Bitfield;
+use hypercore::manifest::Manifest;
+use hypercore::merkle::{Batch, Node, NodeSource, full_roots};
+use hypercore::wants::Wants;
+use hypercore::{DiscoveryKey, Key, KeyPair};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
 use super::front::{Front, Guarded};
@@ -12,11 +17,6 @@ use super::heal::Head;
 use super::{Block, CoreEvent, Peers};
 use crate::storage::{self, lock};
 use crate::{CoreError, Storage, StorageError};
-use hypercore::bitfield::Bitfield;
-use hypercore::manifest::Manifest;
-use hypercore::merkle::{Batch, Node, NodeSource, full_roots};
-use hypercore::wants::Wants;
-use hypercore::{DiscoveryKey, Key, KeyPair};
 
 /// What peers sent but is not written yet is written once it is this large.
 const FLUSH_BYTES: usize = 4 * 1024 * 1024;

@@ -1,14 +1,14 @@
 //! Changing a core locally: append, truncate, clear.
 
 use bytes::Bytes;
+use hypercore::merkle::{Batch, Cursor, Node, NodeSource, full_roots};
+use hypercore::signature;
 
 use super::front::StateGuard;
 use super::shared::Nodes;
 use super::{Core, CoreEvent, MAX_BLOCK};
 use crate::CoreError;
 use crate::storage::{self, Transaction, lock};
-use hypercore::merkle::{Batch, Cursor, Node, NodeSource, full_roots};
-use hypercore::signature;
 
 impl Core {
     /// Appends blocks, in one transaction and under one signature; returns the new length.

@@ -1,10 +1,11 @@
 //! A core as its peers look at it, and the jobs that they have done with its store.
 
-use crate::storage::lock;
-use crate::{Core, CoreError, CoreEvent, ProofError};
 use hypercore::bitfield::Bitfield;
 use hypercore::merkle::full_roots;
 use hypercore::replication::{Done, Head, InvalidRequest, Job, Verdict, View};
+
+use crate::storage::lock;
+use crate::{Core, CoreError, CoreEvent, ProofError};
 
 /// Looks at the front of a core; nothing here waits for the disk.
 #[derive(Debug)]

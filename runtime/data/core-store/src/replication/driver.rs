@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hypercore::DiscoveryKey;
+use hypercore::messages::PROTOCOL;
+use hypercore::replication::{Action, Change, Done, Handshake, Job, Peer, PeerError, View};
 use protomux::{ChannelId, Event, Mux, MuxError};
 use secret_stream::{Connection, ConnectionInfo, ConnectionReceiver, ConnectionSender};
 use tokio::sync::broadcast::error::TryRecvError;
@@ -15,9 +18,6 @@ use tokio::task::JoinHandle;
 
 use super::core_view::{CoreView, work};
 use crate::{Core, CoreError, CoreEvent};
-use hypercore::DiscoveryKey;
-use hypercore::messages::PROTOCOL;
-use hypercore::replication::{Action, Change, Done, Handshake, Job, Peer, PeerError, View};
 
 /// Bytes on their way to a slow peer before we stop answering its requests.
 const MAX_QUEUED: usize = 4 * 1024 * 1024;

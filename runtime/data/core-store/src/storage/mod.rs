@@ -12,14 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+use hypercore::{DiscoveryKey, Key};
+pub use rows::{CoreRow, Transaction};
+pub(crate) use rows::{bitfield, block, core_by_id, find_core, node, nodes_below, user_data};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::Core;
 use crate::core::Shared;
-use hypercore::{DiscoveryKey, Key};
-
-pub use rows::{CoreRow, Transaction};
-pub(crate) use rows::{bitfield, block, core_by_id, find_core, node, nodes_below, user_data};
 
 /// The store could not be read or written.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -1,10 +1,10 @@
 //! Reading and writing the rows of one core.
 
+use hypercore::merkle::{MAX_LENGTH, Node};
+use hypercore::{DiscoveryKey, Key};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Storage, StorageError};
-use hypercore::merkle::{MAX_LENGTH, Node};
-use hypercore::{DiscoveryKey, Key};
 
 /// Bits of a row id that hold the index; the core's number stands above them.
 const INDEX_BITS: u32 = 41;

@@ -12,14 +12,13 @@ mod seek;
 mod verify;
 
 pub use audit::{Audit, audit};
+use base::wire::{DecodeError, Reader, put_uint};
 pub use batch::Batch;
 pub use cursor::Cursor;
 pub use hash::{hash_leaf, hash_parent, tree_hash};
 pub use prove::{ProveError, TreeView, prove};
 pub use seek::{SeekResult, byte_offset, seek};
 pub use verify::{Verified, VerifyError, verify};
-
-use base::wire::{DecodeError, Reader, put_uint};
 
 /// The longest core we handle, in blocks: 2^40, about 64 PiB of 64 KiB blocks. It keeps every index in 42 bits.
 pub const MAX_LENGTH: u64 = 1 << 40;

@@ -17,7 +17,6 @@ use self::uploads::Uploads;
 use super::action::{Action, Change, Done, Handshake, Head, Job, PeerInfo, Verdict, View};
 use crate::messages::{self, Sync, Want, kind};
 use crate::{Key, crypto};
-use base::wire::DecodeError;
 
 /// Answers that did not fit, in a row, before the peer counts as broken.
 const MAX_STALE: u32 = 1000;

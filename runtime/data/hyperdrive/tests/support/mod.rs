@@ -1,6 +1,8 @@
 //! Drives in memory and trees of files.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::collections::BTreeMap;
+
 use core_store::Core;
 use corestore::{Corestore, GetOptions};
 use hyperdrive::{Drive, Hyperdrive, MirrorOptions, mirror};

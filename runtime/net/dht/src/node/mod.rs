@@ -22,17 +22,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use base::lock;
-use rand::RngExt;
-use secret_stream::KeyPair;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
-
 pub use connect::{ConnectOptions, PeerConnection};
 #[cfg(test)]
 pub(crate) use handshake::ServerHandshake;
 pub use link::Link;
 pub use peers::{FoundPeers, PeerQuery};
+use rand::RngExt;
+use secret_stream::KeyPair;
 pub use server::{Server, ServerOptions};
+use sockets::Sockets;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::address::{Id, Reach, reach, to_v4};
 use crate::error::{DhtError, NoResponse};
@@ -42,7 +42,6 @@ use crate::hyper::store::{Store, Verdict};
 use crate::rpc::{
     Event, Incoming, Outgoing, QueryId, QueryOptions, RequestId, Response, Rpc, RpcConfig, SocketId, Transmit,
 };
-use sockets::Sockets;
 
 /// The public HyperDHT's bootstrap nodes (npm hyperdht lib/constants.js). `ip@name:port`: the address is tried as it is.
 pub const PUBLIC_BOOTSTRAP: [&str; 3] = [

@@ -16,20 +16,19 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
-use rand::{RngExt, SeedableRng, rngs::StdRng};
-
 pub use io::RequestId;
-pub use nat_sampler::NatSampler;
-pub use query::QueryOptions;
-pub use table::K;
-pub use types::{Answer, Event, Incoming, Outgoing, QueryId, Response, RpcConfig, SocketId, Transmit};
-
-use crate::address::{Id, Reach, node_id, reach};
 use io::{Expired, Io};
 use maintenance::Maintenance;
 use message::{INVALID_TOKEN, Message, Reply, Request, UNKNOWN_COMMAND, internal};
+pub use nat_sampler::NatSampler;
 use query::Query;
+pub use query::QueryOptions;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+pub use table::K;
 use table::{Added, Table};
+pub use types::{Answer, Event, Incoming, Outgoing, QueryId, Response, RpcConfig, SocketId, Transmit};
+
+use crate::address::{Id, Reach, node_id, reach};
 
 #[derive(Debug)]
 enum Purpose {
