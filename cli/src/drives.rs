@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use bosc_runtime::Link;
 use core_store::DownloadRange;
 use corestore::{Corestore, WriterLock};
+use etcetera::BaseStrategy;
 use hypercore::Key;
 use hyperdrive::Hyperdrive;
 use serde_json::{Value, json};

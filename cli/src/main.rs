@@ -24,8 +24,9 @@ mod precautions;
 
 use std::process::ExitCode;
 
-use args::{Args, Command};
 use clap::Parser;
+
+use args::{Args, Command};
 use output::Output;
 
 fn main() -> ExitCode {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bosc_runtime::Link;
 use jsonc_parser::ParseOptions;
-use jsonc_parser::cst::CstRootNode;
+use jsonc_parser::cst::{CstObjectProp, CstRootNode};
 use semver::Version;
 use serde_json::Value;
 
@@ -169,7 +169,17 @@ impl Package {
         let options = ParseOptions::default();
         let root =
             CstRootNode::parse(&self.text, &options).map_err(|error| self.invalid(error.to_string()))?;
-        let field = root.object_value().and_then(|object| object.get("version"));
+        // Of a field that is there twice the last one counts, as it does for who reads the file.
+        let named = |field: &CstObjectProp| {
+            field
+                .name()
+                .is_some_and(|name| name.decoded_value().is_ok_and(|name| name == "version"))
+        };
+        let fields = root
+            .object_value()
+            .map(|object| object.properties())
+            .unwrap_or_default();
+        let field = fields.into_iter().rfind(named);
         if let Some(text) = field.and_then(|field| field.value()?.as_string_lit()) {
             text.set_raw_value(Value::String(version.to_string()).to_string());
             return Ok(root.to_string());
@@ -205,52 +215,6 @@ fn usable_file_name(name: &str) -> bool {
         && !name.ends_with('.')
         && name.trim() == name
         && !name.chars().any(|c| c.is_control() || "/\\:*?\"<>|".contains(c))
-}
-
-/// Where the string value of a key of the outermost object starts and ends, quotes included. Of a key that is there twice the
-/// last one counts, as it does for who reads the file. The text is valid JSON.
-fn top_level_value(text: &str, key: &str) -> Option<(usize, usize)> {
-    let bytes = text.as_bytes();
-    let (mut depth, mut i) = (0usize, 0usize);
-    let (mut is_key, mut after_colon) = (false, false);
-    let mut found = None;
-    while let Some(byte) = bytes.get(i) {
-        match byte {
-            b'"' => {
-                let end = string_end(bytes, i)?;
-                if depth == 1 && after_colon && is_key {
-                    found = Some((i, end));
-                }
-                if depth == 1 && !after_colon {
-                    // A name may be written with escapes.
-                    let name = text.get(i..end).map(serde_json::from_str::<String>);
-                    is_key = matches!(name, Some(Ok(name)) if name == key);
-                    found.take_if(|_| is_key);
-                }
-                i = end;
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b':' if depth == 1 => after_colon = true,
-            b',' if depth == 1 => after_colon = false,
-            _ => {}
-        }
-        i += 1;
-    }
-    found
-}
-
-/// One past the closing quote of the string that starts at `start`.
-fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut i = start + 1;
-    loop {
-        match bytes.get(i)? {
-            b'\\' => i += 2,
-            b'"' => return Some(i + 1),
-            _ => i += 1,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ mod place;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use place::{Place, refuses};
 use predicates::str::contains;
 use serde_json::{Value, json};
+
+use place::{Place, refuses};
 
 /// Keys, requests and responses that the npm packages made.
 fn vectors() -> Value {

@@ -5,8 +5,9 @@ mod place;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use place::{Place, refuses};
 use predicates::str::contains;
+
+use place::{Place, refuses};
 
 const ELSEWHERE: &str = "pear://5db4ysm3yq3e47ehpafznb5zmahe7tpd37ujzze6x5nbznhxp33y";
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bosc_shell::Setup;
 use serde::{Deserialize, Serialize};
+
 use store::{Message, Store, StoreError};
 
 #[derive(Deserialize)]

@@ -12,20 +12,28 @@ const WINDOWS: &[&str] = &["wry", "tao", "gtk", "webkit2gtk", "bosc-shell"];
 /// Everything that opens sockets.
 const NETWORK: &[&str] = &["bosc-hyperswarm", "bosc-dht", "bosc-udx"];
 /// Everything that keeps data.
-const DATA: &[&str] = &["bosc-hypercore", "bosc-corestore", "bosc-hyperdrive", "rusqlite"];
+const DATA: &[&str] = &[
+    "bosc-hypercore",
+    "bosc-core-store",
+    "bosc-corestore",
+    "bosc-hyperdrive",
+    "rusqlite",
+];
 
 /// Everything that waits, keeps or sends: what a pure crate lives without.
 const IO: &[&str] = &["tokio", "rusqlite", "socket2", "quinn-udp"];
 
 /// A crate, and what it must not reach.
-const RULES: [(&str, &[&str]); 12] = [
+const RULES: [(&str, &[&str]); 14] = [
     ("bosc-cli", WINDOWS),
     ("bosc-runtime", WINDOWS),
     ("bosc-multisig", NETWORK),
     ("bosc-runtime", &["bosc-multisig", "bosc-cli"]),
     ("bosc-hyperdrive", NETWORK),
     ("bosc-corestore", NETWORK),
-    ("bosc-hypercore", NETWORK),
+    ("bosc-hypercore", IO),
+    ("bosc-hypercore", &["bosc-secret-stream", "rand"]),
+    ("bosc-core-store", NETWORK),
     ("bosc-hyperswarm", DATA),
     ("bosc-dht", DATA),
     ("bosc-protomux", IO),

@@ -6,6 +6,16 @@
 //!
 //! Layers, low to high: [`storage`] (rows), `core` (one core: append, read, verify, heal), [`replication`] (connections).
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 mod core;
 mod error;
 pub mod replication;

@@ -4,11 +4,12 @@ mod exchange;
 
 use bytes::Bytes;
 use core_store::{Core, CoreEvent, CoreOptions, ProofError, Storage};
-use exchange::{append, block, block_request, core_of, fetch, reader, upgrade};
 use hypercore::KeyPair;
 use hypercore::merkle::SeekResult;
 use hypercore::proof::{Data, Request, RequestBlock, RequestSeek, RequestUpgrade};
 use proptest::prelude::*;
+
+use exchange::{append, block, block_request, core_of, fetch, reader, upgrade};
 
 fn writer() -> Core {
     core_of(&Storage::in_memory().unwrap(), 1)

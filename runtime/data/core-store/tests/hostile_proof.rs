@@ -5,10 +5,11 @@ mod exchange;
 use std::path::Path;
 
 use core_store::{Core, CoreOptions, ProofError, Storage};
-use exchange::{append, core_of, fetch, upgrade};
 use hypercore::Key;
 use hypercore::manifest::Manifest;
 use hypercore::proof::Data;
+
+use exchange::{append, core_of, fetch, upgrade};
 
 /// A reader of a core that is known by its key alone, in a store on disk.
 fn reader_of(path: &Path, key: Key) -> Core {

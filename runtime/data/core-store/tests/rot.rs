@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use core_store::{BlockHealth, Core, CoreOptions, Storage};
-use exchange::{block_request, core_of, fetch, upgrade};
 use hypercore::Key;
 use proptest::prelude::*;
 use rusqlite::Connection;
+
+use exchange::{block_request, core_of, fetch, upgrade};
 
 const BLOCKS: u64 = 21;
 

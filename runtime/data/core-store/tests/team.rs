@@ -3,10 +3,11 @@
 mod exchange;
 
 use core_store::{Core, CoreError, CoreOptions, Storage};
-use exchange::{append, block, core_of, fetch, reader, upgrade, upgrade_request};
 use hypercore::KeyPair;
 use hypercore::manifest::{Manifest, Signer};
 use hypercore::signature::{self, PartialSignature, assemble, sign};
+
+use exchange::{append, block, core_of, fetch, reader, upgrade, upgrade_request};
 
 /// A core of which two of three must sign, with the signers' secrets.
 fn team(storage: &Storage) -> ([KeyPair; 3], Core) {

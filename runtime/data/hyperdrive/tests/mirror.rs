@@ -9,6 +9,7 @@ use hyperdrive::{
     DiffOp, Drive, Entry, Hyperdrive, LocalDrive, LocalOptions, MirrorOptions, PutOptions, mirror,
 };
 use proptest::prelude::*;
+
 use support::{contents, memory_drive, noise, sync};
 
 fn write(root: &Path, name: &str, content: &[u8]) {

@@ -6,6 +6,7 @@ use core_store::Core;
 use corestore::{Corestore, GetOptions};
 use hypercore::proof::{Request, RequestBlock, RequestUpgrade};
 use hyperdrive::{Drive, Hyperdrive, LocalDrive, MirrorOptions, PutOptions, mirror};
+
 use support::{contents, memory_drive, noise};
 
 /// Tells `to` how long `from` is, as a peer does first.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use corestore::Corestore;
 use hyperdrive::{Drive, Hyperdrive, LocalDrive, MirrorOptions, PutOptions};
 use secret_stream::Connection;
+
 use support::{contents, memory_store, noise, sync};
 
 /// Connects two stores until the result is dropped.

@@ -27,6 +27,7 @@ mod wire;
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
+
 use inbox::Inbox;
 use pending::{Pending, Requests};
 pub use wire::MuxError;

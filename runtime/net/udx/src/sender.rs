@@ -7,11 +7,10 @@ mod recovery;
 
 use std::collections::VecDeque;
 
-use ranges::Ranges;
-
 use crate::congestion::{Congestion, Micros};
 use crate::mtu::Mtu;
 use crate::receiver::{FIRST, MAX_AHEAD};
+use ranges::Ranges;
 
 /// Headers below the payload: IP, UDP, UDX.
 const IPV4_OVERHEAD: u16 = 20 + 8 + 20;

@@ -22,18 +22,18 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use base::lock;
-pub use connect::{ConnectOptions, PeerConnection};
-#[cfg(test)]
-pub(crate) use handshake::ServerHandshake;
-pub use link::Link;
-pub use peers::{FoundPeers, PeerQuery};
 use rand::RngExt;
 use secret_stream::KeyPair;
-pub use server::{Server, ServerOptions};
-use sockets::Sockets;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use self::connect::{ConnectOptions, PeerConnection};
+#[cfg(test)]
+pub(crate) use self::handshake::ServerHandshake;
+pub use self::link::Link;
+pub use self::peers::{FoundPeers, PeerQuery};
+pub use self::server::{Server, ServerOptions};
+use self::sockets::Sockets;
 use crate::address::{Id, Reach, reach, to_v4};
 use crate::error::{DhtError, NoResponse};
 use crate::hyper::command;
