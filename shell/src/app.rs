@@ -373,6 +373,13 @@ impl App {
                 startup.started_well();
             }
         });
+        let on_broken = {
+            let (startup, name) = (startup.clone(), package.product_name.clone());
+            Box::new(move |reason: &str| {
+                eprintln!("{name}: the page failed before it showed anything: {reason}");
+                startup.iter().for_each(Startup::failed);
+            })
+        };
         // The swarm starts once the window is up, so that it never delays the first paint.
         let on_up = {
             let (updater, bridge, tasks) = (updater.clone(), bridge.clone(), runtime.handle().clone());
@@ -391,6 +398,7 @@ impl App {
                 developer: located.bundle.is_none(),
                 runtime: runtime.handle().clone(),
                 on_first_paint,
+                on_broken,
                 on_up,
                 deep_link: args.deep_link(&package.name).map(str::to_owned),
                 package,

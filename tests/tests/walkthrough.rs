@@ -338,3 +338,56 @@ fn a_good_version_that_people_kill_or_start_without_a_display_stays() {
     driver.abandon();
     process.stop();
 }
+
+#[test]
+fn a_page_that_throws_or_stays_blank_has_failed_and_one_that_errs_later_has_not() {
+    let (workshop, app, display) = updated("sick-pages", |_| ());
+    let renderer = app.bundle.join("resources/app/renderer");
+    let (page, script) = (renderer.join("index.html"), renderer.join("app.js"));
+    let (good_page, good_script) = (
+        fs::read_to_string(&page).unwrap(),
+        fs::read_to_string(&script).unwrap(),
+    );
+    let start = |name: &str| {
+        let mut command = Command::new(app.program());
+        command.args(app.args(&["--no-updates"])).envs(app.env(&display));
+        Process::start(name, &mut command, &workshop.logs()).unwrap()
+    };
+    let fails = |name: &str, points: u64| {
+        let mut process = start(name);
+        wait_until("the start has failed", Duration::from_secs(15), || {
+            Ok((note(&app)["update"]["points"] == points).then_some(()))
+        })
+        .unwrap();
+        // It does not turn out well after all.
+        std::thread::sleep(Duration::from_secs(3));
+        assert_eq!(note(&app)["update"]["points"], points, "{name}");
+        process.stop();
+    };
+    let forgive = || {
+        let path = app.storage.join("pear-runtime/bundle.json");
+        let mut note = note(&app);
+        note["update"]["points"] = 0.into();
+        fs::write(path, note.to_string()).unwrap();
+    };
+
+    fs::write(&script, "throw new Error('spoilt')").unwrap();
+    fails("throws", 2);
+    forgive();
+    fs::remove_file(&script).unwrap();
+    fails("no-script", 2);
+    forgive();
+    fs::write(&page, "<!doctype html><body><div> </div></body>").unwrap();
+    fails("blank", 2);
+    forgive();
+
+    fs::write(&page, &good_page).unwrap();
+    let later = "\nsetTimeout(() => { throw new Error('later') }, 4000)\n";
+    fs::write(&script, good_script + later).unwrap();
+    let mut process = start("errs-later");
+    wait_until("the trial is over", Duration::from_secs(15), || {
+        Ok(note(&app)["update"].is_null().then_some(()))
+    })
+    .unwrap();
+    process.stop();
+}

@@ -46,6 +46,8 @@ pub(crate) struct WindowParts {
     pub(crate) runtime: tokio::runtime::Handle,
     /// Called once, after the first paint of the page.
     pub(crate) on_first_paint: Box<dyn FnOnce()>,
+    /// Called with the reason when the page fails before that.
+    pub(crate) on_broken: Box<dyn Fn(&str)>,
     /// Called once the window is up: after the first paint, or when that is long overdue.
     pub(crate) on_up: Box<dyn FnOnce()>,
     /// A deep link given on the command line.
@@ -68,6 +70,7 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
         developer,
         runtime,
         on_first_paint,
+        on_broken,
         on_up,
         deep_link,
         ..
@@ -118,9 +121,10 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
         .with_url(format!("{SCHEME}://localhost{}", path::url_path(&package.page)));
     let webview = attach(builder, &window)?;
     #[cfg(target_os = "linux")]
-    recover(&webview);
+    recover(&webview, Mailbox(event_loop.create_proxy()));
 
-    let live = Live::new(window, webview, finished, on_first_paint, on_up, deep_link);
+    let health = (on_first_paint, on_broken);
+    let live = Live::new(window, webview, finished, health, on_up, deep_link);
     Ok(live.run(event_loop))
 }
 
@@ -178,7 +182,7 @@ fn attach(builder: WebViewBuilder<'_>, window: &Window) -> Result<WebView, Shell
 /// Reloads the page when its process has crashed or was killed (by the system, out of memory), instead of leaving an empty
 /// window; a page that keeps crashing is left with a page that says so.
 #[cfg(target_os = "linux")]
-fn recover(webview: &WebView) {
+fn recover(webview: &WebView, mailbox: Mailbox) {
     use webkit2gtk::WebViewExt;
     use wry::WebViewExtUnix;
     let last = Cell::new(None::<Instant>);
@@ -188,6 +192,9 @@ fn recover(webview: &WebView) {
             let again = last
                 .replace(Some(Instant::now()))
                 .is_some_and(|last| last.elapsed() < CRASH_AGAIN);
+            mailbox.send(UserEvent::Broken(format!(
+                "the page's process ended ({reason:?})"
+            )));
             tracing::error!(
                 ?reason,
                 "the page's process ended; {}",
