@@ -390,7 +390,8 @@ impl App {
         let outcome = window::run(
             &mut event_loop,
             WindowParts {
-                server: PageServer::new(assets, package.content_security_policy.as_deref()),
+                server: PageServer::new(assets, package.content_security_policy.as_deref())
+                    .only(package.files.as_deref()),
                 script: bridge::script(&token, ORIGIN, &package.document),
                 bridge,
                 app: located.app.clone(),
