@@ -225,6 +225,10 @@ impl App {
             path: storage.clone(),
             source,
         };
+        if bundle.is_none() && args.storage.is_none() {
+            let path = startup::dev_dir();
+            startup::own_dir(&path).map_err(|source| ShellError::Storage { path, source })?;
+        }
         // What the app and the page keep is nobody else's.
         for folder in ["app-storage", "webview"] {
             bosc_runtime::private_dir(&storage.join(folder)).map_err(unusable)?;
