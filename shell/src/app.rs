@@ -199,6 +199,7 @@ impl App {
         if let Some(code) = preflight::answer(|| find(&args, &around)) {
             return code;
         }
+        platform::sandbox_page();
         match self.start(args, &around) {
             Ok(code) => code,
             Err(error) => {
