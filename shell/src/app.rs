@@ -23,7 +23,7 @@ use crate::page::{Assets, DriveAssets, ORIGIN, PageServer};
 use crate::updater::{StartUpdater, Updater};
 use crate::window::{self, Mailbox, Outcome, UserEvent, WindowParts};
 use crate::workers::Workers;
-use crate::{platform, restart, startup};
+use crate::{dev, platform, restart, startup};
 
 /// How long an app may run until its page is there. One that takes longer counts as failed, unless it comes up after all.
 const WELL_WITHIN: Duration = Duration::from_secs(20);
@@ -182,7 +182,7 @@ impl App {
         let program = program
             .file_name()
             .map_or_else(|| "app".into(), |name| name.to_string_lossy().into_owned());
-        let args = match Args::parse_from_os(&program, args) {
+        let mut args = match Args::parse_from_os(&program, args) {
             Ok(args) => args,
             Err(error) => {
                 let _ = error.print();
@@ -196,6 +196,7 @@ impl App {
                 return ExitCode::FAILURE;
             }
         };
+        dev::restrict(&mut args, dev::allowed(around.is_installed()));
         if let Some(code) = preflight::answer(|| find(&args, &around)) {
             return code;
         }
@@ -401,6 +402,7 @@ impl App {
                 bridge,
                 app: located.app.clone(),
                 data_dir: storage.join("webview"),
+                automation: dev::automation(dev::allowed(around.is_installed())),
                 developer: located.bundle.is_none(),
                 runtime: runtime.handle().clone(),
                 on_first_paint,

@@ -41,6 +41,8 @@ pub(crate) struct WindowParts {
     pub(crate) script: String,
     /// Where the web view keeps its own data.
     pub(crate) data_dir: PathBuf,
+    /// A WebDriver may control the window.
+    pub(crate) automation: bool,
     /// Web inspector and reload.
     pub(crate) developer: bool,
     pub(crate) runtime: tokio::runtime::Handle,
@@ -58,8 +60,7 @@ pub(crate) struct WindowParts {
 pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> Result<Outcome, ShellError> {
     let window = build_window(event_loop, &parts)?;
     let mut context = WebContext::new(Some(parts.data_dir.clone()));
-    if std::env::var_os("BOSC_AUTOMATION").is_some_and(|value| value == "1") {
-        tracing::warn!("automation is allowed (BOSC_AUTOMATION=1): a WebDriver can control this window");
+    if parts.automation {
         context.set_allows_automation(true);
     }
     let WindowParts {
