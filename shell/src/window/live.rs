@@ -21,6 +21,9 @@ const UP_AFTER: Duration = Duration::from_secs(3);
 
 type Once = Option<Box<dyn FnOnce()>>;
 
+/// What to call when the page first shows something, and what when it fails before.
+type Health = (Box<dyn FnOnce()>, Box<dyn Fn(&str)>);
+
 /// The window and what has happened to it so far.
 pub(super) struct Live {
     webview: WebView,
@@ -46,7 +49,7 @@ impl Live {
         window: Window,
         webview: WebView,
         loaded: Rc<Cell<bool>>,
-        (on_first_paint, on_broken): (Box<dyn FnOnce()>, Box<dyn Fn(&str)>),
+        (on_first_paint, on_broken): Health,
         on_up: Box<dyn FnOnce()>,
         link: Option<String>,
     ) -> Self {
