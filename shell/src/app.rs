@@ -23,7 +23,7 @@ use crate::page::{Assets, DriveAssets, ORIGIN, PageServer};
 use crate::updater::{StartUpdater, Updater};
 use crate::window::{self, Mailbox, Outcome, UserEvent, WindowParts};
 use crate::workers::Workers;
-use crate::{platform, restart, startup};
+use crate::{dev, platform, restart, startup};
 
 /// How long an app may run until its page is there. One that takes longer counts as failed, unless it comes up after all.
 const WELL_WITHIN: Duration = Duration::from_secs(20);
@@ -182,7 +182,7 @@ impl App {
         let program = program
             .file_name()
             .map_or_else(|| "app".into(), |name| name.to_string_lossy().into_owned());
-        let args = match Args::parse_from_os(&program, args) {
+        let mut args = match Args::parse_from_os(&program, args) {
             Ok(args) => args,
             Err(error) => {
                 let _ = error.print();
@@ -196,9 +196,11 @@ impl App {
                 return ExitCode::FAILURE;
             }
         };
+        dev::restrict(&mut args, dev::allowed(around.is_installed()));
         if let Some(code) = preflight::answer(|| find(&args, &around)) {
             return code;
         }
+        platform::sandbox_page();
         match self.start(args, &around) {
             Ok(code) => code,
             Err(error) => {
@@ -225,6 +227,10 @@ impl App {
             path: storage.clone(),
             source,
         };
+        if bundle.is_none() && args.storage.is_none() {
+            let path = startup::dev_dir();
+            startup::own_dir(&path).map_err(|source| ShellError::Storage { path, source })?;
+        }
         // What the app and the page keep is nobody else's.
         for folder in ["app-storage", "webview"] {
             bosc_runtime::private_dir(&storage.join(folder)).map_err(unusable)?;
@@ -373,6 +379,13 @@ impl App {
                 startup.started_well();
             }
         });
+        let on_broken = {
+            let (startup, name) = (startup.clone(), package.product_name.clone());
+            Box::new(move |reason: &str| {
+                eprintln!("{name}: the page failed before it showed anything: {reason}");
+                startup.iter().for_each(Startup::failed);
+            })
+        };
         // The swarm starts once the window is up, so that it never delays the first paint.
         let on_up = {
             let (updater, bridge, tasks) = (updater.clone(), bridge.clone(), runtime.handle().clone());
@@ -383,14 +396,17 @@ impl App {
         let outcome = window::run(
             &mut event_loop,
             WindowParts {
-                server: PageServer::new(assets, package.content_security_policy.as_deref()),
+                server: PageServer::new(assets, package.content_security_policy.as_deref())
+                    .only(package.files.as_deref()),
                 script: bridge::script(&token, ORIGIN, &package.document),
                 bridge,
                 app: located.app.clone(),
                 data_dir: storage.join("webview"),
+                automation: dev::automation(dev::allowed(around.is_installed())),
                 developer: located.bundle.is_none(),
                 runtime: runtime.handle().clone(),
                 on_first_paint,
+                on_broken,
                 on_up,
                 deep_link: args.deep_link(&package.name).map(str::to_owned),
                 package,

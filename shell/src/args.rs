@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::parser::ValueSource;
 use clap::{ArgAction, CommandFactory, Parser};
 
 /// Flags of every app built on the shell.
@@ -41,6 +42,14 @@ pub struct Args {
     #[arg(long, value_name = "MS", env = "BOSC_DELAY")]
     pub delay: Option<u64>,
 
+    /// Whether `bootstrap` came from the environment.
+    #[arg(skip)]
+    pub bootstrap_from_env: bool,
+
+    /// Whether `delay` came from the environment.
+    #[arg(skip)]
+    pub delay_from_env: bool,
+
     /// Arguments that are the app's own.
     #[arg(skip)]
     pub rest: Vec<String>,
@@ -57,6 +66,9 @@ impl Args {
         let matches =
             command.try_get_matches_from_mut(std::iter::once(OsString::from(program)).chain(ours))?;
         let mut parsed = <Args as clap::FromArgMatches>::from_arg_matches(&matches)?;
+        let from_env = |name| matches.value_source(name) == Some(ValueSource::EnvVariable);
+        parsed.bootstrap_from_env = from_env("bootstrap");
+        parsed.delay_from_env = from_env("delay");
         parsed.rest = rest;
         Ok(parsed)
     }

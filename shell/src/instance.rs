@@ -128,11 +128,15 @@ impl Instance {
 
 #[cfg(unix)]
 mod local {
+    use std::fs::{DirBuilder, Permissions};
     use std::io::{BufRead, BufReader, Read, Write};
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     use std::os::unix::net::{UnixListener, UnixStream};
 
     use super::*;
+
+    /// The folder in which the socket is made; with the socket in it no longer than the socket's own path.
+    const CLOSED: &str = ".made";
 
     /// The socket's path for the system calls, which allow about 100 bytes: a long folder is named by a descriptor.
     /// The descriptor must live as long as the path is used.
@@ -149,10 +153,22 @@ mod local {
         ))
     }
 
+    /// A socket is made with the mode that the umask leaves. So it is made in a folder that nobody else can enter, and moved
+    /// out when its own mode is right. Only the holder of the lock comes here.
     pub(super) fn listen(storage: &Path) -> std::io::Result<UnixListener> {
         let (path, _dir) = short(storage)?;
-        let listener = UnixListener::bind(&path)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let closed = path.with_file_name(CLOSED);
+        if let Err(error) = std::fs::remove_dir_all(&closed)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        DirBuilder::new().mode(0o700).create(&closed)?;
+        let made = closed.join("s");
+        let listener = UnixListener::bind(&made)?;
+        std::fs::set_permissions(&made, Permissions::from_mode(0o600))?;
+        std::fs::rename(&made, &path)?;
+        std::fs::remove_dir(&closed)?;
         Ok(listener)
     }
 
@@ -244,6 +260,42 @@ mod tests {
         assert_eq!(knocks.recv().unwrap(), knock);
         drop(instance);
         let _again = first(&storage);
+    }
+
+    #[test]
+    fn the_socket_was_never_open_to_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        // As a start that was killed leaves it, open to all.
+        std::fs::create_dir(dir.path().join(".made")).unwrap();
+        std::fs::write(dir.path().join(".made/s"), "").unwrap();
+        // Whoever looks all the time never sees one that others may write to.
+        let path = dir.path().join("instance.sock");
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let (modes, open) = std::thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                let mut open = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let mode = std::fs::metadata(&path).map(|found| found.permissions().mode());
+                    open += usize::from(mode.is_ok_and(|mode| mode & 0o077 != 0));
+                }
+                open
+            });
+            let modes: Vec<_> = (0..500)
+                .map(|_| {
+                    let _listener = local::listen(dir.path())?;
+                    let mode = std::fs::metadata(&path)?.permissions().mode() & 0o777;
+                    std::fs::remove_file(&path).map(|()| mode)
+                })
+                .collect();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            (modes, watch.join())
+        });
+        for mode in modes {
+            assert_eq!(mode.unwrap(), 0o600);
+        }
+        assert_eq!(open.unwrap(), 0, "the socket was open to others for a moment");
+        assert!(!dir.path().join(".made").exists());
     }
 
     #[test]

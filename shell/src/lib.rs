@@ -33,6 +33,7 @@
 pub mod app;
 pub mod args;
 pub mod bridge;
+mod dev;
 pub mod error;
 pub mod external;
 pub mod instance;

@@ -1,5 +1,6 @@
 //! Finding the app: the installed bundle around this program, or a project folder during development.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::ShellError;
@@ -35,12 +36,34 @@ impl Surroundings {
                 .filter(|value| !value.is_empty())
                 .map(PathBuf::from)
         };
-        Ok(Self {
+        let mut around = Self {
             exe: std::env::current_exe()?,
             cwd: std::env::current_dir()?,
             appimage: var("APPIMAGE"),
             appdir: var("APPDIR"),
-        })
+        };
+        if around.forget_foreign_image() {
+            tracing::warn!(
+                "APPIMAGE and APPDIR are ignored: this program was not started from that AppImage"
+            );
+        }
+        Ok(around)
+    }
+
+    /// Programs that an AppImage starts inherit its variables, and anybody can set them. They count only if this program lies
+    /// in the folder and that is an AppImage's (it has an `AppRun`), and the file is an AppImage. Whether they were forgotten.
+    fn forget_foreign_image(&mut self) -> bool {
+        let genuine = match (&self.appimage, &self.appdir) {
+            (None, None) => return false,
+            (Some(image), Some(dir)) => {
+                self.exe.starts_with(dir) && dir.join("AppRun").exists() && is_appimage(image)
+            }
+            _ => false,
+        };
+        if !genuine {
+            (self.appimage, self.appdir) = (None, None);
+        }
+        !genuine
     }
 
     /// Whether this program stands in an installed bundle, be it damaged.
@@ -84,6 +107,13 @@ impl Surroundings {
             Some(dir.to_owned())
         }
     }
+}
+
+/// Whether a file begins as AppImages do: an ELF program with `AI` and the type (1 or 2) in its header.
+fn is_appimage(path: &Path) -> bool {
+    let mut head = [0; 11];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head.starts_with(b"\x7fELF") && matches!(head, [.., b'A', b'I', 1 | 2])
 }
 
 /// Finds the app: `--dev`, then the bundle around the program, then the current folder.
@@ -174,6 +204,33 @@ mod tests {
                 bundle: None
             }
         );
+    }
+
+    #[test]
+    fn variables_of_another_appimage_do_not_count() {
+        let root = tempfile::tempdir().unwrap();
+        let plain = around(root.path());
+        let (image, dir) = (
+            root.path().join("PearChat.AppImage"),
+            root.path().join("PearChat"),
+        );
+        let kept = |image: &Path, dir: &Path| {
+            let mut around = plain.clone();
+            (around.appimage, around.appdir) = (Some(image.to_owned()), Some(dir.to_owned()));
+            !around.forget_foreign_image() && around.appimage.is_some()
+        };
+        std::fs::write(&image, b"\x7fELF\x02\x01\x01\0AI\x02rest").unwrap();
+        // An installed folder, and somebody who sets the variables.
+        assert!(!kept(&image, &dir));
+        std::fs::write(dir.join("AppRun"), "").unwrap();
+        assert!(kept(&image, &dir));
+        assert!(!kept(&image, Path::new("/elsewhere")));
+        let other = root.path().join("document");
+        std::fs::write(&other, "what a person wrote").unwrap();
+        assert!(!kept(&other, &dir) && !kept(&root.path().join("none"), &dir));
+        let mut half = plain.clone();
+        half.appimage = Some(image);
+        assert!(half.forget_foreign_image() && half.appimage.is_none());
     }
 
     #[test]

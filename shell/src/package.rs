@@ -112,6 +112,8 @@ pub struct Package {
     pub content_security_policy: Option<String>,
     /// `bosc.permissions`: what the page may ask of the system (`microphone`, `camera`, `notifications`, …).
     pub permissions: Vec<String>,
+    /// `bosc.files`: what goes into a bundle; `None` if it is not said.
+    pub files: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -132,6 +134,7 @@ struct RawBosc {
     window: RawWindow,
     content_security_policy: Option<String>,
     permissions: Vec<String>,
+    files: Vec<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -206,14 +209,22 @@ impl Package {
             name,
             version,
             upgrade: raw.upgrade.filter(|link| !link.is_empty()),
-            page: page.trim_start_matches("./").trim_start_matches('/').to_owned(),
+            page: plain(&page),
             window,
             content_security_policy: raw.bosc.content_security_policy,
             permissions: raw.bosc.permissions,
+            files: Some(raw.bosc.files)
+                .filter(|files| !files.is_empty())
+                .map(|files| files.iter().map(|file| plain(file)).collect()),
             product_name,
             document,
         })
     }
+}
+
+/// A path inside the app as people write it, as drives write it.
+fn plain(path: &str) -> String {
+    path.trim_start_matches("./").trim_matches('/').to_owned()
 }
 
 fn window_config(

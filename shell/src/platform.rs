@@ -12,6 +12,17 @@ pub fn prepare() {
     linux::choose_renderer();
 }
 
+/// Has the page's processes run in WebKit's sandbox, where that can work; where it cannot, says why in the log and goes on.
+/// Must be called before any thread is started, once the log is there.
+///
+/// Linux: the sandbox must be on before the first web process, and `wry` gives no way to its context before that; WebKitGTK
+/// also takes it from `WEBKIT_FORCE_SANDBOX`. It ends the whole app if it cannot start its helpers, so they are tried first.
+/// The page needs no folder of this machine: its files come through the host.
+pub(crate) fn sandbox_page() {
+    #[cfg(target_os = "linux")]
+    linux::sandbox_page();
+}
+
 /// Collects the exit codes of processes that an earlier program of this process left behind.
 ///
 /// A restart replaces the program but keeps the process, so the old web view's processes, which end a moment later, are
@@ -32,10 +43,69 @@ pub fn check_display() -> Result<(), ShellError> {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::path::Path;
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
 
     use super::ShellError;
 
     const SWITCH: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
+
+    const SANDBOX: &str = "WEBKIT_FORCE_SANDBOX";
+
+    /// WebKit's own switch, for people whose system the sandbox does not fit.
+    const NO_SANDBOX: &str = "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS";
+
+    /// What WebKit starts its processes with, where distributions have it.
+    const HELPERS: [&str; 2] = ["/usr/bin/bwrap", "/usr/bin/xdg-dbus-proxy"];
+
+    /// How long the sandbox may take to prove that it works.
+    const SANDBOX_WITHIN: Duration = Duration::from_secs(3);
+
+    pub(super) fn sandbox_page() {
+        if [SANDBOX, NO_SANDBOX]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some())
+        {
+            return;
+        }
+        match sandbox_works() {
+            // SAFETY: sandbox_page() is called before any other thread exists, so nothing reads the environment meanwhile.
+            Ok(()) => unsafe { std::env::set_var(SANDBOX, "1") },
+            Err(why) => tracing::warn!("the page runs without WebKit's sandbox: {why}"),
+        }
+    }
+
+    /// Tries what WebKit will do: a process in namespaces of its own.
+    fn sandbox_works() -> Result<(), String> {
+        if rustix::process::geteuid().is_root() {
+            return Err("this is root, who can leave it; start the app as an ordinary user".to_owned());
+        }
+        if let Some(missing) = HELPERS.iter().find(|helper| !Path::new(helper).exists()) {
+            return Err(format!(
+                "{missing} is missing; install it (bubblewrap, xdg-dbus-proxy)"
+            ));
+        }
+        let mut child = Command::new("/usr/bin/bwrap")
+            .args("--ro-bind / / --proc /proc --dev /dev --unshare-all true".split(' '))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("bubblewrap cannot be started: {error}"))?;
+        let until = Instant::now() + SANDBOX_WITHIN;
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(2)),
+                Ok(Some(_)) => return Err("this system lets nobody make user namespaces".to_owned()),
+                _ => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err("bubblewrap does not end".to_owned());
+                }
+            }
+        }
+    }
 
     pub(super) fn choose_renderer() {
         if std::env::var_os(SWITCH).is_none()

@@ -15,7 +15,7 @@ use crate::locate::Located;
 use crate::package::Package;
 use crate::updater::{PearEvent, StartUpdater, UpdaterHost};
 
-/// The folder of this instance: `--storage`; in development `<temporary files>/pear/<product name>`; for an installed app
+/// The folder of this instance: `--storage`; in development `<temporary files>/pear-<user>/<product name>`; for an installed app
 /// the system's place for application data, as in `hello-pear-electron` and pear-chat:
 /// Linux `$SNAP_USER_COMMON`, `$XDG_CONFIG_HOME` or `~/.config`, macOS `~/Library/Application Support`,
 /// Windows `~\\AppData\\Local`, each with the product name.
@@ -27,9 +27,38 @@ pub(crate) fn storage_dir(args: &Args, installed: bool, product_name: &str) -> P
     let base = if installed {
         data_dir(&home, |name| std::env::var_os(name).map(PathBuf::from))
     } else {
-        std::env::temp_dir().join("pear")
+        dev_dir()
     };
     base.join(product_name)
+}
+
+/// The folder of all apps in development. Temporary files are everybody's: each user has one of their own.
+pub(crate) fn dev_dir() -> PathBuf {
+    #[cfg(unix)]
+    let name = format!("pear-{}", rustix::process::geteuid().as_raw());
+    #[cfg(not(unix))]
+    let name = "pear";
+    std::env::temp_dir().join(name)
+}
+
+/// Makes a folder at a place where others may have been first, and sees to it that it is this user's alone.
+///
+/// # Errors
+/// If it is a link or another user's, or what the system said.
+pub(crate) fn own_dir(path: &Path) -> std::io::Result<()> {
+    bosc_runtime::private_dir(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let found = std::fs::symlink_metadata(path)?;
+        if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
+            return Err(std::io::Error::other("it is a link, or another user made it"));
+        }
+        if found.permissions().mode() & 0o077 != 0 {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+        }
+    }
+    Ok(())
 }
 
 fn data_dir(home: &Path, var: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
@@ -224,12 +253,33 @@ mod tests {
     }
 
     #[test]
+    fn the_folder_in_development_is_this_users_alone() {
+        use std::os::unix::fs::{PermissionsExt, chown, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let user = rustix::process::geteuid().as_raw().to_string();
+        assert!(dev_dir().to_string_lossy().ends_with(&format!("/pear-{user}")));
+
+        let made = dir.path().join("made");
+        own_dir(&made).unwrap();
+        assert_eq!(mode(&made), 0o700);
+        std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o777)).unwrap();
+        own_dir(&made).unwrap();
+        assert_eq!(mode(&made), 0o700);
+        symlink(&made, dir.path().join("link")).unwrap();
+        own_dir(&dir.path().join("link")).unwrap_err();
+        let others = dir.path().join("others");
+        std::fs::create_dir(&others).unwrap();
+        // Only root can give a folder away.
+        if chown(&others, Some(12345), None).is_ok() {
+            own_dir(&others).unwrap_err();
+        }
+    }
+
+    #[test]
     fn storage_is_the_flags_the_systems_or_a_temporary_folder() {
         let mut args = Args::default();
-        assert_eq!(
-            storage_dir(&args, false, "PearChat"),
-            std::env::temp_dir().join("pear/PearChat")
-        );
+        assert_eq!(storage_dir(&args, false, "PearChat"), dev_dir().join("PearChat"));
         assert!(storage_dir(&args, true, "PearChat").ends_with("PearChat"));
         args.storage = Some("/s".into());
         assert_eq!(storage_dir(&args, true, "PearChat"), Path::new("/s"));

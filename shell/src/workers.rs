@@ -143,14 +143,16 @@ impl Workers {
                 ),
             )
         };
-        let path = drive_path(spec).ok_or_else(missing)?;
+        // One program has one spelling, so that it runs once: no escapes, no links.
+        let path = drive_path(spec)
+            .filter(|path| spec.strip_prefix('/') == Some(path))
+            .ok_or_else(missing)?;
         let root = self.app.canonicalize().map_err(|_| missing())?;
         let plain = root.join(path);
         let program = [plain.clone(), plain.with_extension("exe")]
             .into_iter()
             .take(if cfg!(windows) { 2 } else { 1 })
-            .find_map(|path| path.canonicalize().ok())
-            .filter(|path| path.starts_with(&root) && path.is_file())
+            .find(|path| path.canonicalize().is_ok_and(|real| real == *path) && path.is_file())
             .ok_or_else(missing)?;
         if !executable(&program) {
             return Err(CommandError::new(
@@ -323,6 +325,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_worker_is_refused() {
         let dir = app("text", 0o644);
+        std::os::unix::fs::symlink("main", dir.path().join("workers/link")).unwrap();
         let (workers, _received) = workers(&dir);
         for (spec, code) in [
             ("/workers/main", "WORKER_NOT_EXECUTABLE"),
@@ -330,6 +333,9 @@ mod tests {
             ("/workers", "WORKER_MISSING"),
             ("/../../bin/sh", "WORKER_MISSING"),
             ("bin", "WORKER_MISSING"),
+            ("/workers/%6dain", "WORKER_MISSING"),
+            ("/%77orkers/main", "WORKER_MISSING"),
+            ("/workers/link", "WORKER_MISSING"),
         ] {
             assert_eq!(workers.start(spec).unwrap_err().code, Some(code), "{spec}");
         }

@@ -338,3 +338,161 @@ fn a_good_version_that_people_kill_or_start_without_a_display_stays() {
     driver.abandon();
     process.stop();
 }
+
+#[test]
+fn a_page_that_throws_or_stays_blank_has_failed_and_one_that_errs_later_has_not() {
+    let (workshop, app, display) = updated("sick-pages", |_| ());
+    let renderer = app.bundle.join("resources/app/renderer");
+    let (page, script) = (renderer.join("index.html"), renderer.join("app.js"));
+    let (good_page, good_script) = (
+        fs::read_to_string(&page).unwrap(),
+        fs::read_to_string(&script).unwrap(),
+    );
+    let start = |name: &str| {
+        let mut command = Command::new(app.program());
+        command.args(app.args(&["--no-updates"])).envs(app.env(&display));
+        Process::start(name, &mut command, &workshop.logs()).unwrap()
+    };
+    let fails = |name: &str, points: u64| {
+        let mut process = start(name);
+        wait_until("the start has failed", Duration::from_secs(15), || {
+            Ok((note(&app)["update"]["points"] == points).then_some(()))
+        })
+        .unwrap();
+        // It does not turn out well after all.
+        std::thread::sleep(Duration::from_secs(3));
+        assert_eq!(note(&app)["update"]["points"], points, "{name}");
+        process.stop();
+    };
+    let forgive = || {
+        let path = app.storage.join("pear-runtime/bundle.json");
+        let mut note = note(&app);
+        note["update"]["points"] = 0.into();
+        fs::write(path, note.to_string()).unwrap();
+    };
+
+    fs::write(&script, "throw new Error('spoilt')").unwrap();
+    fails("throws", 2);
+    forgive();
+    fs::remove_file(&script).unwrap();
+    fails("no-script", 2);
+    forgive();
+    fs::write(&page, "<!doctype html><body><div> </div></body>").unwrap();
+    fails("blank", 2);
+    forgive();
+
+    fs::write(&page, &good_page).unwrap();
+    let later = "\nsetTimeout(() => { throw new Error('later') }, 4000)\n";
+    fs::write(&script, good_script + later).unwrap();
+    let mut process = start("errs-later");
+    wait_until("the trial is over", Duration::from_secs(15), || {
+        Ok(note(&app)["update"].is_null().then_some(()))
+    })
+    .unwrap();
+    process.stop();
+}
+
+/// What a process may do: the lines of its status, and the namespaces it is in. `None` once it is gone.
+fn confinement(pid: u32) -> Option<(String, [std::path::PathBuf; 3])> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let lines = status
+        .lines()
+        .filter(|line| line.starts_with("NoNewPrivs:") || line.starts_with("Seccomp:"));
+    let lines: String = lines.map(|line| line.replace('\t', "") + " ").collect();
+    let space = |name: &str| fs::read_link(format!("/proc/{pid}/ns/{name}")).ok();
+    Some((lines, [space("user")?, space("pid")?, space("mnt")?]))
+}
+
+/// The processes below this one that run the given program.
+fn below(process: u32, program: &str) -> Vec<u32> {
+    let numbers = || {
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+    };
+    let parent = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?
+            .1
+            .split_whitespace()
+            .nth(1)?
+            .parse::<u32>()
+            .ok()
+    };
+    let runs = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        first.ends_with(program.as_bytes())
+    };
+    let is_below = |pid: &u32| {
+        let mut up = Some(*pid);
+        while let Some(pid) = up.filter(|pid| *pid > 1) {
+            if pid == process {
+                return true;
+            }
+            up = parent(pid);
+        }
+        false
+    };
+    numbers().filter(runs).filter(is_below).collect()
+}
+
+#[test]
+fn the_page_runs_in_a_sandbox_where_there_can_be_one() {
+    let can = Command::new("bwrap")
+        .args(["--ro-bind", "/", "/", "--unshare-user", "--unshare-pid", "true"])
+        .status()
+        .is_ok_and(|status| status.success())
+        && Path::new("/usr/bin/xdg-dbus-proxy").exists();
+    if !can {
+        eprintln!("skipped: bubblewrap cannot make a sandbox here");
+        return;
+    }
+    let logs = bosc_tests::peers::fresh_home("sandbox").unwrap();
+    let display = Display::own(&logs).unwrap();
+    // A place that an ordinary user can read: the program, the app, and its data.
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    fs::copy(bosc_tests::peers::program("pear-chat").unwrap(), at("pear-chat")).unwrap();
+    copy_folder(&bosc_tests::peers::root().join("template-app"), &at("app")).unwrap();
+    fs::create_dir(at("home")).unwrap();
+    let root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let mut command = Command::new(if root { "setpriv".into() } else { at("pear-chat") });
+    if root {
+        const NOBODY: u32 = 65534;
+        std::os::unix::fs::chown(place.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        std::os::unix::fs::chown(at("home"), Some(NOBODY), Some(NOBODY)).unwrap();
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+            .arg(at("pear-chat"));
+    }
+    command
+        .args(["--dev".into(), at("app"), "--storage".into(), at("home/data")])
+        .envs(display.env())
+        .env("HOME", at("home"))
+        .env("XDG_RUNTIME_DIR", at("home"))
+        .env("RUST_LOG", "warn,bosc_shell::startup=info");
+    let mut process = Process::start("app", &mut command, &logs).unwrap();
+    process
+        .wait_for("the page's first script", Duration::from_secs(30), |line| {
+            line.contains("first page script").then_some(())
+        })
+        .unwrap();
+    let page = below(process.id(), "WebKitWebProcess");
+    let (host, spaces) = confinement(process.id()).unwrap();
+    assert!(
+        host.contains("NoNewPrivs:0") && host.contains("Seccomp:0"),
+        "{host}"
+    );
+    assert!(!page.is_empty(), "the page has no process of its own");
+    for pid in page {
+        let (status, own) = confinement(pid).unwrap();
+        assert!(
+            status.contains("NoNewPrivs:1") && status.contains("Seccomp:2"),
+            "{status}"
+        );
+        for (own, host) in own.iter().zip(&spaces) {
+            assert_ne!(own, host, "the page is in a namespace of the host");
+        }
+    }
+    process.stop();
+}

@@ -17,6 +17,9 @@ pub(crate) fn run_task() -> Result<()> {
         "bosc-cli",
         "-p",
         "pear-chat",
+        // The demo drives the installed app as a person would, by WebDriver.
+        "--features",
+        "pear-chat/dev",
     ]))?;
     run(&mut cargo(&[
         "build",

@@ -188,7 +188,8 @@ pub(crate) async fn stage(
     sealed.map_err(std::io::Error::other).flatten().map_err(io)
 }
 
-/// Size, executable flag and link target of everything beneath a prefix, or of the file there.
+/// Size, executable flag and link target of everything beneath a prefix, or of the file there. Of a link counts where it leads:
+/// on disk it may be spelt otherwise than on the drive.
 async fn entries(
     drive: &dyn Drive,
     prefix: &str,
@@ -196,7 +197,10 @@ async fn entries(
     let mut out = BTreeMap::new();
     for entry in drive.list_or_entry(prefix).await? {
         let size = drive.size(&entry).await?;
-        out.insert(entry.key, (size, entry.executable, entry.linkname));
+        let leads_to = entry
+            .linkname
+            .map(|link| hyperdrive::path::resolve_link(&entry.key, &link).unwrap_or(link));
+        out.insert(entry.key, (size, entry.executable, leads_to));
     }
     Ok(out)
 }

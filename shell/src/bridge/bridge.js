@@ -129,29 +129,73 @@
   document.addEventListener('click', openExternal)
   document.addEventListener('auxclick', (event) => event.button === 1 && openExternal(event))
 
+  // What became of this page is said once: `painted` or `broken`.
+  let judged = false
+  const failed = (reason) => {
+    if (judged) return
+    judged = true
+    send({ kind: 'broken', reason: reason.slice(0, 4000) })
+  }
+
   let reports = 0
   const report = (message) => {
     if (reports++ < 50) send({ kind: 'report', message: String(message).slice(0, 4000) })
   }
   addEventListener('error', (event) => {
     const { target, message, filename, lineno, error } = event
-    if (target !== window && target instanceof Element) report(`cannot load ${target.src || target.href || target.localName}`)
-    else report(error?.stack ? `${message}\n${error.stack}` : `${message} (${filename}:${lineno})`)
+    if (target !== window && target instanceof Element) {
+      const text = `cannot load ${target.src || target.href || target.localName}`
+      report(text)
+      if (target instanceof HTMLScriptElement) failed(text)
+    } else {
+      report(error?.stack ? `${message}\n${error.stack}` : `${message} (${filename}:${lineno})`)
+      // What is about a resize observer is a note of the browser, nothing that a script threw.
+      if (!String(message).startsWith('ResizeObserver loop')) failed(String(message))
+    }
   }, true)
   addEventListener('unhandledrejection', ({ reason }) => report(`unhandled rejection: ${reason?.stack ? `${reason}\n${reason.stack}` : reason}`))
   addEventListener('securitypolicyviolation', (event) => report(`blocked by the content security policy (${event.violatedDirective}): ${event.blockedURI}`))
 
-  // `hello` when the document is there, so that the host shows the window; `painted` after the first frame of it.
+  const PICTURES = 'img, svg, canvas, video, audio, input, button, textarea, select, meter, progress, iframe, embed, object'
+  // Whether an element can be seen by itself: by text, as a picture or a control, by a background or a border.
+  const visible = (element) => {
+    if (element.checkVisibility && !element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) return false
+    const { width, height } = element.getBoundingClientRect()
+    if (width < 1 || height < 1) return false
+    if (element.matches(PICTURES)) return true
+    // What is inside a closed shadow root cannot be asked.
+    if (element.localName.includes('-') && !element.shadowRoot) return true
+    if ([...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim() !== '')) return true
+    if (element === document.body) return false
+    const { backgroundImage, backgroundColor, borderStyle, boxShadow } = getComputedStyle(element)
+    return backgroundImage !== 'none' || borderStyle !== 'none' || boxShadow !== 'none' || !/^(transparent|rgba\(.*, 0\))$/.test(backgroundColor)
+  }
+  // Whether the page shows anything at all.
+  const shows = (root) => {
+    for (const element of root.querySelectorAll('*')) {
+      if (visible(element) || (element.shadowRoot && shows(element.shadowRoot))) return true
+    }
+    return false
+  }
+
+  // `hello` when the document is there, so that the host shows the window; `painted` once a frame shows something. A page that
+  // stays blank never says it.
   const hello = () => {
     send({ kind: 'hello', started })
-    let painted = false
-    const done = () => {
-      if (painted) return
-      painted = true
-      send({ kind: 'painted' })
+    // One of the host's own pages, which say what is wrong.
+    if (document.querySelector('meta[name="bosc-problem"]')) return failed('the page cannot be shown')
+    let pause = 100
+    const look = () => {
+      if (judged) return
+      if (document.body && (visible(document.body) || shows(document.body))) {
+        judged = true
+        send({ kind: 'painted' })
+      } else {
+        setTimeout(look, (pause = Math.min(pause * 1.5, 2000)))
+      }
     }
-    requestAnimationFrame(() => requestAnimationFrame(done))
-    setTimeout(done, 1500)
+    requestAnimationFrame(() => requestAnimationFrame(look))
+    setTimeout(look, 1500)
   }
   if (document.readyState === 'loading') addEventListener('DOMContentLoaded', hello, { once: true })
   else hello()

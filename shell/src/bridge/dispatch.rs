@@ -20,8 +20,10 @@ pub trait Page: Send + Sync {
 pub trait HostActions: Send + Sync {
     /// The document is there. `started`: when the page's first script ran, milliseconds since 1970.
     fn hello(&self, started: f64);
-    /// The first frame has been painted.
+    /// The first frame that shows something has been painted.
     fn painted(&self);
+    /// The page failed before it showed anything.
+    fn broken(&self, reason: &str);
     /// Close the app's window.
     fn close(&self);
     /// Close everything and start the app again with the same arguments.
@@ -79,6 +81,7 @@ impl Bridge {
                 }
             }
             Call::Painted {} => self.parts.host.painted(),
+            Call::Broken { reason } => self.parts.host.broken(&reason),
             Call::Close {} => self.parts.host.close(),
             Call::OpenExternal { url } => self.parts.host.open_external(&url),
             Call::Report { message } => tracing::warn!(target: "bosc_shell::page", "{message}"),
@@ -127,6 +130,7 @@ impl Bridge {
             Call::WriteWorker { spec, data } => parts.workers.write(&spec, &data).await.map(|()| json!(true)),
             Call::Hello { .. }
             | Call::Painted {}
+            | Call::Broken { .. }
             | Call::Close {}
             | Call::OpenExternal { .. }
             | Call::Report { .. } => Ok(Value::Null),
@@ -197,6 +201,9 @@ pub(crate) mod tests {
         }
         fn painted(&self) {
             self.0.lock().unwrap().push("painted".into());
+        }
+        fn broken(&self, reason: &str) {
+            self.0.lock().unwrap().push(format!("broken {reason}"));
         }
         fn close(&self) {
             self.0.lock().unwrap().push("close".into());
@@ -336,10 +343,11 @@ pub(crate) mod tests {
             Value::Null
         );
         rig.send(None, json!({"kind":"painted"}));
+        rig.send(None, json!({"kind":"broken","reason":"x"}));
         rig.send(None, json!({"kind":"close"}));
         assert_eq!(
             *rig.host.0.lock().unwrap(),
-            ["hello 5", "restart", "painted", "close"]
+            ["hello 5", "restart", "painted", "broken x", "close"]
         );
         task.abort();
     }

@@ -36,8 +36,13 @@ pub enum Call {
         /// When the first script of the page ran, in milliseconds since 1970.
         started: f64,
     },
-    /// The first frame has been painted.
+    /// The first frame that shows something has been painted.
     Painted {},
+    /// The page failed before it showed anything.
+    Broken {
+        /// Why.
+        reason: String,
+    },
     /// Run one of the app's commands.
     Invoke {
         /// Its name.
@@ -229,6 +234,10 @@ mod tests {
                 Call::Hello { started: 1.5 },
             ),
             (json!({"kind":"painted"}), Call::Painted {}),
+            (
+                json!({"kind":"broken","reason":"x"}),
+                Call::Broken { reason: "x".into() },
+            ),
             (
                 json!({"kind":"invoke","command":"a:b","args":{"x":1}}),
                 Call::Invoke {

@@ -23,6 +23,13 @@ pub const ORIGIN: &str = if cfg!(windows) {
     "app://localhost"
 };
 
+/// The hosts of [`ORIGIN`], as the web view may give it.
+const HOSTS: &[&str] = if cfg!(windows) {
+    &["localhost", "app.localhost"]
+} else {
+    &["localhost"]
+};
+
 /// What a page may load unless `bosc.contentSecurityPolicy` says otherwise: its own files, inline styles, `data:` and
 /// `blob:` pictures; no inline or foreign script, no frames, no plug-ins, no network.
 pub const DEFAULT_POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
@@ -44,6 +51,8 @@ const MAX_RANGE_BYTES: u64 = 8 * 1024 * 1024;
 pub struct PageServer {
     assets: Arc<dyn Assets>,
     policy: HeaderValue,
+    /// What a bundle has in it, if package.json says so.
+    files: Option<Arc<[String]>>,
 }
 
 impl PageServer {
@@ -53,7 +62,28 @@ impl PageServer {
         Self {
             assets,
             policy: policy.unwrap_or_else(|| HeaderValue::from_static(DEFAULT_POLICY)),
+            files: None,
         }
+    }
+
+    /// Serves only these files and folders (`bosc.files` of package.json) and package.json, as a bundle would.
+    #[must_use]
+    pub fn only(mut self, files: Option<&[String]>) -> Self {
+        self.files = files.map(Into::into);
+        self
+    }
+
+    /// Whether a file is the page's to read: nothing hidden, and nothing that is not for the bundle.
+    fn is_served(&self, path: &str) -> bool {
+        let hidden = path.split('/').any(|name| name.starts_with('.'));
+        let listed = self.files.as_ref().is_none_or(|files| {
+            path == "package.json"
+                || files.iter().any(|file| {
+                    path.strip_prefix(file.as_str())
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                })
+        });
+        !hidden && listed
     }
 
     /// Answers one request. Never fails: what cannot be served becomes a page that says why.
@@ -67,6 +97,19 @@ impl PageServer {
                 "Pages can only read files of the app. Use bridge.invoke() to reach the app's own code.",
             );
         }
+        // Another host would be another origin with the same files.
+        let host = request
+            .uri()
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        if !HOSTS.contains(&host) {
+            return problem(
+                StatusCode::NOT_FOUND,
+                "There is no such app",
+                host,
+                "The app's own files are at the address that the page has.",
+            );
+        }
         let url_path = request.uri().path();
         let Some(path) = path::drive_path(url_path) else {
             return problem(
@@ -77,7 +120,11 @@ impl PageServer {
             );
         };
         let asked = request.headers().get(RANGE).and_then(|value| value.to_str().ok());
-        match self.file(&path, asked).await {
+        let file = match self.is_served(&path) {
+            true => self.file(&path, asked).await,
+            false => Err(AssetsError::Missing),
+        };
+        match file {
             Ok(mut response) => {
                 response
                     .headers_mut()
@@ -223,6 +270,39 @@ mod tests {
             "{policy}"
         );
         assert_eq!(header(&response, "x-content-type-options"), "nosniff");
+    }
+
+    #[tokio::test]
+    async fn other_hosts_hidden_files_and_what_no_bundle_has_are_not_served() {
+        let assets = MemoryAssets::new([
+            ("package.json", &b"{}"[..]),
+            ("renderer/index.html", &b"page"[..]),
+            ("renderer/.env", &b"secret"[..]),
+            (".git/config", &b"secret"[..]),
+            ("rendererless/notes", &b"notes"[..]),
+            ("src/main.rs", &b"fn main"[..]),
+        ]);
+        let all = PageServer::new(Arc::new(assets), None);
+        let listed = all.clone().only(Some(&["renderer".to_owned()]));
+        let status = async |server: &PageServer, url: &str| {
+            let request = Request::builder().uri(url).body(()).unwrap();
+            server.respond(&request).await.status().as_u16()
+        };
+        for (url, from_all, from_listed) in [
+            ("app://localhost/renderer/", 200, 200),
+            ("app://localhost/package.json", 200, 200),
+            ("app://localhost/src/main.rs", 200, 404),
+            ("app://localhost/rendererless/notes", 200, 404),
+            ("app://localhost/renderer/.env", 404, 404),
+            ("app://localhost/renderer/%2eenv", 404, 404),
+            ("app://localhost/.git/config", 404, 404),
+            ("app://elsewhere/renderer/", 404, 404),
+            ("app://localhost:1/renderer/", 404, 404),
+            ("app://me@localhost/renderer/", 404, 404),
+        ] {
+            assert_eq!(status(&all, url).await, from_all, "{url}");
+            assert_eq!(status(&listed, url).await, from_listed, "{url}");
+        }
     }
 
     #[tokio::test]

@@ -13,10 +13,16 @@ use wry::WebView;
 use super::mailbox::{Outcome, UserEvent};
 use crate::bridge::ToPage;
 
+/// A page that is there for this long and still shows nothing is blank. It may yet come up: that makes up for it.
+const BLANK_AFTER: Duration = Duration::from_secs(8);
+
 /// After this time the window is shown and counts as up even if the page has said nothing.
 const UP_AFTER: Duration = Duration::from_secs(3);
 
 type Once = Option<Box<dyn FnOnce()>>;
+
+/// What to call when the page first shows something, and what when it fails before.
+type Health = (Box<dyn FnOnce()>, Box<dyn Fn(&str)>);
 
 /// The window and what has happened to it so far.
 pub(super) struct Live {
@@ -25,12 +31,16 @@ pub(super) struct Live {
     /// Set by the web view when the page has loaded.
     loaded: Rc<Cell<bool>>,
     on_first_paint: Once,
+    /// Called with the reason, whenever the page fails before it showed anything.
+    on_broken: Box<dyn Fn(&str)>,
     on_up: Once,
     /// Deep links for a page that is not there yet.
     links: Vec<String>,
     said_hello: bool,
     shown: bool,
     up_at: Instant,
+    /// When a page that is there counts as blank.
+    blank_at: Option<Instant>,
     leaving: Option<Outcome>,
 }
 
@@ -39,7 +49,7 @@ impl Live {
         window: Window,
         webview: WebView,
         loaded: Rc<Cell<bool>>,
-        on_first_paint: Box<dyn FnOnce()>,
+        (on_first_paint, on_broken): Health,
         on_up: Box<dyn FnOnce()>,
         link: Option<String>,
     ) -> Self {
@@ -48,6 +58,8 @@ impl Live {
             window,
             loaded,
             on_first_paint: Some(on_first_paint),
+            on_broken,
+            blank_at: None,
             on_up: Some(on_up),
             links: link.into_iter().collect(),
             said_hello: false,
@@ -63,8 +75,11 @@ impl Live {
             self.handle(event);
             *flow = match self.leaving {
                 Some(_) => ControlFlow::Exit,
-                None if self.on_up.is_some() => ControlFlow::WaitUntil(self.up_at),
-                None => ControlFlow::Wait,
+                None => {
+                    let up_at = self.on_up.as_ref().map(|_| self.up_at);
+                    let next = [up_at, self.blank_at].into_iter().flatten().min();
+                    next.map_or(ControlFlow::Wait, ControlFlow::WaitUntil)
+                }
             };
         });
         self.leaving.unwrap_or(Outcome::Closed)
@@ -79,9 +94,15 @@ impl Live {
             } => {
                 self.leaving.get_or_insert(Outcome::Closed);
             }
-            Event::NewEvents(StartCause::ResumeTimeReached { .. }) if Instant::now() >= self.up_at => {
-                self.show();
-                self.up();
+            Event::NewEvents(StartCause::ResumeTimeReached { .. }) => {
+                let now = Instant::now();
+                if now >= self.up_at {
+                    self.show();
+                    self.up();
+                }
+                if self.blank_at.take_if(|at| now >= *at).is_some() {
+                    self.broken("the page stays blank");
+                }
             }
             #[cfg(target_os = "macos")]
             Event::Opened { urls } => urls.into_iter().for_each(|link| self.deep_link(link.to_string())),
@@ -103,11 +124,16 @@ impl Live {
             UserEvent::Hello => {
                 self.said_hello = true;
                 self.show();
+                if self.on_first_paint.is_some() {
+                    self.blank_at.get_or_insert_with(|| Instant::now() + BLANK_AFTER);
+                }
                 for link in std::mem::take(&mut self.links) {
                     self.deep_link(link);
                 }
             }
+            UserEvent::Broken(reason) => self.broken(&reason),
             UserEvent::Painted => {
+                self.blank_at = None;
                 if let Some(first_paint) = self.on_first_paint.take() {
                     first_paint();
                 }
@@ -120,6 +146,14 @@ impl Live {
                 self.window.set_focus();
             }
             UserEvent::Leave(outcome) => self.leaving = Some(outcome),
+        }
+    }
+
+    /// After it has shown something, a page that fails says nothing about the start.
+    fn broken(&mut self, reason: &str) {
+        if self.on_first_paint.is_some() {
+            self.blank_at = None;
+            (self.on_broken)(reason);
         }
     }
 

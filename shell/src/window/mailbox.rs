@@ -13,8 +13,10 @@ pub(crate) enum UserEvent {
     Script(String, Option<OwnedSemaphorePermit>),
     /// The page's document is there.
     Hello,
-    /// The page has painted.
+    /// The page has painted something.
     Painted,
+    /// The page failed before that, for this reason.
+    Broken(String),
     /// Bring the window to the front.
     Focus,
     /// A deep link for the page.
@@ -60,6 +62,10 @@ impl HostActions for Mailbox {
 
     fn painted(&self) {
         self.send(UserEvent::Painted);
+    }
+
+    fn broken(&self, reason: &str) {
+        self.send(UserEvent::Broken(reason.to_owned()));
     }
 
     fn close(&self) {

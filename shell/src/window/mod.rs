@@ -40,11 +40,15 @@ pub(crate) struct WindowParts {
     pub(crate) script: String,
     /// Where the web view keeps its own data.
     pub(crate) data_dir: PathBuf,
+    /// A WebDriver may control the window.
+    pub(crate) automation: bool,
     /// Web inspector and reload.
     pub(crate) developer: bool,
     pub(crate) runtime: tokio::runtime::Handle,
     /// Called once, after the first paint of the page.
     pub(crate) on_first_paint: Box<dyn FnOnce()>,
+    /// Called with the reason when the page fails before that.
+    pub(crate) on_broken: Box<dyn Fn(&str)>,
     /// Called once the window is up: after the first paint, or when that is long overdue.
     pub(crate) on_up: Box<dyn FnOnce()>,
     /// A deep link given on the command line.
@@ -55,8 +59,7 @@ pub(crate) struct WindowParts {
 pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> Result<Outcome, ShellError> {
     let window = build_window(event_loop, &parts)?;
     let mut context = WebContext::new(Some(parts.data_dir.clone()));
-    if std::env::var_os("BOSC_AUTOMATION").is_some_and(|value| value == "1") {
-        tracing::warn!("automation is allowed (BOSC_AUTOMATION=1): a WebDriver can control this window");
+    if parts.automation {
         context.set_allows_automation(true);
     }
     let WindowParts {
@@ -67,6 +70,7 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
         developer,
         runtime,
         on_first_paint,
+        on_broken,
         on_up,
         deep_link,
         ..
@@ -117,9 +121,10 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
         .with_url(format!("{SCHEME}://localhost{}", path::url_path(&package.page)));
     let webview = attach(builder, &window)?;
     #[cfg(target_os = "linux")]
-    recover(&webview);
+    recover(&webview, Mailbox(event_loop.create_proxy()));
 
-    let live = Live::new(window, webview, finished, on_first_paint, on_up, deep_link);
+    let health = (on_first_paint, on_broken);
+    let live = Live::new(window, webview, finished, health, on_up, deep_link);
     Ok(live.run(event_loop))
 }
 
@@ -177,7 +182,7 @@ fn attach(builder: WebViewBuilder<'_>, window: &Window) -> Result<WebView, Shell
 /// Reloads the page when its process has crashed or was killed (by the system, out of memory), instead of leaving an empty
 /// window; a page that keeps crashing is left with a page that says so.
 #[cfg(target_os = "linux")]
-fn recover(webview: &WebView) {
+fn recover(webview: &WebView, mailbox: Mailbox) {
     use webkit2gtk::WebViewExt;
     use wry::WebViewExtUnix;
     let last = Cell::new(None::<Instant>);
@@ -187,6 +192,9 @@ fn recover(webview: &WebView) {
             let again = last
                 .replace(Some(Instant::now()))
                 .is_some_and(|last| last.elapsed() < CRASH_AGAIN);
+            mailbox.send(UserEvent::Broken(format!(
+                "the page's process ended ({reason:?})"
+            )));
             tracing::error!(
                 ?reason,
                 "the page's process ended; {}",

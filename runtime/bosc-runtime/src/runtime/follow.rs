@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{self, AtomicU64};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use core_store::CoreEvent;
-use hyperdrive::Hyperdrive;
+use core_store::{CoreError, CoreEvent};
+use hyperdrive::{DriveError, Hyperdrive};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -18,6 +18,9 @@ use crate::seen::Seen;
 
 /// After a failed check, when to try again if the drive does not grow before.
 pub(super) const RETRY: Duration = Duration::from_secs(30);
+
+/// Background work for which there are no peers is not tried less often than this.
+const RARELY: Duration = Duration::from_secs(3600);
 
 /// A check that got nothing new from any peer for this long is given up, and tried again later.
 pub(super) const STALLED: Duration = if cfg!(test) {
@@ -214,7 +217,10 @@ impl Inner {
             self.events.clone(),
         );
         tokio::spawn(async move {
-            let work = async { drive.download(&prefix).await?.done().await };
+            let work = again(|| {
+                let (drive, prefix) = (drive.clone(), prefix.clone());
+                async move { drive.download(&prefix).await?.done().await }
+            });
             tokio::select! {
                 () = stop.cancelled() => {}
                 result = work => if let Err(error) = result {
@@ -249,6 +255,23 @@ pub(super) fn has_seeder(drive: &Hyperdrive) -> bool {
     peers
         .iter()
         .any(|peer| peer.synced && peer.remote_fork >= fork && has(peer.remote_length))
+}
+
+/// Does background work again whenever peers brought nothing for too long, with pauses that grow from [`RETRY`] to [`RARELY`].
+async fn again<T, F>(work: impl Fn() -> F) -> Result<T, DriveError>
+where
+    F: Future<Output = Result<T, DriveError>>,
+{
+    let mut pause = RETRY;
+    loop {
+        match work().await {
+            Err(DriveError::Core(CoreError::Stalled { .. } | CoreError::NotAvailable { .. })) => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RARELY);
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Milliseconds since 1970.
@@ -304,5 +327,46 @@ async fn arrival(events: &mut broadcast::Receiver<CoreEvent>) {
             Ok(_) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::ready;
+
+    use super::*;
+
+    fn stalled() -> DriveError {
+        let (key, index) = (base::Key([0; 32]), 0);
+        CoreError::Stalled {
+            key,
+            index,
+            seconds: 60,
+            peers: 0,
+            holding: 0,
+        }
+        .into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn background_work_without_peers_is_tried_again_with_pauses_and_other_errors_end_it() {
+        let (began, tries) = (tokio::time::Instant::now(), Cell::new(0));
+        let work = || match tries.replace(tries.get() + 1) {
+            0..10 => ready(Err(stalled())),
+            _ => ready(Ok(())),
+        };
+        again(work).await.unwrap();
+        // 30 s, doubled up to an hour.
+        let waited: u64 = [30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600].iter().sum();
+        assert_eq!((tries.get(), began.elapsed().as_secs()), (11, waited));
+
+        let tries = Cell::new(0);
+        let failed = again(|| {
+            tries.set(tries.get() + 1);
+            ready(Err::<(), _>(DriveError::LinkLoop { path: "/a".into() }))
+        });
+        failed.await.unwrap_err();
+        assert_eq!(tries.get(), 1);
     }
 }

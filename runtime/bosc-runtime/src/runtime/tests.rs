@@ -373,3 +373,35 @@ async fn an_install_has_another_name_on_the_network_at_each_start_and_keeps_its_
         assert_eq!(mode & 0o777, 0o700, "{folder}");
     }
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_that_is_spelt_otherwise_on_disk_leads_to_the_same_place() {
+    let home = Home::new().await;
+    let runtime = home.runtime().await;
+    let bundle = format!("/by-arch/{}/app/App", crate::host::current());
+    let file = |path: &str| format!("{bundle}/{path}");
+    home.drive
+        .put(&file("lib/a"), "a", PutOptions::default())
+        .await
+        .unwrap();
+    for (link, target) in [
+        ("dot", "./lib/a"),
+        ("twice", "lib//a"),
+        ("inner", "lib/./a"),
+        ("lib/up", "../lib/a"),
+    ] {
+        home.drive.symlink(&file(link), target).await.unwrap();
+    }
+    let absolute = file("lib/a");
+    home.drive.symlink(&file("absolute"), &absolute).await.unwrap();
+    home.release("1.0.1", "1.0.1").await;
+    let ends = |event: &UpdaterEvent| error(event).is_some() || matches!(event, UpdaterEvent::Updated { .. });
+    let seen = follow(&runtime, &home, ends).await;
+    assert!(
+        matches!(seen.last(), Some(UpdaterEvent::Updated { .. })),
+        "{:?}",
+        seen.last()
+    );
+    runtime.close().await;
+}
