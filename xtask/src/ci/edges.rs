@@ -32,7 +32,7 @@ const RULES: [(&str, &[&str]); 14] = [
     ("bosc-hyperdrive", NETWORK),
     ("bosc-corestore", NETWORK),
     ("bosc-hypercore", IO),
-    ("bosc-hypercore", &["bosc-secret-stream", "rand"]),
+    ("bosc-hypercore", &["bosc-secret-stream"]),
     ("bosc-core-store", NETWORK),
     ("bosc-hyperswarm", DATA),
     ("bosc-dht", DATA),
