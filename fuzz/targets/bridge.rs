@@ -47,6 +47,10 @@ fuzz_target!(|text: &str| {
                 .all(|name| !name.is_empty() && name != "." && name != "..")
         );
         assert!(!inside.contains(['\\', ':', '\0']));
-        assert_eq!(path::drive_path(&path::url_path(&inside)), Some(inside));
+        let again = path::url_path(&inside);
+        // Escapes make it longer, and perhaps too long to be served.
+        if again.len() <= 4096 {
+            assert_eq!(path::drive_path(&again), Some(inside));
+        }
     }
 });

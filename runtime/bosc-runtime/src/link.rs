@@ -84,7 +84,7 @@ impl FromStr for Link {
     type Err = LinkError;
 
     fn from_str(text: &str) -> Result<Self, LinkError> {
-        let text = unquote(text.trim());
+        let text = unquote(text.trim()).trim();
         if text.is_empty() {
             return Err(LinkError::Missing);
         }
@@ -161,6 +161,14 @@ mod tests {
 
     fn parse(text: &str) -> Result<Link, LinkError> {
         text.parse()
+    }
+
+    #[test]
+    fn blanks_inside_quotes_count_no_more_than_outside() {
+        let link = parse(&format!("\" pear://{Z32}/page \n\"")).unwrap();
+        assert_eq!(link.path, "/page");
+        assert_eq!(parse(&link.to_string()), Ok(link));
+        assert_eq!(parse("' '"), Err(LinkError::Missing));
     }
 
     #[test]
