@@ -120,9 +120,10 @@ impl PageServer {
             );
         };
         let asked = request.headers().get(RANGE).and_then(|value| value.to_str().ok());
-        let file = match self.is_served(&path) {
-            true => self.file(&path, asked).await,
-            false => Err(AssetsError::Missing),
+        let file = if self.is_served(&path) {
+            self.file(&path, asked).await
+        } else {
+            Err(AssetsError::Missing)
         };
         match file {
             Ok(mut response) => {
