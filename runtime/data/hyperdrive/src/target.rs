@@ -3,6 +3,7 @@
 use crate::entry::Entry;
 use crate::error::DriveError;
 use crate::local_path::{check_key, check_link};
+use crate::local_write::TEMPORARY;
 use crate::path;
 use std::collections::BTreeMap;
 
@@ -28,6 +29,12 @@ pub(crate) fn check(
             continue;
         }
         check_key(key)?;
+        if key.split('/').any(|name| name.starts_with(TEMPORARY)) {
+            return Err(DriveError::refused(
+                key,
+                format!("names that begin with {TEMPORARY} are those of files being written"),
+            ));
+        }
         if let Some(target) = &entry.linkname {
             check_link(key, target)?;
             check_goal(key, target, &prefixes)?;
