@@ -662,3 +662,27 @@ fn an_interrupted_dump_is_not_mixed_with_another_version() {
     place.bosc(&["dump", &own, "out", "--force"]).success();
     same(&place.path("dep"), &place.path("out"));
 }
+
+#[test]
+#[cfg(unix)]
+fn a_damaged_store_is_an_error_at_once_if_nobody_can_help() {
+    let place = Place::new();
+    let own = large(&place);
+    let store = place.path("store/corestore.db");
+    let mut bytes = fs::read(&store).unwrap();
+    // Everywhere: a page that is free may hold the same bytes.
+    let places: Vec<usize> = (0..bytes.len())
+        .filter(|at| bytes[*at..].starts_with(b"0123456789abcdef\n"))
+        .collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at + 5] ^= 1;
+    }
+    fs::write(&store, bytes).unwrap();
+    place
+        .command(&["dump", &own, "out"])
+        .timeout(std::time::Duration::from_secs(30))
+        .assert()
+        .code(1)
+        .stderr(contains("is not stored here"));
+}

@@ -1,5 +1,5 @@
 //! `cargo xtask`: the habits of this repository. `demo` shows the walkthrough, `test` runs every test, `ci` checks everything a
-//! change must pass, `bench` measures, `setup` installs what the machine lacks (the others do it by themselves).
+//! change must pass, `bench` measures, `torture` kills and damages, `setup` installs what the machine lacks (the others do it by themselves).
 
 mod bench;
 mod ci;
@@ -7,6 +7,7 @@ mod demo;
 mod setup;
 mod steps;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,8 @@ enum Task {
     Ci,
     /// Measure beside the JavaScript stack, on the same work in the same run
     Bench,
+    /// Kill programs, fill disks, flip bits, move clocks: everything must be before or after, and nothing may hang
+    Torture(torture::Torture),
     /// Install what the machine lacks
     Setup,
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Task::Test => test::run_task(),
         Task::Ci => ci::run_task(),
         Task::Bench => bench::run_task(),
+        Task::Torture(args) => torture::run_task(&args),
         Task::Setup => setup::run_task(),
     };
     match result {

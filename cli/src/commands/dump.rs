@@ -52,6 +52,9 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
             output.say("no peer could be asked for a newer version: this is the one stored here");
         }
         network = Some(joined);
+    } else {
+        // All of it should be here; what the disk has lost nobody brings.
+        store.storage().without_peers();
     }
     let present = drive.core().length();
     let length = length.unwrap_or(present);
