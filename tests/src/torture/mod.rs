@@ -159,12 +159,12 @@ impl Random {
     /// The numbers of one run.
     pub fn new(seed: u64, run: u64) -> Self {
         let mut random = Self(seed ^ run.wrapping_mul(0xd6e8_feb8_6659_fd93));
-        random.next();
+        random.number();
         random
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -174,7 +174,7 @@ impl Random {
 
     /// A number below `limit`.
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
+        self.number() % limit.max(1)
     }
 
     /// A time up to a little more than `whole`, so that some blows land after the end.
