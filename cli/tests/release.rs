@@ -589,3 +589,118 @@ fn wrong_usage_is_status_two_and_json_errors_are_one_line() {
     );
     assert_eq!(lines[0]["data"]["code"], "ERR_INVALID_LINK");
 }
+
+/// A dump that the system ends with a signal while it writes a file, as a crash would.
+#[cfg(unix)]
+fn cut_off(place: &Place, link: &str, dir: &str) {
+    let bosc = assert_cmd::cargo::cargo_bin("bosc");
+    let status = std::process::Command::new("sh")
+        .args(["-c", "ulimit -c 0; ulimit -f 1000; exec \"$0\" \"$@\""])
+        .arg(bosc)
+        .args(["dump", link, dir])
+        .current_dir(place.path(""))
+        .env("BOSC_STORAGE", place.path("store"))
+        .env("BOSC_BOOTSTRAP", "127.0.0.1:1")
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), None, "the dump was not cut off: {status}");
+}
+
+/// A drive with small files and one that is too large for [`cut_off`].
+#[cfg(unix)]
+fn large(place: &Place) -> String {
+    let own = place.touch();
+    place.package("dep", "1.0.0", ELSEWHERE);
+    place.write("dep/small.txt", "small");
+    place.write("dep/sub/large", &"0123456789abcdef\n".repeat(120_000));
+    place.bosc(&["stage", &own, "dep"]).success();
+    own
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_dump_goes_on_and_leaves_nothing_behind() {
+    let place = Place::new();
+    let own = large(&place);
+    for _ in 0..2 {
+        cut_off(&place, &own, "out");
+    }
+    place.bosc(&["dump", &own, "out"]).success();
+    same(&place.path("dep"), &place.path("out"));
+    // Finished is finished.
+    refuses(
+        place.bosc(&["dump", &own, "out"]),
+        &["out is not empty", "--force"],
+    );
+    // With --force, too, nothing stays.
+    cut_off(&place, &own, "other");
+    place.bosc(&["dump", &own, "other", "--force"]).success();
+    same(&place.path("dep"), &place.path("other"));
+}
+
+#[test]
+#[cfg(unix)]
+fn what_a_person_put_into_an_interrupted_dump_stays() {
+    let place = Place::new();
+    let own = large(&place);
+    cut_off(&place, &own, "out");
+    place.write("out/mine.txt", "precious");
+    place.write("out/.bosc-tmp-notes", "precious");
+    place.write("out/sub/.bosc-tmp-1x-2", "precious");
+    place.write("out/small.txt", "mine now");
+    refuses(
+        place.bosc(&["dump", &own, "out"]),
+        &["out/small.txt", "changed", "--force"],
+    );
+    assert_eq!(
+        fs::read_to_string(place.path("out/small.txt")).unwrap(),
+        "mine now"
+    );
+    fs::remove_file(place.path("out/small.txt")).unwrap();
+    place.bosc(&["dump", &own, "out"]).success();
+    for mine in ["out/mine.txt", "out/.bosc-tmp-notes", "out/sub/.bosc-tmp-1x-2"] {
+        assert_eq!(fs::read_to_string(place.path(mine)).unwrap(), "precious");
+        fs::remove_file(place.path(mine)).unwrap();
+    }
+    same(&place.path("dep"), &place.path("out"));
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_dump_is_not_mixed_with_another_version() {
+    let place = Place::new();
+    let own = large(&place);
+    cut_off(&place, &own, "out");
+    place.write("dep/small.txt", "newer");
+    place.bosc(&["stage", &own, "dep"]).success();
+    refuses(
+        place.bosc(&["dump", &own, "out"]),
+        &["out holds an interrupted dump of pear://0.", "--force"],
+    );
+    place.bosc(&["dump", &own, "out", "--force"]).success();
+    same(&place.path("dep"), &place.path("out"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_damaged_store_is_an_error_at_once_if_nobody_can_help() {
+    let place = Place::new();
+    let own = large(&place);
+    let store = place.path("store/corestore.db");
+    let mut bytes = fs::read(&store).unwrap();
+    // Everywhere: a page that is free may hold the same bytes.
+    let places: Vec<usize> = (0..bytes.len())
+        .filter(|at| bytes[*at..].starts_with(b"0123456789abcdef\n"))
+        .collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at + 5] ^= 1;
+    }
+    fs::write(&store, bytes).unwrap();
+    place
+        .command(&["dump", &own, "out"])
+        .timeout(std::time::Duration::from_secs(30))
+        .assert()
+        .code(1)
+        .stderr(contains("is not stored here"));
+}

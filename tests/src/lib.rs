@@ -4,6 +4,7 @@ pub mod display;
 pub mod peers;
 pub mod process;
 pub mod team;
+pub mod torture;
 pub mod update;
 pub mod walkthrough;
 pub mod webdriver;

@@ -1,6 +1,6 @@
 //! `cargo xtask`: the habits of this repository. `demo` shows the walkthrough, `test` runs every test, `ci` checks everything a
-//! change must pass, `fuzz` feeds it what strangers could send, `bench` measures, `setup` installs what the machine lacks (the
-//! others do it by themselves).
+//! change must pass, `fuzz` feeds it what strangers could send, `bench` measures, `torture` kills and damages, `setup` installs what
+//! the machine lacks (the others do it by themselves).
 
 mod bench;
 mod ci;
@@ -9,6 +9,7 @@ mod fuzz;
 mod setup;
 mod steps;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Measure beside the JavaScript stack, on the same work in the same run
     Bench,
+    /// Kill programs, fill disks, flip bits, move clocks: everything must be before or after, and nothing may hang
+    Torture(torture::Torture),
     /// Install what the machine lacks
     Setup,
 }
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Ci { no_tests } => ci::run_task(!no_tests),
         Task::Fuzz(args) => fuzz::run_task(&args),
         Task::Bench => bench::run_task(),
+        Task::Torture(args) => torture::run_task(&args),
         Task::Setup => setup::run_task(),
     };
     match result {

@@ -1,5 +1,7 @@
 //! `bosc dump`: what a link holds, into a folder.
 
+mod unfinished;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,15 +16,18 @@ use crate::args::{self, Global};
 use crate::drives::{expect_version, open, open_store};
 use crate::network::Network;
 use crate::output::Output;
+use unfinished::{State, Unfinished};
 
 pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> anyhow::Result<()> {
     let link: Link = args.link.parse()?;
     let list = args.dir == "-";
-    if !list
-        && !args.force
-        && !args.dry_run
-        && std::fs::read_dir(&args.dir).is_ok_and(|mut dir| dir.next().is_some())
-    {
+    let asks = !list && !args.force && !args.dry_run;
+    let state = if asks {
+        unfinished::look(Path::new(&args.dir))?
+    } else {
+        State::Filled
+    };
+    if asks && matches!(state, State::Filled) {
         bail!("{} is not empty: to overwrite, add --force", args.dir);
     }
     let store = open_store(global)?;
@@ -47,6 +52,9 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
             output.say("no peer could be asked for a newer version: this is the one stored here");
         }
         network = Some(joined);
+    } else {
+        // All of it should be here; what the disk has lost nobody brings.
+        store.storage().without_peers();
     }
     let present = drive.core().length();
     let length = length.unwrap_or(present);
@@ -58,10 +66,10 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
     let fork = drive.fork();
     let checkout = drive.checkout(length);
     let prefix = link.path.split(['?', '#']).next().filter(|path| path.len() > 1);
-    let count = if list {
-        print_list(&checkout, prefix, output).await?
+    let (count, unfinished) = if list {
+        (print_list(&checkout, prefix, output).await?, None)
     } else {
-        write(args, &checkout, prefix, output).await?
+        write(args, &link, &checkout, prefix, state, output).await?
     };
     if count == 0 && prefix.is_some() {
         bail!("not found: {link} holds nothing at that path");
@@ -76,6 +84,10 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
         network.close().await;
     }
     store.close()?;
+    // Only now has all gone well: after an error before this the same command may be run again.
+    if let Some(unfinished) = unfinished {
+        unfinished.finish()?;
+    }
     output.done(json!({}));
     Ok(())
 }
@@ -97,20 +109,50 @@ async fn print_list(drive: &Hyperdrive, prefix: Option<&str>, output: &Output) -
 
 async fn write(
     args: &args::Dump,
+    link: &Link,
     drive: &Hyperdrive,
     prefix: Option<&str>,
+    state: State,
     output: &Output,
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<(u64, Option<Unfinished>)> {
     if args.dry_run {
         output.tag("dry", Value::Null);
     }
-    let options = MirrorOptions {
+    let mut options = MirrorOptions {
         dry_run: args.dry_run,
         prune: !args.no_prune,
         only: args.only.clone(),
         prefix: prefix.map(str::to_owned).into_iter().collect(),
         ..MirrorOptions::default()
     };
+    if matches!(state, State::Filled) {
+        let files = fill(args, drive, prefix, options, output).await?;
+        if !args.dry_run {
+            unfinished::forget(Path::new(&args.dir))?;
+        }
+        return Ok((files, None));
+    }
+    let (unfinished, goes_on) = Unfinished::begin(args, link, drive, state, &options).await?;
+    if goes_on {
+        output.say("going on with a dump that was interrupted");
+        options.prune = false;
+    }
+    match fill(args, drive, prefix, options, output).await {
+        Ok(files) => Ok((files, Some(unfinished))),
+        Err(error) => {
+            unfinished.give_up();
+            Err(error)
+        }
+    }
+}
+
+async fn fill(
+    args: &args::Dump,
+    drive: &Hyperdrive,
+    prefix: Option<&str>,
+    options: MirrorOptions,
+    output: &Output,
+) -> anyhow::Result<u64> {
     // All of it is asked for at once: many small files must not cost a round trip each.
     let _download = if args.dry_run {
         None

@@ -68,8 +68,11 @@ pub(super) fn file_id(path: &Path) -> Option<u64> {
 /// Copies a bundle beside another, under a hidden name; returns where.
 pub(super) fn copy_beside(bundle: &Path, other: &Path) -> io::Result<PathBuf> {
     let name = other.file_name().unwrap_or("app".as_ref()).to_string_lossy();
-    let target = other.with_file_name(format!(".{name}.next"));
-    remove(&target)?;
+    let folder = other.with_file_name(format!(".{name}.next"));
+    remove(&folder)?;
+    fs::create_dir(&folder)?;
+    // Under its own name: the program in a bundle bears that of the bundle.
+    let target = folder.join(&*name);
     copy(bundle, &target)?;
     Ok(target)
 }

@@ -50,5 +50,6 @@ pub use error::DriveError;
 pub use filter::PathFilter;
 pub use hyperblobs::BlobId;
 pub use local::{LocalDrive, LocalOptions};
+pub use local_write::is_leftover;
 pub use mirror::{Diff, DiffOp, KeyFilter, Mirror, MirrorOptions, Totals, mirror};
 pub use traits::{ByteStream, Drive};

@@ -123,18 +123,28 @@ pub(crate) fn sweep(folder: &Path) -> Result<(), DriveError> {
         let path = entry.path();
         if entry.file_type().map_err(DriveError::io(&path))?.is_dir() {
             sweep(&path)?;
-        } else if entry.file_name().to_str().is_some_and(is_abandoned) {
+        } else if entry.file_name().to_str().is_some_and(is_leftover) {
             std::fs::remove_file(&path).map_err(DriveError::io(&path))?;
         }
     }
     Ok(())
 }
 
-/// Whether a name is that of a file which a process that is gone was writing.
-fn is_abandoned(name: &str) -> bool {
-    let Some((process, _)) = name.strip_prefix(TEMPORARY).and_then(|rest| rest.split_once('-')) else {
+/// Whether a name is that of a file which a process that is gone was writing: exactly `.bosc-tmp-<process>-<number>`.
+pub fn is_leftover(name: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((process, number)) = name.strip_prefix(TEMPORARY).and_then(|rest| rest.split_once('-')) else {
         return false;
     };
+    if !digits(process) || !digits(number) {
+        return false;
+    }
+    // In a container every run may have the same number: what this process has not begun yet is of one before it.
+    if process.parse() == Ok(std::process::id()) {
+        return number
+            .parse()
+            .is_ok_and(|number: u64| number >= NEXT.load(Ordering::Relaxed));
+    }
     process.parse().is_ok_and(|id: i32| !is_running(id))
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::entry::Entry;
 use crate::error::DriveError;
 use crate::local_path::{check_key, check_link};
+use crate::local_write::TEMPORARY;
 use crate::path;
 
 /// Refuses a list of entries that cannot be written as it stands. The list may come from a stranger, so that all of it is
@@ -29,6 +30,12 @@ pub(crate) fn check(
             continue;
         }
         check_key(key)?;
+        if key.split('/').any(|name| name.starts_with(TEMPORARY)) {
+            return Err(DriveError::refused(
+                key,
+                format!("names that begin with {TEMPORARY} are those of files being written"),
+            ));
+        }
         if let Some(target) = &entry.linkname {
             check_link(key, target)?;
             check_goal(key, target, &prefixes)?;

@@ -47,9 +47,15 @@ impl<'a> Stall<'a> {
     /// Waits for `event`, as long as peers bring something. Cancel safe if `event` is.
     ///
     /// # Errors
-    /// [`CoreError::Stalled`], or the error of a store that cannot be written.
+    /// [`CoreError::Stalled`], [`CoreError::NotAvailable`] at once in a [store without peers](crate::Storage::without_peers), or the error of a store that cannot be written.
     pub(super) async fn limit<T>(&mut self, event: impl Future<Output = T>) -> Result<(), CoreError> {
         tokio::pin!(event);
+        if self.core.shared.storage.is_without_peers() {
+            return Err(CoreError::NotAvailable {
+                key: self.core.key(),
+                index: self.index,
+            });
+        }
         loop {
             let now = self.core.shared.progress.load(Ordering::Acquire);
             if std::mem::replace(&mut self.seen, now) != now {

@@ -9,7 +9,7 @@ mod schema;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use hypercore::{DiscoveryKey, Key};
@@ -83,6 +83,8 @@ struct Inner {
     /// Somebody looks for what other processes write, or nobody has to.
     watching: Mutex<bool>,
     finding: AtomicUsize,
+    /// Whether nobody is to wait for peers.
+    alone: AtomicBool,
 }
 
 pub(crate) use base::lock;
@@ -130,6 +132,7 @@ impl Storage {
                 cores: Mutex::default(),
                 watching: Mutex::new(false),
                 finding: AtomicUsize::new(0),
+                alone: AtomicBool::new(false),
             }),
         }
     }
@@ -299,6 +302,15 @@ impl Storage {
 
     pub(crate) fn is_finding_peers(&self) -> bool {
         self.inner.finding.load(Ordering::SeqCst) > 0
+    }
+
+    /// From now on nobody waits for peers: there will be none. A block that is missing or damaged is an error at once.
+    pub fn without_peers(&self) {
+        self.inner.alone.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_without_peers(&self) -> bool {
+        self.inner.alone.load(Ordering::SeqCst)
     }
 
     /// The shared states of the open cores.

@@ -1,0 +1,143 @@
+//! A disk that rots: after a flipped bit or a lost tail, what is read is right, or there is an error; never wrong data.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::kill::{ELSEWHERE, bosc};
+use super::program::finish;
+use super::{Campaign, Random, copy_folder, deployment, remove};
+use crate::peers::{Place, read_tree};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a reader may look for good data, in seconds.
+const PATIENCE: &str = "15";
+
+/// A store that holds one release, and what is in it.
+struct Lab {
+    place: Place,
+    link: String,
+    all: super::Tree,
+}
+
+fn lab(campaign: &Campaign) -> Result<Lab> {
+    let place = Place::new(campaign.name)?;
+    let link = place.run("good", &["touch"])?.trim().to_owned();
+    let tree = place.home.join("tree");
+    deployment(&tree, ELSEWHERE, 0)?;
+    bosc(&place, "good", &["stage", &link, "tree"])?;
+    Ok(Lab {
+        all: read_tree(&tree)?,
+        place,
+        link,
+    })
+}
+
+/// Flips one bit, or, each sixth time, cuts the file. What was done.
+fn damage(store: &Path, random: &mut Random) -> Result<String> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(store.join("corestore.db"))?;
+    let length = file.metadata()?.len();
+    let at = random.below(length);
+    if random.below(6) == 0 {
+        file.set_len(at)?;
+        return Ok(format!("cut at {at} of {length}"));
+    }
+    let bit = random.below(8);
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at)?;
+    file.write_all_at(&[byte[0] ^ (1 << bit)], at)?;
+    Ok(format!("bit {bit} of byte {at} of {length} flipped"))
+}
+
+/// `bosc dump` of a link of one's own.
+pub fn own(campaign: &mut Campaign, flips: u64) -> Result<()> {
+    let lab = lab(campaign)?;
+    let home = &lab.place.home;
+    campaign.runs(flips, |campaign, _, random| {
+        copy_folder(&home.join("good"), &home.join("bad"))?;
+        remove(&home.join("out"))?;
+        let done = damage(&home.join("bad"), random)?;
+        let mut command = lab
+            .place
+            .bosc("bad", &["dump", &lab.link, "out", "--timeout", PATIENCE]);
+        let ended = finish(&mut command, LIMIT, &lab.place.logs().join("dump"))
+            .map_err(|error| error.context(done.clone()))?;
+        if ended.good_or_clean(&done)? {
+            ensure!(
+                read_tree(&home.join("out"))? == lab.all,
+                "{done}: wrong data, and exit status 0"
+            );
+            campaign.count("right");
+        } else {
+            campaign.count("clean error");
+        }
+        Ok(())
+    });
+    Ok(())
+}
+
+/// A peer that dumps from a seeder with such a store, alone or, each second time, beside a sound one.
+pub fn seeder(campaign: &mut Campaign, flips: u64) -> Result<()> {
+    let lab = lab(campaign)?;
+    let home = &lab.place.home;
+    campaign.runs(flips, |campaign, run, random| {
+        for name in ["bad", "sound"] {
+            copy_folder(&home.join("good"), &home.join(name))?;
+        }
+        for name in ["out", "reader"] {
+            remove(&home.join(name))?;
+        }
+        let done = damage(&home.join("bad"), random)?;
+        let mut seeders = Vec::new();
+        let mut command = lab.place.bosc("bad", &["seed", &lab.link, "--no-tty"]);
+        let mut bad = crate::process::Process::start("seed-bad", &mut command, &lab.place.logs())?;
+        // One that cannot open its store says so and ends.
+        match bad.wait_for("that it is announced", LIMIT, |line| {
+            line.contains("announced").then_some(())
+        }) {
+            Ok(()) => seeders.push(bad),
+            Err(error) => {
+                ensure!(
+                    !bad.is_running(),
+                    "{done}: the seeder neither seeds nor ends: {error:#}"
+                );
+                campaign.count("the seeder refused its store");
+            }
+        }
+        let with_sound = run % 2 == 1;
+        if with_sound {
+            seeders.push(lab.place.seed("sound", &lab.link)?);
+        }
+        let mut command = lab
+            .place
+            .bosc("reader", &["dump", &lab.link, "out", "--timeout", PATIENCE]);
+        let ended = finish(&mut command, LIMIT, &lab.place.logs().join("dump"))
+            .map_err(|error| error.context(done.clone()))?;
+        if ended.good_or_clean(&done)? {
+            ensure!(
+                read_tree(&home.join("out"))? == lab.all,
+                "{done}: wrong data from a peer, and exit status 0"
+            );
+            campaign.count(if with_sound {
+                "right beside a sound one"
+            } else {
+                "right"
+            });
+        } else {
+            campaign.count(if with_sound {
+                "clean error beside a sound one"
+            } else {
+                "clean error"
+            });
+        }
+        Ok(())
+    });
+    Ok(())
+}
