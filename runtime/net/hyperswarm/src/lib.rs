@@ -28,5 +28,6 @@ mod swarm;
 
 pub use config::{JoinOptions, SwarmConfig, SwarmError};
 pub use discovery::Discovery;
+pub use peers::Sought;
 pub use secret_stream::{Connection, KeyPair};
 pub use swarm::Swarm;
