@@ -20,13 +20,13 @@ const FRAME: usize = 8 << 20;
 
 /// Knows what is seeded and where to look.
 #[derive(Clone)]
-pub struct Hostile {
+pub(crate) struct Hostile {
     bootstrap: String,
     key: hypercore::Key,
 }
 
 impl Hostile {
-    pub fn of(victim: &Victim) -> Self {
+    pub(crate) fn of(victim: &Victim) -> Self {
         let link: bosc_runtime::Link = victim.link.parse().expect("a link of bosc");
         Self {
             bootstrap: victim.place.bootstrap.clone(),
@@ -77,7 +77,7 @@ impl Hostile {
     }
 
     /// Floods of one message on several connections, whose answers nobody reads. Bytes sent.
-    pub async fn flood(
+    pub(crate) async fn flood(
         self,
         connections: usize,
         kind: u64,
@@ -101,7 +101,7 @@ impl Hostile {
     }
 
     /// Opens one channel after the other, each of another core.
-    pub async fn channel_opens(self, most: usize, time: Duration) -> Result<u64> {
+    pub(crate) async fn channel_opens(self, most: usize, time: Duration) -> Result<u64> {
         let (_swarm, connection) = self.connect().await?;
         let mut number = 0u64;
         let frames = std::iter::from_fn(|| {
@@ -114,7 +114,7 @@ impl Hostile {
     }
 
     /// Says that the core is far longer than it is and that all of that is there, and proves nothing.
-    pub async fn claims(self, time: Duration) -> Result<u64> {
+    pub(crate) async fn claims(self, time: Duration) -> Result<u64> {
         let (_swarm, connection, mut mux, channel) = self.open().await?;
         let length = 1 << 40;
         let sync = Sync {
@@ -135,7 +135,7 @@ impl Hostile {
     }
 
     /// Connections that prove themselves and then say nothing; how many there were at once.
-    pub async fn idle(self, count: usize, time: Duration) -> Result<u64> {
+    pub(crate) async fn idle(self, count: usize, time: Duration) -> Result<u64> {
         let held = futures::future::join_all((0..count).map(|_| self.connect())).await;
         tokio::time::sleep(time).await;
         let held: Vec<_> = held.into_iter().flatten().collect();
@@ -178,7 +178,7 @@ async fn send_for(
 }
 
 /// Datagrams of nothing to all ports of the seed.
-pub async fn garbage(ports: Vec<u16>, time: Duration) -> Result<u64> {
+pub(crate) async fn garbage(ports: Vec<u16>, time: Duration) -> Result<u64> {
     let flood = move || -> Result<u64> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         let (since, mut sent, mut number) = (std::time::Instant::now(), 0, 0u64);

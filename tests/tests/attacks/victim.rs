@@ -10,24 +10,24 @@ use bosc_tests::peers::{Place, noise};
 use bosc_tests::process::{Process, run};
 
 /// What the seed may take for the honest client meanwhile: queues of 4 MiB each of the driver and below, and the pages read.
-pub const OF_AN_HONEST_CLIENT: u64 = 32 << 20;
+pub(crate) const OF_AN_HONEST_CLIENT: u64 = 32 << 20;
 const SIZE: usize = 20_000_000;
 
-pub struct Victim {
-    pub place: Place,
-    pub link: String,
+pub(crate) struct Victim {
+    pub(crate) place: Place,
+    pub(crate) link: String,
     seed: Process,
     fetches: u32,
 }
 
 /// The greatest memory of the seed since the watch began.
-pub struct Watch {
+pub(crate) struct Watch {
     stop: Arc<AtomicBool>,
     peak: Arc<AtomicU64>,
 }
 
 impl Watch {
-    pub fn stop(self) -> u64 {
+    pub(crate) fn stop(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.peak.load(Ordering::Relaxed)
     }
@@ -43,7 +43,7 @@ fn memory_of(id: u32) -> Result<u64> {
 }
 
 impl Victim {
-    pub async fn start(name: &str) -> Result<Self> {
+    pub(crate) async fn start(name: &str) -> Result<Self> {
         let place = Place::new(name)?;
         let link = place.run("seeder", &["touch"])?.trim().to_owned();
         let folder = place.home.join("deployment");
@@ -60,11 +60,11 @@ impl Victim {
     }
 
     /// Bytes of memory that the seed holds.
-    pub fn memory(&self) -> Result<u64> {
+    pub(crate) fn memory(&self) -> Result<u64> {
         memory_of(self.seed.id())
     }
 
-    pub fn watch_memory(&self) -> Result<Watch> {
+    pub(crate) fn watch_memory(&self) -> Result<Watch> {
         let id = self.seed.id();
         let (stop, peak) = (
             Arc::<AtomicBool>::default(),
@@ -81,7 +81,7 @@ impl Victim {
     }
 
     /// An honest client fetches everything, with a store of its own.
-    pub async fn fetch(&mut self) -> Result<Duration> {
+    pub(crate) async fn fetch(&mut self) -> Result<Duration> {
         self.fetches += 1;
         let (store, out) = (
             format!("client-{}", self.fetches),
@@ -104,7 +104,7 @@ impl Victim {
     }
 
     /// The UDP ports at which the seed listens.
-    pub fn ports(&self) -> Result<Vec<u16>> {
+    pub(crate) fn ports(&self) -> Result<Vec<u16>> {
         let id = self.seed.id();
         let mut own = Vec::new();
         for file in fs::read_dir(format!("/proc/{id}/fd"))? {
@@ -132,7 +132,7 @@ impl Victim {
         Ok(ports)
     }
 
-    pub fn expect_running(&mut self) -> Result<()> {
+    pub(crate) fn expect_running(&mut self) -> Result<()> {
         ensure!(self.seed.is_running(), "the seed has ended");
         Ok(())
     }
