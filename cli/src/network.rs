@@ -11,7 +11,7 @@ use core_store::Core;
 use corestore::Corestore;
 use hypercore::DiscoveryKey;
 use hyperdrive::Hyperdrive;
-use hyperswarm::{Discovery, JoinOptions, Swarm, SwarmConfig, Threads};
+use hyperswarm::{Discovery, JoinOptions, Sought, Swarm, SwarmConfig, Threads};
 use tokio::sync::mpsc;
 
 use crate::args::Global;
@@ -131,7 +131,13 @@ impl Network {
         let peers = entries.peers();
         let claiming = peers.iter().filter(|peer| peer.remote_length > 0).count();
         let link = Link::plain(entries.key());
-        anyhow::anyhow!(nobody(&link, met, claiming, self.swarm.connection_count()))
+        let connected = self.swarm.connection_count();
+        if met == 0
+            && let Some(text) = out_of_reach(&link, &self.swarm.sought(&entries.discovery_key().0))
+        {
+            return anyhow::anyhow!(text);
+        }
+        anyhow::anyhow!(nobody(&link, met, claiming, connected))
     }
 
     /// Fails if a DHT was named and none of its nodes answers.
@@ -225,6 +231,23 @@ fn nobody(link: &Link, met: usize, claiming: usize, connected: usize) -> String 
     }
 }
 
+/// The words for peers that were found but not met; none if there were none.
+fn out_of_reach(link: &Link, sought: &Sought) -> Option<String> {
+    let peers = match sought.found {
+        0 => return None,
+        1 => "1 peer".to_owned(),
+        many => format!("{many} peers"),
+    };
+    let why = sought
+        .last_failure
+        .as_deref()
+        .unwrap_or("they did not answer in time");
+    Some(format!(
+        "found {peers} of {link}, none could be reached: {why}. Try again, or with a longer --timeout; \
+         if it stays so, look at the network of the machine that has it"
+    ))
+}
+
 /// Ctrl-C, or what a service manager sends.
 pub(crate) async fn stop_signal() {
     #[cfg(unix)]
@@ -259,5 +282,20 @@ mod tests {
             assert!(!text.contains("nobody seeds"), "{text}");
         }
         assert!(nobody(&link, 0, 0, 0).contains("nobody seeds"));
+    }
+
+    #[test]
+    fn peers_that_were_found_but_not_reached_are_counted_and_the_reason_is_named() {
+        let link = Link::plain(hypercore::Key([7; 32]));
+        assert_eq!(out_of_reach(&link, &Sought::default()), None);
+        let sought = Sought {
+            found: 3,
+            failed: 2,
+            last_failure: Some("no path".into()),
+            ..Sought::default()
+        };
+        let text = out_of_reach(&link, &sought).unwrap();
+        let begin = format!("found 3 peers of {link}, none could be reached: no path");
+        assert!(text.starts_with(&begin), "{text}");
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::JoinOptions;
+use crate::peers::Sought;
 use crate::swarm::Inner;
 
 /// Looking up again while no peer of the topic is connected: the first pause, its growth, and its limit.
@@ -58,6 +59,11 @@ impl Discovery {
             _ = rounds.wait_for(|n| *n > now) => {}
             () = topic.stop.cancelled() => {}
         }
+    }
+
+    /// What came of looking for its peers so far.
+    pub fn sought(&self) -> Sought {
+        self.joined.0.lock().queue.sought(&self.joined.1.topic)
     }
 
     /// Leaves the topic, and takes its announcement back unless it was joined elsewhere, too. Connections stay.
@@ -194,9 +200,10 @@ impl Topic {
                 .iter()
                 .filter(|p| p.public_key != inner.key_pair.public_key)
             {
+                let (now, relays) = (Instant::now(), &peer.relay_addresses);
                 state
                     .queue
-                    .found(Instant::now(), peer.public_key, self.topic, &peer.relay_addresses);
+                    .found(now, peer.public_key, self.topic, relays, || rand::rng().random());
             }
             drop(state);
             inner.changed();

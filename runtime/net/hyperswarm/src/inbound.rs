@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::connections::{Verdict, decide};
 use crate::limits::{Place, who_leaves};
+use crate::peers::End;
 use crate::swarm::Inner;
 
 /// How long a peer may take for its first sealed message. One that has nothing to say sends a keep-alive after 5 seconds.
@@ -100,7 +101,7 @@ fn admit(inner: &Inner, connection: &Connection, link: &Link) -> Option<u64> {
         if let Some(link) = state.connections.take(&leaving).and_then(|entry| entry.link) {
             link.cut();
         }
-        state.queue.closed(now, &leaving);
+        state.queue.closed(now, &leaving, End::Closed);
     }
     let (id, old) = state.connections.insert(key, Some(link.clone()), Some(now));
     if let Some(old) = old.and_then(|old| old.link) {

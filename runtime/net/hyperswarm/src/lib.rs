@@ -39,6 +39,7 @@ mod threads;
 
 pub use config::{JoinOptions, SwarmConfig, SwarmError};
 pub use discovery::Discovery;
+pub use peers::Sought;
 pub use secret_stream::{Connection, KeyPair};
 pub use swarm::Swarm;
 pub use threads::Threads;

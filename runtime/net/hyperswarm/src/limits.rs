@@ -103,7 +103,12 @@ impl Bans {
 
     /// Whether a peer is kept out.
     pub(crate) fn has(&self, now: Instant, key: &Key) -> bool {
-        self.keys.get(key).is_some_and(|until| *until > now)
+        self.until(now, key).is_some()
+    }
+
+    /// Until when it is, if it is.
+    pub(crate) fn until(&self, now: Instant, key: &Key) -> Option<Instant> {
+        self.keys.get(key).copied().filter(|until| *until > now)
     }
 
     /// Whether an address is.

@@ -16,7 +16,11 @@ const BACKOFF: [Duration; 6] = [
 ];
 /// A connection that lived so long was a good one.
 const GOOD_CONNECTION: Duration = Duration::from_secs(15);
-/// Peers remembered; found ones beyond are ignored until others are gone.
+/// A connection that lived so long before it broke is made again at once. One that breaks sooner may break again.
+const NOT_FLEETING: Duration = Duration::from_secs(1);
+/// The longest pause before a peer that answers but turns us away is tried again: a place may be free any moment.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+/// Peers remembered. Anybody can announce as many as he likes: beyond, one that has never been connected makes room, by chance.
 const MAX_PEERS: usize = 4096;
 /// Failed attempts in a row before a peer must be found again to be tried again.
 const MAX_ATTEMPTS: u32 = 8;
@@ -48,6 +52,38 @@ struct Peer {
     next: Option<Instant>,
     busy: bool,
     connected: Option<Instant>,
+    /// Whether there ever was a connection with it.
+    met: bool,
+    /// Why it could not be had last, and when that was.
+    failure: Option<(Instant, String)>,
+}
+
+/// How a connection, or the attempt to make one, ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// In good order, or for want of a place on our side.
+    Closed,
+    /// Messages went both ways, and then it broke.
+    Broken(String),
+    /// It was ended before anything was said.
+    Refused(String),
+    /// No connection came about.
+    Failed(String),
+    /// The peer is kept out until then.
+    Banned(Instant, String),
+}
+
+/// What came of looking for the peers of a topic, now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sought {
+    /// Peers that were found on it.
+    pub found: usize,
+    /// Those of them that are connected.
+    pub connected: usize,
+    /// Those that were tried without success and are not connected.
+    pub failed: usize,
+    /// Why the last of these could not be had.
+    pub last_failure: Option<String>,
 }
 
 /// Whom to connect to next.
@@ -97,9 +133,21 @@ impl Peer {
 
 impl PeerQueue {
     /// A lookup of `topic` found the peer.
-    pub(crate) fn found(&mut self, now: Instant, key: Key, topic: [u8; 32], relays: &[SocketAddrV4]) {
+    pub(crate) fn found(
+        &mut self,
+        now: Instant,
+        key: Key,
+        topic: [u8; 32],
+        relays: &[SocketAddrV4],
+        draw: impl Fn() -> u32,
+    ) {
         if !self.peers.contains_key(&key) && self.peers.len() >= MAX_PEERS {
-            return;
+            let strangers = self.peers.iter();
+            let strangers = strangers.filter(|(_, p)| !p.busy && p.connected.is_none() && !p.met);
+            let Some(victim) = strangers.min_by_key(|_| draw()).map(|(key, _)| *key) else {
+                return;
+            };
+            self.peers.remove(&victim);
         }
         let new = !self.peers.contains_key(&key);
         let peer = self.peers.entry(key).or_insert_with(|| Peer {
@@ -109,6 +157,8 @@ impl PeerQueue {
             next: Some(now),
             busy: false,
             connected: None,
+            met: false,
+            failure: None,
         });
         peer.topics.insert(topic);
         // Other relays mean that it announced itself anew: it lives.
@@ -169,11 +219,30 @@ impl PeerQueue {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.busy = false;
             peer.connected = Some(now);
+            peer.met = true;
+            peer.failure = None;
         }
     }
 
-    /// The connection, or the attempt to make one, is over.
-    pub(crate) fn closed(&mut self, now: Instant, key: &Key) {
+    /// What came of looking for peers of that topic.
+    pub(crate) fn sought(&self, topic: &[u8; 32]) -> Sought {
+        let mut sought = Sought::default();
+        let mut last = None;
+        for peer in self.peers.values().filter(|p| p.topics.contains(topic)) {
+            sought.found += 1;
+            if peer.connected.is_some() {
+                sought.connected += 1;
+            } else if let Some(failure) = &peer.failure {
+                sought.failed += 1;
+                last = last.max(Some(failure));
+            }
+        }
+        sought.last_failure = last.map(|(_, reason)| reason.clone());
+        sought
+    }
+
+    /// The connection, or the attempt to make one, is over. When it is tried again depends on why.
+    pub(crate) fn closed(&mut self, now: Instant, key: &Key, end: End) {
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
@@ -186,7 +255,20 @@ impl PeerQueue {
             Some(lived) if lived >= GOOD_CONNECTION => 1,
             _ => peer.attempts + 1,
         };
-        peer.next = (peer.attempts <= MAX_ATTEMPTS).then(|| now + backoff(peer.attempts));
+        let usual = (peer.attempts <= MAX_ATTEMPTS).then(|| now + backoff(peer.attempts));
+        peer.next = match &end {
+            End::Broken(_) if lived >= Some(NOT_FLEETING) => {
+                peer.attempts = 0;
+                Some(now)
+            }
+            End::Refused(_) => usual.map(|at| at.min(now + REFUSED_PAUSE)),
+            End::Banned(until, _) => Some(usual.map_or(*until, |at| at.max(*until))),
+            End::Closed | End::Broken(_) | End::Failed(_) => usual,
+        };
+        peer.failure = match end {
+            End::Closed => None,
+            End::Broken(why) | End::Refused(why) | End::Failed(why) | End::Banned(_, why) => Some((now, why)),
+        };
         if peer.topics.is_empty() {
             self.peers.remove(key);
         }
@@ -210,11 +292,84 @@ mod tests {
         vec![SocketAddrV4::new([1, 2, 3, 4].into(), port)]
     }
 
+    fn failed() -> End {
+        End::Failed("no answer".into())
+    }
+
+    fn number(n: u32) -> Key {
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(&n.to_le_bytes());
+        key
+    }
+
+    #[test]
+    fn a_peer_is_tried_again_when_the_end_gives_hope() {
+        let (now, until) = (Instant::now(), Instant::now() + Duration::from_secs(600));
+        let why = || String::from("why");
+        let second = Duration::from_secs(1);
+        for (earlier, lived, end, pause) in [
+            (3, Some(2), End::Broken(why()), Duration::ZERO),
+            (0, Some(0), End::Broken(why()), second),
+            (6, Some(0), End::Refused(why()), REFUSED_PAUSE),
+            (0, Some(0), End::Refused(why()), second),
+            (3, None, End::Failed(why()), 15 * second),
+            (0, Some(60), End::Banned(until, why()), until - now),
+            (0, None, End::Banned(until, why()), until - now),
+        ] {
+            let mut queue = PeerQueue::default();
+            queue.found(now, [1; 32], TOPIC, &relay(1), || 0);
+            for _ in 0..earlier {
+                queue.closed(now, &[1; 32], failed());
+            }
+            let since = lived.map(|lived| now - lived * second);
+            since.inspect(|since| queue.opened(*since, &[1; 32]));
+            queue.closed(now, &[1; 32], end.clone());
+            assert_eq!(queue.next(), Some(now + pause), "{end:?} after {earlier}");
+        }
+    }
+
+    #[test]
+    fn invented_peers_do_not_keep_a_later_one_out_nor_push_out_one_that_was_met() {
+        let (now, mut queue) = (Instant::now(), PeerQueue::default());
+        queue.found(now, [1; 32], TOPIC, &relay(1), || 0);
+        queue.opened(now, &[1; 32]);
+        queue.closed(now, &[1; 32], End::Closed);
+        for n in 0..MAX_PEERS as u32 * 2 {
+            queue.found(now, number(n), TOPIC, &relay(1), || n);
+        }
+        queue.found(now, [2; 32], TOPIC, &relay(1), || 0);
+        assert!(queue.is_on(&[1; 32], &TOPIC) && queue.is_on(&[2; 32], &TOPIC));
+        assert_eq!(queue.peers.len(), MAX_PEERS);
+    }
+
+    #[test]
+    fn it_is_known_how_many_were_found_and_why_they_could_not_be_had() {
+        let (now, mut queue) = (Instant::now(), PeerQueue::default());
+        assert_eq!(queue.sought(&TOPIC), Sought::default());
+        for n in 0..4 {
+            queue.found(now, number(n), TOPIC, &relay(1), || 0);
+        }
+        queue.found(now, number(9), [8; 32], &relay(1), || 0);
+        let later = now + Duration::from_secs(1);
+        queue.closed(later, &number(0), End::Failed("the last".into()));
+        queue.closed(now, &number(1), failed());
+        queue.closed(later, &number(9), End::Failed("of another topic".into()));
+        queue.closed(now, &number(2), failed());
+        queue.opened(now, &number(2));
+        let sought = Sought {
+            found: 4,
+            connected: 1,
+            failed: 2,
+            last_failure: Some("the last".into()),
+        };
+        assert_eq!(queue.sought(&TOPIC), sought);
+    }
+
     #[test]
     fn a_failing_peer_is_tried_ever_less_often_then_only_when_found_again() {
         let start = Instant::now();
         let mut queue = PeerQueue::default();
-        queue.found(start, [1; 32], TOPIC, &relay(1));
+        queue.found(start, [1; 32], TOPIC, &relay(1), || 0);
         let mut now = start;
         let mut pauses = Vec::new();
         while let Some(at) = queue.next() {
@@ -222,12 +377,12 @@ mod tests {
             now = at;
             assert_eq!(queue.take(now, || 0), Some(([1; 32], relay(1))));
             assert_eq!(queue.take(now, || 0), None, "it is busy");
-            queue.closed(now, &[1; 32]);
+            queue.closed(now, &[1; 32], failed());
         }
         assert_eq!(pauses, [0, 1, 2, 5, 15, 30, 60, 60, 60]);
-        queue.found(now, [1; 32], TOPIC, &relay(1));
+        queue.found(now, [1; 32], TOPIC, &relay(1), || 0);
         assert_eq!(queue.next(), Some(now + Duration::from_secs(60)));
-        queue.found(now, [1; 32], TOPIC, &relay(2));
+        queue.found(now, [1; 32], TOPIC, &relay(2), || 0);
         assert_eq!(queue.next(), Some(now), "new relays: it was restarted");
     }
 
@@ -235,14 +390,14 @@ mod tests {
     fn a_lost_good_connection_is_made_again_soon() {
         let now = Instant::now();
         let mut queue = PeerQueue::default();
-        queue.found(now, [1; 32], TOPIC, &relay(1));
+        queue.found(now, [1; 32], TOPIC, &relay(1), || 0);
         for _ in 0..3 {
-            queue.closed(now, &[1; 32]);
+            queue.closed(now, &[1; 32], failed());
         }
         queue.opened(now, &[1; 32]);
         assert_eq!(queue.next(), None);
         let later = now + GOOD_CONNECTION;
-        queue.closed(later, &[1; 32]);
+        queue.closed(later, &[1; 32], End::Closed);
         assert_eq!(queue.next(), Some(later + Duration::from_secs(1)));
         queue.leave(&TOPIC);
         assert_eq!(queue.next(), None);
@@ -255,11 +410,11 @@ mod tests {
         let honest: Vec<_> = (1..4).flat_map(relay).collect();
         for round in 0..10 {
             let lie: Vec<_> = (1000 + round * 100..).take(50).flat_map(relay).collect();
-            queue.found(now, [1; 32], TOPIC, &lie);
+            queue.found(now, [1; 32], TOPIC, &lie, || 0);
             for _ in 0..5 {
-                queue.found(now, [1; 32], TOPIC, &honest);
+                queue.found(now, [1; 32], TOPIC, &honest, || 0);
             }
-            queue.found(now, [1; 32], TOPIC, &lie);
+            queue.found(now, [1; 32], TOPIC, &lie, || 0);
             let (_, relays) = queue.take(now, || 0).unwrap();
             assert_eq!(relays[..3], honest, "named by most");
             assert!(relays.len() <= MAX_RELAYS);
@@ -277,7 +432,7 @@ mod tests {
         for restart in 0..20 {
             let relays: Vec<_> = (restart * 3..).take(3).flat_map(relay).collect();
             for _ in 0..20 {
-                queue.found(now, [1; 32], TOPIC, &relays);
+                queue.found(now, [1; 32], TOPIC, &relays, || 0);
             }
             let (_, known) = queue.take(now, || 0).unwrap();
             assert_eq!(known[..3], relays);

@@ -18,7 +18,7 @@ use crate::connections::Connections;
 use crate::discovery::{Discovery, Topic};
 use crate::inbound::{Unproven, accept};
 use crate::limits::{Bans, Place, who_leaves};
-use crate::peers::PeerQueue;
+use crate::peers::{End, PeerQueue, Sought};
 
 /// Attempts to connect at once, not counting slow ones: those are mostly peers that were killed, whose announcements
 /// live on for a while, and must not keep us from the living.
@@ -28,6 +28,9 @@ const SLOW: Duration = Duration::from_secs(1);
 const MAX_ATTEMPTS: usize = 128;
 /// Connections that wait to be taken from [`Swarm::connections`].
 const QUEUE: usize = 64;
+
+/// Why a banned peer is not dialled.
+const LIED: &str = "it lied, and is kept out for a while";
 
 type Key = [u8; 32];
 
@@ -76,6 +79,22 @@ pub(crate) struct State {
     /// Attempts that are not slow yet.
     connecting: usize,
     attempts: usize,
+}
+
+impl State {
+    /// What the end of a connection says of the peer. `used`: messages went both ways.
+    fn end(&self, now: Instant, key: &Key, reason: &CloseReason, used: bool) -> End {
+        if let Some(until) = self.bans.until(now, key) {
+            return End::Banned(until, LIED.into());
+        }
+        match reason {
+            CloseReason::Failed(error) if used => End::Broken(error.to_string()),
+            CloseReason::Failed(_) | CloseReason::Remote if !used => {
+                End::Refused(format!("it answered and turned us away: {reason}"))
+            }
+            _ => End::Closed,
+        }
+    }
 }
 
 impl Swarm {
@@ -167,6 +186,11 @@ impl Swarm {
     /// Open connections now.
     pub fn connection_count(&self) -> usize {
         self.inner.lock().connections.open_keys().count()
+    }
+
+    /// What came of looking for the peers of a topic so far.
+    pub fn sought(&self, topic: &[u8; 32]) -> Sought {
+        self.inner.lock().queue.sought(topic)
     }
 
     /// Public keys of the connected peers.
@@ -284,7 +308,9 @@ impl Inner {
             }
             let mut state = inner.lock();
             if state.connections.remove(&key, id) {
-                state.queue.closed(Instant::now(), &key);
+                let now = Instant::now();
+                let end = state.end(now, &key, &reason, link.is_used());
+                state.queue.closed(now, &key, end);
             }
             // One that broke, and left nobody behind: it or another may be back already.
             let lonely = state.topics.iter().filter(|(topic, _)| {
@@ -329,8 +355,8 @@ async fn dial(inner: Arc<Inner>) {
             let Some((key, relays)) = taken else {
                 break if room { state.queue.next() } else { None };
             };
-            if state.bans.has(now, &key) {
-                state.queue.closed(now, &key);
+            if let Some(until) = state.bans.until(now, &key) {
+                state.queue.closed(now, &key, End::Banned(until, LIED.into()));
                 continue;
             }
             if key == inner.key_pair.public_key || state.connections.get(&key).is_some() {
@@ -386,7 +412,9 @@ async fn attempt(inner: Arc<Inner>, key: Key, relay_addresses: Vec<std::net::Soc
             {
                 link.cut();
                 if state.connections.remove(&key, id) {
-                    state.queue.closed(Instant::now(), &key);
+                    let end =
+                        End::Failed("liars came from its address, which is kept out for a while".into());
+                    state.queue.closed(Instant::now(), &key, end);
                 }
                 None
             }
@@ -403,7 +431,8 @@ async fn attempt(inner: Arc<Inner>, key: Key, relay_addresses: Vec<std::net::Soc
             Err(error) => {
                 tracing::debug!(%error, "cannot connect to peer");
                 if state.connections.remove(&key, id) {
-                    state.queue.closed(Instant::now(), &key);
+                    let end = End::Failed(error.to_string());
+                    state.queue.closed(Instant::now(), &key, end);
                 }
                 None
             }

@@ -28,8 +28,10 @@ const LOW_TTL: u32 = 5;
 const BIRTHDAY_SOCKETS: usize = 256;
 const RANDOM_PROBES: u32 = 1750;
 const RANDOM_PROBE_INTERVAL: Duration = Duration::from_millis(20);
-/// Between punches against random NATs, which are loud.
+/// Between punches against random NATs, which are loud: after one that ran to its end, and after one that had hardly begun, as
+/// its sockets were opened already.
 const RANDOM_PUNCH_INTERVAL: Duration = Duration::from_secs(20);
+const SHORT_PUNCH_INTERVAL: Duration = Duration::from_secs(3);
 
 /// What the other side said of itself.
 #[derive(Debug, Default)]
@@ -201,11 +203,32 @@ impl Puncher {
     }
 }
 
-/// Allows one loud punch at a time, twenty seconds apart.
+/// Allows one loud punch at a time, and then a pause by how loud it was.
 #[derive(Debug, Default)]
 pub(super) struct RandomPunches {
-    active: bool,
-    last: Option<Instant>,
+    active: Option<Instant>,
+    next: Option<Instant>,
+}
+
+impl RandomPunches {
+    fn begin(&mut self, now: Instant) -> bool {
+        let may = self.active.is_none() && self.next.is_none_or(|next| next <= now);
+        if may {
+            self.active = Some(now);
+        }
+        may
+    }
+
+    fn end(&mut self, now: Instant) {
+        let Some(began) = self.active.take() else { return };
+        let whole = RANDOM_PROBE_INTERVAL * RANDOM_PROBES;
+        let part = now
+            .saturating_duration_since(began)
+            .min(whole)
+            .div_duration_f32(whole);
+        let more = RANDOM_PUNCH_INTERVAL - SHORT_PUNCH_INTERVAL;
+        self.next = Some(now + SHORT_PUNCH_INTERVAL + more.mul_f32(part));
+    }
 }
 
 /// Held while punching a random NAT.
@@ -213,25 +236,14 @@ pub(super) struct RandomPunch(Arc<Inner>);
 
 impl RandomPunch {
     pub(super) fn begin(inner: &Arc<Inner>) -> Option<Self> {
-        let mut state = inner.lock();
-        let punches = &mut state.random_punches;
-        let recent = punches
-            .last
-            .is_some_and(|at| at.elapsed() < RANDOM_PUNCH_INTERVAL);
-        if punches.active || recent {
-            return None;
-        }
-        punches.active = true;
-        Some(Self(inner.clone()))
+        let may = inner.lock().random_punches.begin(Instant::now());
+        may.then(|| Self(inner.clone()))
     }
 }
 
 impl Drop for RandomPunch {
     fn drop(&mut self) {
-        self.0.lock().random_punches = RandomPunches {
-            active: false,
-            last: Some(Instant::now()),
-        };
+        self.0.lock().random_punches.end(Instant::now());
     }
 }
 
@@ -402,4 +414,26 @@ pub(super) async fn punch_as_client(
     };
     let socket = inner.sockets.get(socket).ok_or(ConnectError::Destroyed)?;
     Ok(Path { socket, to })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_punch_that_was_given_up_early_does_not_hold_up_the_next_for_long() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        for (lasted, pause) in [(0, 3), (35, 20), (100, 20)] {
+            let mut punches = RandomPunches::default();
+            assert!(
+                punches.begin(now) && !punches.begin(now + 100 * second),
+                "one at a time"
+            );
+            let end = now + lasted * second;
+            punches.end(end);
+            let free = end + pause * second;
+            assert!(!punches.begin(free - second / 2), "after {lasted} s");
+            assert!(punches.begin(free + second / 2), "after {lasted} s");
+        }
+    }
 }

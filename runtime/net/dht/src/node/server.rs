@@ -407,4 +407,63 @@ mod tests {
             "{opened} sockets for {CLIENTS} clients"
         );
     }
+
+    /// What a stream sends at most to an address that nothing was heard from: three packets of 1200 bytes, and the one that begins
+    /// within these.
+    const FIRST_BYTES: usize = 4 * 1200;
+
+    #[tokio::test]
+    async fn a_victim_that_a_relay_names_as_an_open_client_gets_the_first_bytes_only() {
+        let config = NodeConfig {
+            bootstrap: Some(Vec::new()),
+            host: Some(Ipv4Addr::LOCALHOST),
+            ..NodeConfig::default()
+        };
+        let node = Node::start(config).await.unwrap();
+        let keys = KeyPair::from_seed([2; 32]);
+        let (connections, mut accepted) = mpsc::channel(1);
+        let options = ServerOptions {
+            connections,
+            firewall: Box::new(|_| false),
+        };
+        let _server = node.listen(keys.clone(), options);
+        let requests = node.inner.lock().servers[&target_of(&keys.public_key)]
+            .requests
+            .clone();
+        let victim = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let std::net::SocketAddr::V4(address) = victim.local_addr().unwrap() else {
+            panic!("not IPv4")
+        };
+        let payload = NoisePayload {
+            firewall: Firewall::Open,
+            udx: Some(UdxInfo {
+                reusable_socket: false,
+                id: 1,
+                seq: 0,
+            }),
+            ..NoisePayload::default()
+        };
+        let (_, noise) = ClientHandshake::start(&KeyPair::generate(), keys.public_key, &payload).unwrap();
+        let hs = Handshake {
+            mode: Mode::FromRelay,
+            noise,
+            peer_address: Some(address),
+            relay_address: None,
+        };
+        let mut incoming = relayed(1, &keys, "127.0.0.1:9".parse().unwrap());
+        incoming.value = Some(hs.encode());
+        requests.send(incoming).await.unwrap();
+        let connection = accepted.recv().await.unwrap();
+        // Whatever the server wants to say.
+        for _ in 0..100 {
+            let _ = connection.connection.send(vec![7; 10_000].into()).await;
+        }
+        let (mut buffer, mut got) = ([0; 65536], 0);
+        let until = tokio::time::Instant::now() + Duration::from_secs(4);
+        while let Ok(Ok(n)) = tokio::time::timeout_at(until, victim.recv(&mut buffer)).await {
+            got += n;
+        }
+        println!("{got} bytes reached the victim");
+        assert!((1..=FIRST_BYTES).contains(&got), "{got} bytes reached the victim");
+    }
 }

@@ -4,6 +4,7 @@
 //! No I/O: time is passed in.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,11 @@ use crate::address::Id;
 
 /// Sessions kept at once. Each costs a stream id and some kilobytes.
 const MAX_SESSIONS: usize = 1024;
-/// Sessions that came through one sender, be it a relay of ours with many clients or one stranger.
-const MAX_PER_SENDER: usize = 256;
-/// Sessions of one client address. Only relays of ours are believed what a client's address is.
-const MAX_PER_CLIENT: usize = 64;
+/// The share of one sender when the table is full, be it a relay of ours with many clients or one stranger.
+const SHARE_OF_SENDER: usize = 256;
+/// The share of one client address when the table is full: while there is room, a school behind one address may have all of
+/// it. Only relays of ours are believed what a client's address is.
+const SHARE_OF_CLIENT: usize = 64;
 /// How long a session answers the same handshake after it began, or after its client proved itself.
 pub(super) const SESSION_TIME: Duration = Duration::from_secs(20);
 /// However often the client writes, a session ends after this time.
@@ -102,24 +104,23 @@ impl<T> Sessions<T> {
         });
     }
 
-    /// Makes room for a session of that origin, by dropping the oldest unproven one of whoever has too many. False if there
-    /// is none to drop.
+    /// Makes room for a session of that origin. Only a full table has to: then whoever has its share already gives up its own
+    /// oldest unproven one, and for others the heaviest sender does. False if there is none to drop.
     pub(super) fn make_room(&mut self, origin: Origin) -> bool {
+        if self.by_key.len() < MAX_SESSIONS {
+            return true;
+        }
         let all = || self.by_key.values().map(|entry| entry.origin);
         let of_client = |o: &Origin| o.client == origin.client && o.sender == origin.sender;
-        let victim = if all().filter(of_client).count() >= MAX_PER_CLIENT {
-            self.oldest_unproven(of_client)
-        } else if all().filter(|o| o.sender == origin.sender).count() >= MAX_PER_SENDER {
-            self.oldest_unproven(|o| o.sender == origin.sender)
-        } else if self.by_key.len() >= MAX_SESSIONS {
-            let mut counts: HashMap<SocketAddrV4, usize> = HashMap::new();
-            for entry in self.by_key.values().filter(|entry| !entry.proven) {
-                *counts.entry(entry.origin.sender).or_default() += 1;
-            }
-            let most = counts.values().copied().max().unwrap_or(0);
-            self.oldest_unproven(|o| counts.get(&o.sender) == Some(&most))
+        let victim = if all().filter(of_client).count() >= SHARE_OF_CLIENT {
+            self.oldest(false, of_client)
+        } else if all().filter(|o| o.sender == origin.sender).count() >= SHARE_OF_SENDER {
+            self.oldest(false, |o| o.sender == origin.sender)
         } else {
-            return true;
+            self.oldest_of_heaviest(false, |o| o.sender, 0)
+                // Proving oneself is cheap: it does not keep others out for more than one's share.
+                .or_else(|| self.oldest_of_heaviest(true, |o| (o.sender, o.client), SHARE_OF_CLIENT))
+                .or_else(|| self.oldest_of_heaviest(true, |o| o.sender, SHARE_OF_SENDER))
         };
         let Some(victim) = victim else { return false };
         if let Some(entry) = self.by_key.remove(&victim) {
@@ -128,9 +129,25 @@ impl<T> Sessions<T> {
         true
     }
 
-    fn oldest_unproven(&self, of: impl Fn(&Origin) -> bool) -> Option<Id> {
-        let unproven = self.by_key.iter().filter(|(_, e)| !e.proven && of(&e.origin));
-        unproven.min_by_key(|(_, e)| e.began).map(|(key, _)| *key)
+    fn oldest(&self, proven: bool, of: impl Fn(&Origin) -> bool) -> Option<Id> {
+        let entries = self.by_key.iter();
+        let entries = entries.filter(|(_, e)| e.proven == proven && of(&e.origin));
+        entries.min_by_key(|(_, e)| e.began).map(|(key, _)| *key)
+    }
+
+    /// The oldest session of whoever has most of that kind, if those are more than `share`.
+    fn oldest_of_heaviest<K: Eq + Hash>(
+        &self,
+        proven: bool,
+        who: impl Fn(&Origin) -> K,
+        share: usize,
+    ) -> Option<Id> {
+        let mut counts: HashMap<K, usize> = HashMap::new();
+        for entry in self.by_key.values().filter(|entry| entry.proven == proven) {
+            *counts.entry(who(&entry.origin)).or_default() += 1;
+        }
+        let most = counts.values().copied().max().filter(|most| *most > share)?;
+        self.oldest(proven, |o| counts.get(&who(o)) == Some(&most))
     }
 
     /// Files a session; call [`Sessions::make_room`] before.
@@ -198,7 +215,36 @@ mod tests {
             assert!(table.add(Origin::new(from, false, at(100 + i, 7))).is_some());
         }
         assert!(table.has(honest));
-        assert_eq!(table.sessions.by_key.len(), MAX_PER_CLIENT + 1);
+        assert_eq!(table.sessions.by_key.len(), MAX_SESSIONS);
+        let late = table.add(Origin::new(relay, true, at(4, 5))).unwrap();
+        assert!(table.add(Origin::new(at(3, 1), false, at(5, 7))).is_some());
+        assert!(table.has(late), "the flood makes room for others and for itself");
+    }
+
+    #[test]
+    fn a_school_behind_one_address_has_all_the_room_there_is() {
+        let mut table = Table::new();
+        let pupils: Vec<_> = (0..500)
+            .map(|port| {
+                table
+                    .add(Origin::new(at(1, 1), true, at(2, 1000 + port)))
+                    .unwrap()
+            })
+            .collect();
+        let gone = pupils.iter().filter(|id| !table.has(**id)).count();
+        assert_eq!(gone, 0, "of 500 clients");
+    }
+
+    #[test]
+    fn who_proves_itself_a_thousand_times_keeps_nobody_out() {
+        let mut table = Table::new();
+        let origin = Origin::new(at(1, 1), false, at(1, 1));
+        for _ in 0..MAX_SESSIONS {
+            let id = table.add(origin).unwrap();
+            table.sessions.prove(table.now, id);
+        }
+        let other = table.add(Origin::new(at(2, 1), false, at(2, 1)));
+        assert!(other.is_some_and(|id| table.has(id)));
     }
 
     #[test]
@@ -211,7 +257,7 @@ mod tests {
             assert!(table.add(Origin::new(at(1, 2), true, at(5000 + i, 7))).is_some());
         }
         assert!(honest.iter().all(|id| table.has(*id)));
-        assert_eq!(table.sessions.by_key.len(), 100 + MAX_PER_SENDER);
+        assert_eq!(table.sessions.by_key.len(), MAX_SESSIONS);
     }
 
     #[test]
@@ -235,7 +281,7 @@ mod tests {
         let origin = Origin::new(at(1, 1), false, at(1, 1));
         let first = table.add(origin).unwrap();
         table.sessions.prove(table.now, first);
-        for _ in 0..MAX_PER_CLIENT * 2 {
+        for _ in 0..MAX_SESSIONS * 2 {
             assert!(table.add(origin).is_some());
         }
         assert!(table.has(first));
@@ -250,7 +296,7 @@ mod tests {
         );
 
         let mut table = Table::new();
-        let proven: Vec<_> = (0..MAX_PER_CLIENT).map(|_| table.add(origin).unwrap()).collect();
+        let proven: Vec<_> = (0..MAX_SESSIONS).map(|_| table.add(origin).unwrap()).collect();
         proven.iter().for_each(|id| table.sessions.prove(table.now, *id));
         assert_eq!(table.add(origin), None, "none of them makes room");
         table.sessions.forget_old(table.now + SESSION_TIME);
