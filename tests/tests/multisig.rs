@@ -9,3 +9,5 @@ mod guards;
 mod interrupted;
 #[path = "multisig/lab.rs"]
 mod lab;
+#[path = "multisig/rogue.rs"]
+mod rogue;

@@ -66,10 +66,16 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
     let fork = drive.fork();
     let checkout = drive.checkout(length);
     let prefix = link.path.split(['?', '#']).next().filter(|path| path.len() > 1);
-    let (count, unfinished) = if list {
-        (print_list(&checkout, prefix, output).await?, None)
+    let read = if list {
+        print_list(&checkout, prefix, output)
+            .await
+            .map(|count| (count, None))
     } else {
-        write(args, &link, &checkout, prefix, state, output).await?
+        write(args, &link, &checkout, prefix, state, output).await
+    };
+    let (count, unfinished) = match read {
+        Ok(read) => read,
+        Err(error) => return Err(explain(error, &drive, &link).await),
     };
     if count == 0 && prefix.is_some() {
         bail!("not found: {link} holds nothing at that path");
@@ -90,6 +96,23 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
     }
     output.done(json!({}));
     Ok(())
+}
+
+/// If blocks were lost to the disk, that and what helps; else the error as it is.
+async fn explain(error: anyhow::Error, drive: &Hyperdrive, link: &Link) -> anyhow::Error {
+    let mut lost = drive.core().lost().map_or(0, |lost| lost.len());
+    // Not awaited for long: which core holds the contents may be among what was lost.
+    let blobs = tokio::time::timeout(Duration::from_secs(1), drive.blobs()).await;
+    if let Ok(Ok(blobs)) = blobs {
+        lost += blobs.lost().map_or(0, |lost| lost.len());
+    }
+    if lost == 0 {
+        return error;
+    }
+    let link = Link::plain(link.key);
+    error.context(format!(
+        "the disk has spoilt {lost} blocks of {link}: `bosc check {link} --repair` fetches them from whoever seeds it"
+    ))
 }
 
 /// Whether the store lies in a folder, or is it.

@@ -54,6 +54,8 @@ struct Inflight {
     block: Option<u64>,
     /// Whether that block is still marked as asked, so that no other peer is asked for it.
     marked: bool,
+    /// The fork it was about.
+    fork: u64,
     upgrade: bool,
     seek: bool,
     sent: Instant,
@@ -200,7 +202,10 @@ impl Peer {
                 if self.inflight.get(&id).is_some_and(|asked| !asked.verifying)
                     && let Some(asked) = self.inflight.remove(&id)
                 {
-                    self.refused.extend(asked.block);
+                    // What it lacks of a fork that is gone says nothing of the one it is at now.
+                    if asked.fork == self.theirs.sync().fork {
+                        self.refused.extend(asked.block);
+                    }
                     self.release(&asked, now, view);
                 }
             }

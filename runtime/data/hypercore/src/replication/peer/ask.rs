@@ -61,8 +61,10 @@ impl Peer {
         self.window = (self.window / 2).max(4);
         for id in late {
             if let Some(asked) = self.inflight.remove(&id) {
-                self.refused.extend(asked.block);
-                self.late.extend(asked.block);
+                if asked.fork == self.theirs.sync().fork {
+                    self.refused.extend(asked.block);
+                    self.late.extend(asked.block);
+                }
                 self.late_since = Some(now);
                 self.release(&asked, now, view);
                 self.send(kind::CANCEL, messages::encode_id(id));
@@ -111,6 +113,7 @@ impl Peer {
         self.request(
             &request,
             Inflight {
+                fork: request.fork,
                 block: None,
                 marked: false,
                 upgrade: true,
@@ -157,6 +160,7 @@ impl Peer {
         self.request(
             &request,
             Inflight {
+                fork: request.fork,
                 block: None,
                 marked: false,
                 upgrade: false,
@@ -217,6 +221,7 @@ impl Peer {
             self.request(
                 &request,
                 Inflight {
+                    fork: request.fork,
                     block: Some(index),
                     marked: true,
                     upgrade: false,
