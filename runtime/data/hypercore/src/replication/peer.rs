@@ -86,9 +86,9 @@ pub struct Peer {
     published: Option<PeerInfo>,
     /// Blocks it could not deliver.
     refused: HashSet<u64>,
-    /// Those of them that only timed out; they may be asked for again, of this peer too, once others had their chance.
+    /// Those of them in the order in which that was noticed; they may be asked for again once others had their chance.
     late: Vec<u64>,
-    /// When the latest of them timed out.
+    /// When the latest of them was.
     late_since: Option<Instant>,
     /// When an answer came last.
     heard: Option<Instant>,
@@ -202,10 +202,7 @@ impl Peer {
                 if self.inflight.get(&id).is_some_and(|asked| !asked.verifying)
                     && let Some(asked) = self.inflight.remove(&id)
                 {
-                    // What it lacks of a fork that is gone says nothing of the one it is at now.
-                    if asked.fork == self.theirs.sync().fork {
-                        self.refused.extend(asked.block);
-                    }
+                    self.put_off(&asked, now);
                     self.release(&asked, now, view);
                 }
             }
@@ -333,6 +330,18 @@ impl Peer {
             self.window = (self.window + 1).min(ask::MAX_WINDOW);
         }
         Ok(())
+    }
+
+    /// The block of a request that was not answered is asked of others for a while. Not for ever: the peer may have it
+    /// by now, and an answer can cross the news. What it lacked of a fork that is gone says nothing of the present one.
+    fn put_off(&mut self, asked: &Inflight, now: Instant) {
+        if asked.fork == self.theirs.sync().fork
+            && let Some(block) = asked.block
+        {
+            self.refused.insert(block);
+            self.late.push(block);
+            self.late_since = Some(now);
+        }
     }
 
     /// Gives back what a finished request held.

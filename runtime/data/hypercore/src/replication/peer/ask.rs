@@ -61,11 +61,7 @@ impl Peer {
         self.window = (self.window / 2).max(4);
         for id in late {
             if let Some(asked) = self.inflight.remove(&id) {
-                if asked.fork == self.theirs.sync().fork {
-                    self.refused.extend(asked.block);
-                    self.late.extend(asked.block);
-                }
-                self.late_since = Some(now);
+                self.put_off(&asked, now);
                 self.release(&asked, now, view);
                 self.send(kind::CANCEL, messages::encode_id(id));
             }
@@ -204,12 +200,14 @@ impl Peer {
     /// Where blocks that were picked stand in the tree: now they can be asked for.
     pub(super) fn on_located(&mut self, blocks: &[(u64, u64)], now: Instant, view: &mut impl View) {
         let fork = self.theirs.sync().fork;
-        let usable = self.opened && fork == view.head().fork;
+        let head = view.head();
+        let usable = self.opened && fork == head.fork;
         for (index, nodes) in blocks.iter().copied() {
             if !self.locating.remove(&index) {
                 continue;
             }
-            if !usable {
+            // It may have been picked when the core was longer.
+            if !usable || index >= head.length {
                 view.unmark(index);
                 continue;
             }
