@@ -42,7 +42,7 @@ pub fn check_display() -> Result<(), ShellError> {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
 
@@ -83,6 +83,17 @@ mod linux {
         if let Some(missing) = HELPERS.iter().find(|helper| !Path::new(helper).exists()) {
             return Err(format!(
                 "{missing} is missing; install it (bubblewrap, xdg-dbus-proxy)"
+            ));
+        }
+        // WebKit binds these folders into the sandbox, and ends with it if it may not.
+        let libraries = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+        let closed = |folder: &PathBuf| {
+            std::fs::metadata(folder).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+        };
+        if let Some(folder) = std::env::split_paths(&libraries).find(closed) {
+            return Err(format!(
+                "LD_LIBRARY_PATH names {}, which this user may not read",
+                folder.display()
             ));
         }
         let mut child = Command::new("/usr/bin/bwrap")
