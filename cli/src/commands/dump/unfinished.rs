@@ -96,7 +96,11 @@ impl Unfinished {
             return Ok((this, false));
         };
         if begun != about {
-            let begun = begun["link"].as_str().unwrap_or("something else").to_owned();
+            let begun = begun
+                .get("link")
+                .and_then(Value::as_str)
+                .unwrap_or("something else")
+                .to_owned();
             bail!(
                 "{} holds an interrupted dump of {begun}, and this is {version}: finish that one, dump into another folder, or add --force to overwrite",
                 args.dir
