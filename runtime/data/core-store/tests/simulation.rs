@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use core_store::replication::{CoreView, work};
 use core_store::{Core, CoreEvent, Download, DownloadRange, Storage};
-use exchange::{core_of, handshakes, reader};
 use hypercore::messages::kind;
 use hypercore::replication::{Action, Change, Done, Peer, View};
 use proptest::prelude::*;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
+
+use exchange::{core_of, handshakes, reader};
 
 /// One step of virtual time.
 const STEP: Duration = Duration::from_millis(5);
