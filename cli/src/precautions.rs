@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, bail};
-use hyperdrive::{Drive, LocalDrive, PathFilter};
+use hyperdrive::{Drive, Entry, LocalDrive, PathFilter};
 use memchr::memmem;
 
 /// Left out unless the author says otherwise: repositories, what desktops and editors leave behind, and files that hold
@@ -58,37 +58,45 @@ pub(crate) fn ignored(built_in: bool, own: Vec<String>) -> Vec<String> {
     built_in.map(|pattern| (*pattern).to_owned()).chain(own).collect()
 }
 
-/// What the built-in patterns leave out of a folder and `own` would not: said, so that nobody looks for it in vain. Of a folder
-/// its own name alone.
-pub(crate) async fn left_out(local: &LocalDrive, own: &PathFilter, all: &PathFilter) -> Option<String> {
-    // Whatever cannot be listed here is not staged either.
-    let entries = local.list_filtered("/", own).await.unwrap_or_default();
-    let mut names = BTreeSet::new();
-    for key in entries.iter().map(|entry| entry.key.as_str()) {
-        if all.ignores(key) {
-            let ends = key.match_indices('/').skip(1).map(|(at, _)| at);
-            let mut folders = ends.filter_map(|end| key.get(..end));
-            names.insert(
-                folders
-                    .find(|folder| all.ignores(folder))
-                    .unwrap_or(key)
-                    .to_owned(),
-            );
-        }
-    }
-    (!names.is_empty()).then(|| listed(names))
-}
-
-/// Refuses a folder that would publish what lies outside of it, or what looks like a secret. `follow` says that links to the
+/// Looks through a folder that is to be staged. `own` leaves out what the author says, `all` what the built-in patterns do besides.
+///
+/// Returns what only the built-in ones leave out: to be said, so that nobody looks for it in vain. Of a folder its own name alone.
+///
+/// # Errors
+/// If what is left would publish what lies outside of the folder, or what looks like a secret. `follow` says that links to the
 /// outside are wanted, `force` that secrets are.
-pub(crate) async fn check(
+pub(crate) async fn look_through(
     local: &LocalDrive,
-    filter: &PathFilter,
+    (own, all): (&PathFilter, &PathFilter),
     follow: bool,
     force: bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<String>> {
+    let entries = match local.list_filtered("/", own).await {
+        Ok(entries) => entries,
+        // It may be what is left out that cannot be listed.
+        Err(_) => local.list_filtered("/", all).await?,
+    };
+    let (left_out, staged): (Vec<Entry>, Vec<Entry>) =
+        entries.into_iter().partition(|entry| all.ignores(&entry.key));
+    check(local, staged, follow, force)?;
+    let mut names = BTreeSet::new();
+    for key in left_out.iter().map(|entry| entry.key.as_str()) {
+        let ends = key.match_indices('/').skip(1).map(|(at, _)| at);
+        let mut folders = ends.filter_map(|end| key.get(..end));
+        names.insert(
+            folders
+                .find(|folder| all.ignores(folder))
+                .unwrap_or(key)
+                .to_owned(),
+        );
+    }
+    Ok((!names.is_empty()).then(|| listed(names)))
+}
+
+/// Refuses entries that would publish what lies outside of the folder, or what looks like a secret.
+fn check(local: &LocalDrive, entries: Vec<Entry>, follow: bool, force: bool) -> anyhow::Result<()> {
     let (mut outside, mut secret) = (Vec::new(), Vec::new());
-    for entry in local.list_filtered("/", filter).await? {
+    for entry in entries {
         let full = local.to_path(&entry.key)?;
         if entry.linkname.is_some() {
             if !follow {
@@ -155,7 +163,7 @@ fn leads_out(root: &Path, link: &Path) -> anyhow::Result<Option<String>> {
 fn file_secret(full: &Path) -> anyhow::Result<Option<&'static str>> {
     let io = || format!("cannot read {}", full.display());
     let mut file = std::fs::File::open(full).with_context(io)?;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(SNIFFED);
     let mut sniffed = file.by_ref().take(SNIFFED as u64);
     sniffed.read_to_end(&mut bytes).with_context(io)?;
     // Of binary files the beginning says enough.

@@ -209,6 +209,11 @@ impl Workshop {
         Ok(())
     }
 
+    /// Ends the seed.
+    pub fn stop_seeding(&mut self) {
+        self.seed = None;
+    }
+
     /// Installs the bundle made last into a folder of its own, as a person would unpack it.
     pub fn install(&self) -> Result<Installed> {
         let host = bosc_runtime::host::current();

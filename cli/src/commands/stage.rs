@@ -41,8 +41,8 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
         },
     );
     let (own, all) = (PathFilter::new(&own, &only), PathFilter::new(&ignore, &only));
-    precautions::check(&local, &all, args.follow_links, args.force).await?;
-    if let Some(names) = precautions::left_out(&local, &own, &all).await {
+    let left_out = precautions::look_through(&local, (&own, &all), args.follow_links, args.force);
+    if let Some(names) = left_out.await? {
         output.say(&format!(
             "left out by their names: {names} (--no-default-ignore takes them)"
         ));

@@ -6,32 +6,47 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bosc_tests::peers::noise;
 use bytes::Bytes;
+use hypercore::manifest::Manifest;
 use hypercore::crypto::replication_capability;
-use hypercore::messages::{PROTOCOL, Range, Sync, encode_handshake, kind};
+use hypercore::messages::{PROTOCOL, Range, Sync, decode_request, encode_data, encode_handshake, kind};
+use hypercore::proof::Data;
 use hyperswarm::{Connection, JoinOptions, Swarm, SwarmConfig};
 use protomux::{ChannelId, Event, Mux};
+use tokio::sync::oneshot::{self, error::RecvError};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::victim::Victim;
-
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Below what one frame may hold.
 const FRAME: usize = 8 << 20;
+/// What opens each direction of a secret stream: a length of 3 bytes, the stream's id of 32 and the cipher's header of 24.
+const HEADER: u64 = 59;
 
 /// Knows what is seeded and where to look.
 #[derive(Clone)]
 pub(crate) struct Hostile {
     bootstrap: String,
     key: hypercore::Key,
+    /// It announces itself and waits until it is dialled, as it has to for apps, which take no calls.
+    waits: bool,
 }
 
 impl Hostile {
-    pub(crate) fn of(victim: &Victim) -> Self {
-        let link: bosc_runtime::Link = victim.link.parse().expect("a link of bosc");
-        Self {
-            bootstrap: victim.place.bootstrap.clone(),
+    /// One that dials whoever seeds `link`.
+    pub(crate) fn dialling(bootstrap: &str, link: &str) -> Result<Self> {
+        let link: bosc_runtime::Link = link.parse()?;
+        Ok(Self {
+            bootstrap: bootstrap.to_owned(),
             key: link.key,
-        }
+            waits: false,
+        })
+    }
+
+    /// One that poses as a seed of `link`.
+    pub(crate) fn posing(bootstrap: &str, link: &str) -> Result<Self> {
+        Ok(Self {
+            waits: true,
+            ..Self::dialling(bootstrap, link)?
+        })
     }
 
     /// A connection of a new identity. The swarm has to be kept.
@@ -43,8 +58,8 @@ impl Hostile {
         let swarm = Swarm::new(config).await?;
         let mut connections = swarm.connections();
         let client = JoinOptions {
-            server: false,
-            client: true,
+            server: self.waits,
+            client: !self.waits,
         };
         swarm.join(self.key.discovery_key().0, client);
         let connection = timeout(PATIENCE, connections.recv()).await?;
@@ -81,7 +96,7 @@ impl Hostile {
         self,
         connections: usize,
         kind: u64,
-        payload: Vec<u8>,
+        payload: Bytes,
         most: usize,
         time: Duration,
     ) -> Result<u64> {
@@ -117,10 +132,7 @@ impl Hostile {
     pub(crate) async fn claims(self, time: Duration) -> Result<u64> {
         let (_swarm, connection, mut mux, channel) = self.open().await?;
         let length = 1 << 40;
-        let sync = Sync {
-            length,
-            ..Sync::default()
-        };
+        let sync = boast(1, length);
         mux.send(channel, kind::SYNC, &sync.encode());
         let range = Range {
             drop: false,
@@ -134,16 +146,91 @@ impl Hostile {
         Ok(sent)
     }
 
-    /// Connections that prove themselves and then say nothing; how many there were at once.
-    pub(crate) async fn idle(self, count: usize, time: Duration) -> Result<u64> {
-        let held = futures::future::join_all((0..count).map(|_| self.connect())).await;
-        tokio::time::sleep(time).await;
-        let held: Vec<_> = held.into_iter().flatten().collect();
-        if held.len() < count / 2 {
-            bail!("only {} of {count} connections came about", held.len());
+    /// Answers every request with nothing but a manifest that nobody signed anything under, until it is cut or time is up.
+    pub(crate) async fn manifests(self, time: Duration) -> Result<u64> {
+        let (_swarm, mut connection, mut mux, channel) = self.open().await?;
+        let forged = Data {
+            fork: 0,
+            block: None,
+            hash: None,
+            seek: None,
+            upgrade: None,
+            manifest: Some(Manifest::single([7; 32])),
+        };
+        let (until, mut sent) = (Instant::now() + time, 0);
+        while let Ok(Some(frame)) = timeout_at(until, connection.recv()).await {
+            mux.receive(&frame)?;
+            while let Some(event) = mux.poll_event() {
+                match event {
+                    Event::Message {
+                        kind: kind::REQUEST,
+                        payload,
+                        ..
+                    } => {
+                        let (id, _) = decode_request(&payload)?;
+                        let answer = encode_data(id, &forged);
+                        sent += answer.len() as u64;
+                        mux.send(channel, kind::DATA, &answer);
+                    }
+                    Event::Message {
+                        kind: kind::SYNC,
+                        payload,
+                        ..
+                    } => {
+                        let theirs = Sync::decode(&payload)?;
+                        let mut sync = boast(theirs.fork, theirs.length + (1 << 20));
+                        sync.remote_length = theirs.length;
+                        mux.send(channel, kind::SYNC, &sync.encode());
+                    }
+                    _ => {}
+                }
+            }
+            if flush(&mut mux, &connection).await.is_err() {
+                break;
+            }
         }
-        // Each said at least its header.
-        Ok(held.len() as u64 * 59)
+        Ok(sent)
+    }
+
+    /// Connections that prove themselves and then say nothing for a while; how many bytes that took. The second future ends
+    /// once they stand.
+    pub(crate) fn idle(
+        self,
+        count: usize,
+        time: Duration,
+    ) -> (impl Future<Output = Result<u64>>, impl Future<Output = Result<(), RecvError>>) {
+        let (stand, standing) = oneshot::channel();
+        let (go, gone) = oneshot::channel();
+        let connecting = tokio::spawn(async move {
+            let held = futures::future::join_all((0..count).map(|_| self.connect())).await;
+            let held: Vec<_> = held.into_iter().flatten().collect();
+            let _ = stand.send(());
+            let _ = gone.await;
+            tokio::time::sleep(time).await;
+            held.len()
+        });
+        let idle = async move {
+            let _ = go.send(());
+            let held = connecting.await?;
+            if held < count / 2 {
+                bail!("only {held} of {count} connections came about");
+            }
+            // Each said at least its header.
+            Ok(held as u64 * HEADER)
+        };
+        (idle, standing)
+    }
+}
+
+/// Says that it has all of a longer core, and would answer.
+fn boast(fork: u64, length: u64) -> Sync {
+    Sync {
+        fork,
+        length,
+        can_upgrade: true,
+        uploading: true,
+        has_manifest: true,
+        ..Sync::default()
     }
 }
 

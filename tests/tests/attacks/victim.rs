@@ -1,13 +1,14 @@
-//! What is attacked: `bosc seed` of 20 MB as a process of its own, watched through /proc, and the honest client.
+//! What is attacked: `bosc seed` of 20 MB as a process of its own, and the honest client.
 
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use bosc_tests::peers::{Place, noise};
-use bosc_tests::process::{Process, run};
+use bosc_tests::process::{Process, wait_until};
+
+use crate::watch::Watched;
 
 /// What the seed may take for the honest client meanwhile: queues of 4 MiB each of the driver and below, and the pages read.
 pub(crate) const OF_AN_HONEST_CLIENT: u64 = 32 << 20;
@@ -18,28 +19,6 @@ pub(crate) struct Victim {
     pub(crate) link: String,
     seed: Process,
     fetches: u32,
-}
-
-/// The greatest memory of the seed since the watch began.
-pub(crate) struct Watch {
-    stop: Arc<AtomicBool>,
-    peak: Arc<AtomicU64>,
-}
-
-impl Watch {
-    pub(crate) fn stop(self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        self.peak.load(Ordering::Relaxed)
-    }
-}
-
-fn memory_of(id: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).context("the seed has ended")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line
-        .and_then(|rest| rest.split_whitespace().next())
-        .context("no VmRSS")?;
-    Ok(kib.parse::<u64>()? << 10)
 }
 
 impl Victim {
@@ -59,48 +38,39 @@ impl Victim {
         })
     }
 
-    /// Bytes of memory that the seed holds.
-    pub(crate) fn memory(&self) -> Result<u64> {
-        memory_of(self.seed.id())
+    /// The seed's process.
+    pub(crate) fn process(&self) -> Watched {
+        Watched(self.seed.id())
     }
 
-    pub(crate) fn watch_memory(&self) -> Result<Watch> {
-        let id = self.seed.id();
-        let (stop, peak) = (
-            Arc::<AtomicBool>::default(),
-            Arc::new(AtomicU64::new(memory_of(id)?)),
-        );
-        let (stopped, highest) = (stop.clone(), peak.clone());
-        std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                highest.fetch_max(memory_of(id).unwrap_or(0), Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        });
-        Ok(Watch { stop, peak })
+    /// The seed is killed hard and started again.
+    pub(crate) fn kill_and_restart(&mut self) -> Result<()> {
+        self.seed.kill();
+        self.seed = self.place.seed("seeder", &self.link)?;
+        Ok(())
+    }
+
+    /// Begins a fetch with a store of its own. Blocks.
+    pub(crate) fn begin_fetch(&mut self) -> Result<Fetch> {
+        self.fetches += 1;
+        let (store, out) = (format!("client-{}", self.fetches), format!("out-{}", self.fetches));
+        let mut dump = self
+            .place
+            .bosc(&store, &["dump", &self.link, &out, "--timeout", "60"]);
+        let since = Instant::now();
+        let process = Process::start(&store, &mut dump, &self.place.logs())?;
+        Ok(Fetch {
+            process,
+            since,
+            store: self.place.home.join(store),
+            out: self.place.home.join(out),
+        })
     }
 
     /// An honest client fetches everything, with a store of its own.
     pub(crate) async fn fetch(&mut self) -> Result<Duration> {
-        self.fetches += 1;
-        let (store, out) = (
-            format!("client-{}", self.fetches),
-            format!("out-{}", self.fetches),
-        );
-        let mut dump = self
-            .place
-            .bosc(&store, &["dump", &self.link, &out, "--timeout", "60"]);
-        let home = self.place.home.clone();
-        let fetch = move || -> Result<Duration> {
-            let since = Instant::now();
-            run(&mut dump)?;
-            let took = since.elapsed();
-            ensure!(fs::metadata(home.join(&out).join("large"))?.len() == SIZE as u64);
-            fs::remove_dir_all(home.join(&out))?;
-            fs::remove_dir_all(home.join(&store))?;
-            Ok(took)
-        };
-        tokio::task::spawn_blocking(fetch).await?
+        let fetch = self.begin_fetch()?;
+        tokio::task::spawn_blocking(move || fetch.finish()).await?
     }
 
     /// The UDP ports at which the seed listens.
@@ -135,5 +105,40 @@ impl Victim {
     pub(crate) fn expect_running(&mut self) -> Result<()> {
         ensure!(self.seed.is_running(), "the seed has ended");
         Ok(())
+    }
+}
+
+/// A fetch under way.
+pub(crate) struct Fetch {
+    process: Process,
+    since: Instant,
+    store: PathBuf,
+    out: PathBuf,
+}
+
+impl Fetch {
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.process.is_running()
+    }
+
+    /// Bytes on its disk so far.
+    pub(crate) fn stored(&self) -> u64 {
+        let files = fs::read_dir(&self.store).into_iter().flatten().flatten();
+        files
+            .filter_map(|file| Some(file.metadata().ok()?.len()))
+            .sum()
+    }
+
+    /// Waits for its end and looks at what it fetched. Blocks.
+    pub(crate) fn finish(mut self) -> Result<Duration> {
+        wait_until("the fetch ends", Duration::from_secs(90), || {
+            Ok((!self.process.is_running()).then_some(()))
+        })?;
+        let took = self.since.elapsed();
+        let fetched = fs::metadata(self.out.join("large")).map_or(0, |file| file.len());
+        ensure!(fetched == SIZE as u64, "{fetched} of {SIZE} bytes were fetched");
+        fs::remove_dir_all(&self.out)?;
+        fs::remove_dir_all(&self.store)?;
+        Ok(took)
     }
 }

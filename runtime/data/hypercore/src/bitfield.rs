@@ -68,7 +68,9 @@ impl Bitfield {
             }
             if bit.is_multiple_of(PAGE_BITS) && end - bit >= PAGE_BITS {
                 if value {
-                    self.pages.insert(number, Arc::new([u64::MAX; WORDS]));
+                    // In place: whoever sets the same range again and again allocates nothing.
+                    let page = self.pages.entry(number).or_insert_with(|| Arc::new([0; WORDS]));
+                    *Arc::make_mut(page) = [u64::MAX; WORDS];
                 } else {
                     self.pages.remove(&number);
                 }
@@ -76,24 +78,31 @@ impl Bitfield {
                 bit += PAGE_BITS;
                 continue;
             }
-            // One word, or the part of it that lies in the range.
-            let stop = ((bit / 64 + 1) * 64).min(end);
-            self.set_in_word(bit, stop, value);
+            // The part of the page that lies in the range.
+            let stop = ((number + 1) * PAGE_BITS).min(end);
+            self.set_in_page(bit, stop, value);
             bit = stop;
         }
     }
 
-    /// Sets or clears `start..end`, which lie in one word of one page.
-    fn set_in_word(&mut self, start: u64, end: u64, value: bool) {
-        let (number, word, _) = split(start);
-        let ones = u64::MAX >> (64 - (end - start));
-        let mask = ones << (start % 64);
+    /// Sets or clears `start..end`, which lie in one page.
+    fn set_in_page(&mut self, start: u64, end: u64, value: bool) {
+        let (number, first, _) = split(start);
         let page = Arc::make_mut(self.pages.entry(number).or_insert_with(|| Arc::new([0; WORDS])));
-        if let Some(word) = page.get_mut(word) {
-            let now = if value { *word | mask } else { *word & !mask };
-            if std::mem::replace(word, now) != now {
-                self.dirty.insert(number);
+        let mut changed = false;
+        let mut bit = start;
+        for word in page.iter_mut().skip(first) {
+            if bit >= end {
+                break;
             }
+            let stop = ((bit / 64 + 1) * 64).min(end);
+            let mask = (u64::MAX >> (64 - (stop - bit))) << (bit % 64);
+            let now = if value { *word | mask } else { *word & !mask };
+            changed |= std::mem::replace(word, now) != now;
+            bit = stop;
+        }
+        if changed {
+            self.dirty.insert(number);
         }
     }
 

@@ -19,7 +19,8 @@ pub struct PathFilter {
 #[derive(Debug, Clone)]
 enum Pattern {
     Plain(String),
-    Glob(Vec<Token>),
+    /// With what a match ends with: most paths are told apart by that alone.
+    Glob(Vec<Token>, String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,22 +95,24 @@ impl Pattern {
                 char => Token::Char(char),
             });
         }
-        Some(Self::Glob(tokens))
+        let tail = plain.rsplit(['*', '?']).next().unwrap_or_default().to_owned();
+        Some(Self::Glob(tokens, tail))
     }
 
     /// The item itself, or something beneath it.
     fn covers(&self, key: &str) -> bool {
         match self {
             Self::Plain(item) => path::is_within(key, item),
-            Self::Glob(tokens) => {
+            Self::Glob(tokens, tail) => {
                 let ends = key
                     .match_indices('/')
                     .map(|(at, _)| at)
                     .filter(|&at| at > 0)
                     .chain([key.len()]);
-                ends.into_iter().any(|end| {
-                    let key: Vec<char> = key.get(..end).unwrap_or_default().chars().collect();
-                    matches(tokens, &key)
+                let heads = ends.filter_map(|end| key.get(..end));
+                heads.filter(|head| head.ends_with(tail)).any(|head| {
+                    let head: Vec<char> = head.chars().collect();
+                    matches(tokens, &head)
                 })
             }
         }
@@ -119,7 +122,7 @@ impl Pattern {
     fn may_lie_in(&self, folder: &str) -> bool {
         match self {
             Self::Plain(item) => path::is_within(item, folder),
-            Self::Glob(tokens) => {
+            Self::Glob(tokens, _) => {
                 let fixed = tokens.iter().map_while(|token| match token {
                     Token::Char(char) => Some(*char),
                     _ => None,

@@ -28,7 +28,7 @@ impl Core {
     /// # Errors
     /// [`ProofError::Invalid`] if the request is nonsense, which is the peer's fault.
     pub fn create_proof(&self, request: &Request) -> Result<Option<Data>, ProofError> {
-        let mut data = {
+        let (mut data, leaf) = {
             let mut state = self.shared.state();
             if request.fork != state.tree.fork {
                 return Ok(None);
@@ -41,10 +41,7 @@ impl Core {
             }
             let view = TreeView {
                 tree: &state.tree,
-                source: &Nodes {
-                    shared: &self.shared,
-                    state: &state,
-                },
+                source: &self.nodes(&state),
                 signature: &state.signature,
                 prologue: state
                     .manifest
@@ -58,17 +55,21 @@ impl Core {
                 Err(ProveError::Invalid(reason)) => return Err(ProofError::Invalid(reason)),
                 Err(ProveError::Source(error)) => return Err(error.into()),
             };
-            if !self.holds(&state, &data)? {
+            let leaf = match &data.block {
+                Some(block) => self.nodes(&state).node(2 * block.index)?,
+                None => None,
+            };
+            if !self.holds(&state, &data, leaf)? {
                 self.mend_path(&mut state, &data)?;
                 return Ok(None);
             }
             if request.manifest {
                 data.manifest.clone_from(&state.manifest);
             }
-            data
+            (data, leaf)
         };
         if let Some(block) = &mut data.block {
-            match self.get_local(block.index)? {
+            match self.get_proven(block.index, leaf)? {
                 Some(value) => block.value = value,
                 None => return Ok(None),
             }
@@ -78,11 +79,8 @@ impl Core {
 
     /// Whether a proof made here would convince its reader: nodes on disk may have rotted, and who sends a false proof
     /// counts as a liar.
-    fn holds(&self, state: &State, data: &Data) -> Result<bool, ProofError> {
-        let nodes = Nodes {
-            shared: &self.shared,
-            state,
-        };
+    fn holds(&self, state: &State, data: &Data, leaf: Option<Node>) -> Result<bool, ProofError> {
+        let nodes = self.nodes(state);
         let base = match &data.upgrade {
             None => state.tree.without_nodes(),
             Some(upgrade) => {
@@ -95,10 +93,6 @@ impl Core {
                 };
                 Batch::from_roots(data.fork, upgrade.start, roots)
             }
-        };
-        let leaf = match &data.block {
-            Some(block) => nodes.node(2 * block.index)?,
-            None => None,
         };
         let prologue = state
             .manifest
@@ -202,11 +196,7 @@ impl Core {
             let stored = if reorg {
                 None // Nothing of the old fork vouches for the new one.
             } else {
-                Nodes {
-                    shared: &self.shared,
-                    state: &state,
-                }
-                .node(root.index)?
+                self.nodes(&state).node(root.index)?
             };
             match stored {
                 Some(stored) if stored == root => {}

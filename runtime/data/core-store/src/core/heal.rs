@@ -4,7 +4,7 @@
 //! Nothing rotten is handed out, and nothing rotten is held against the peer whose right answer does not fit it.
 
 use hypercore::manifest::Manifest;
-use hypercore::merkle::{self, Batch, Cursor, MAX_LENGTH, Node, NodeSource, full_roots};
+use hypercore::merkle::{self, Batch, MAX_LENGTH, Node, NodeSource, full_roots};
 use hypercore::{KeyPair, signature};
 use rusqlite::Connection;
 
@@ -28,6 +28,14 @@ impl NodeSource for Stored<'_> {
 
     fn node(&self, index: u64) -> rusqlite::Result<Option<Node>> {
         storage::node(self.db, self.core, index)
+    }
+}
+
+impl Stored<'_> {
+    /// The leaf of a block, from its content.
+    fn leaf(&self, block: u64) -> rusqlite::Result<Option<Node>> {
+        let value = storage::block(self.db, self.core, block)?;
+        Ok(value.map(|value| Node::leaf(block, &value)))
     }
 }
 
@@ -106,20 +114,19 @@ impl Shared {
         let block = index.is_multiple_of(2).then_some(index / 2);
         let look = |db: &Connection| {
             let stored = Stored { db, core: self.id };
-            let leaf = |block| Ok(storage::block(db, self.id, block)?.map(|value| Node::leaf(block, &value)));
-            let audit = merkle::audit(&stored, &state.tree, index, leaf)?;
+            let audit = merkle::audit(&stored, &state.tree, index, |block| stored.leaf(block))?;
             let sound = match block {
-                Some(block) => audit.proven.is_some() && leaf(block)? == audit.proven,
+                Some(block) => audit.proven.is_some() && stored.leaf(block)? == audit.proven,
                 None => audit.proven.is_some(),
             };
-            Ok((audit, sound))
+            let health = match (sound, audit.mend.is_empty()) {
+                (true, true) => BlockHealth::Sound,
+                (true, false) => BlockHealth::Mended,
+                (false, _) => BlockHealth::Rotten,
+            };
+            Ok((audit, health))
         };
-        let (audit, sound) = self.storage.snapshot(look)?;
-        let found = match (sound, audit.mend.is_empty()) {
-            (true, true) => BlockHealth::Sound,
-            (true, false) => BlockHealth::Mended,
-            (false, _) => BlockHealth::Rotten,
-        };
+        let (_, found) = self.storage.snapshot(look)?;
         if !repair || found == BlockHealth::Sound {
             return Ok(found);
         }
@@ -131,14 +138,14 @@ impl Shared {
             if tx.run(|db| storage::core_by_id(db, self.id))?.revision != revision {
                 return Ok::<_, CoreError>(None); // Another process changed the core: what was read is of another state.
             }
-            let (audit, sound) = tx.run(look)?;
+            let (audit, health) = tx.run(look)?;
             for node in &audit.mend {
                 tx.put_node(self.id, node)?;
             }
             for node in &audit.drop {
                 tx.delete_node(self.id, *node)?;
             }
-            if let Some(block) = lost.filter(|_| !sound) {
+            if let Some(block) = lost.filter(|_| health == BlockHealth::Rotten) {
                 tx.delete_blocks(self.id, block, block + 1)?;
                 let mut lost = decode(tx.run(|db| storage::user_data(db, self.id, LOST))?.as_deref());
                 if lost.len() < MAX_LOST && !lost.contains(&block) {
@@ -150,11 +157,6 @@ impl Shared {
                     tx.put_page(self.id, number, &bits)?;
                 }
             }
-            let health = if sound {
-                BlockHealth::Mended
-            } else {
-                BlockHealth::Rotten
-            };
             Ok(Some((
                 health,
                 tx.set_head(self.id, fork, length, &tree_signature)?,
@@ -258,7 +260,7 @@ impl Head {
         if let Some(head) = Self::check(row, stored, key_pair).filter(|head| head.tree.length > 0) {
             return Ok(Some(head));
         }
-        let computed = all(&|index| beneath(&source, index))?;
+        let computed = all(&|index| merkle::beneath(&source, index, &|block| source.leaf(block)))?;
         Ok(Self::check(row, computed, key_pair).filter(|head| head.tree.length > 0))
     }
 }
@@ -294,18 +296,4 @@ fn manifest_of(row: &CoreRow, key_pair: Option<&KeyPair>) -> Option<Manifest> {
         .and_then(|bytes| Manifest::decode(bytes).ok());
     let ours = || key_pair.map(|pair| Manifest::single(pair.public_key));
     stored.filter(fits).or_else(|| ours().filter(fits))
-}
-
-/// The root at `index` from the nodes beneath it; a root that is a leaf from its block.
-fn beneath(source: &Stored<'_>, index: u64) -> rusqlite::Result<Option<Node>> {
-    let mut cursor = Cursor::new(index);
-    if cursor.factor() == 2 {
-        let value = storage::block(source.db, source.core, index / 2)?;
-        return Ok(value.map(|value| Node::leaf(index / 2, &value)));
-    }
-    let left = source.node(cursor.left_child())?;
-    let right = source.node(cursor.sibling())?;
-    Ok(left
-        .zip(right)
-        .map(|(left, right)| Node::parent(index, &left, &right)))
 }

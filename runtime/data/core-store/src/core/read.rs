@@ -7,7 +7,7 @@ use hypercore::merkle::{self, Batch, Cursor, Node, NodeSource, SeekResult, full_
 use hypercore::wants::WantId;
 use tokio::sync::oneshot;
 
-use super::shared::Nodes;
+use super::shared::{Nodes, State};
 use super::stall::{PATIENCE, Stall};
 use super::{Core, DownloadRange, GetOptions, Shared};
 use crate::CoreError;
@@ -49,7 +49,7 @@ impl Core {
         for _ in 0..READS {
             {
                 let state = self.shared.state();
-                if let Some(block) = state.pending.blocks.get(&index) {
+                if let Some(block) = state.in_memory(index) {
                     return Ok(Some(block.clone()));
                 }
                 if !state.bitfield.get(index) {
@@ -69,6 +69,26 @@ impl Core {
             self.check_block(index, true)?;
         }
         Ok(None)
+    }
+
+    /// As [`get_local`](Self::get_local), of a block whose stored leaf is at hand already.
+    pub(super) fn get_proven(&self, index: u64, leaf: Option<Node>) -> Result<Option<Bytes>, CoreError> {
+        let id = self.shared.id;
+        if self.shared.state().in_memory(index).is_none()
+            && let Some(value) = self.shared.storage.read(|db| storage::block(db, id, index))?
+            && leaf == Some(Node::leaf(index, &value))
+        {
+            return Ok(Some(Bytes::from(value)));
+        }
+        self.get_local(index)
+    }
+
+    /// The tree's nodes, with those that are not written yet.
+    pub(super) fn nodes<'a>(&'a self, state: &'a State) -> Nodes<'a> {
+        Nodes {
+            shared: &self.shared,
+            state,
+        }
     }
 
     /// Block `index`, waiting for a peer to send it if need be. Dropping the future withdraws the request.
@@ -135,10 +155,7 @@ impl Core {
                 length: state.tree.length,
             });
         }
-        let nodes = Nodes {
-            shared: &self.shared,
-            state: &state,
-        };
+        let nodes = self.nodes(&state);
         let mut roots = Vec::new();
         for index in full_roots(length) {
             roots.push(nodes.node(index)?.ok_or(CoreError::MissingNode {
@@ -212,33 +229,20 @@ impl Core {
         if !state.bitfield.get(index) && !state.pending.blocks.contains_key(&index) {
             return Ok(None);
         }
-        let nodes = Nodes {
-            shared: &self.shared,
-            state: &state,
-        };
+        let nodes = self.nodes(&state);
         Ok(nodes.node(index.saturating_mul(2))?)
     }
 
     /// As [`seek`](Self::seek), with the nodes at hand.
     pub fn seek_local(&self, bytes: u64) -> Result<SeekResult, CoreError> {
         let state = self.shared.state();
-        Ok(merkle::seek(
-            &Nodes {
-                shared: &self.shared,
-                state: &state,
-            },
-            &state.tree,
-            bytes,
-        )?)
+        Ok(merkle::seek(&self.nodes(&state), &state.tree, bytes)?)
     }
 
     /// How many tree levels above node `index` are not stored; goes into requests.
     pub fn missing_nodes(&self, index: u64) -> Result<u64, CoreError> {
         let state = self.shared.state();
-        let nodes = Nodes {
-            shared: &self.shared,
-            state: &state,
-        };
+        let nodes = self.nodes(&state);
         Ok(merkle::missing_nodes(&nodes, index, state.tree.length)?)
     }
 

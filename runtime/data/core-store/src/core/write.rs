@@ -5,7 +5,6 @@ use hypercore::merkle::{Batch, Cursor, Node, NodeSource, full_roots};
 use hypercore::signature;
 
 use super::front::StateGuard;
-use super::shared::Nodes;
 use super::{Core, CoreEvent, MAX_BLOCK};
 use crate::CoreError;
 use crate::storage::{self, Transaction, lock};
@@ -130,10 +129,7 @@ impl Core {
         let fork = fork.unwrap_or(state.tree.fork + 1);
         let mut roots = Vec::new();
         {
-            let nodes = Nodes {
-                shared,
-                state: &state,
-            };
+            let nodes = self.nodes(&state);
             for index in full_roots(length) {
                 roots.push(nodes.node(index)?.ok_or(CoreError::MissingNode {
                     key: self.key(),

@@ -16,6 +16,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::allowance::Allowance;
 use super::core_view::{CoreView, work};
 use crate::{Core, CoreError, CoreEvent};
 
@@ -33,6 +34,8 @@ const MAX_EVENTS: usize = 1024;
 /// Answers of the peer that wait to be verified before we stop reading. They are blocks of up to 15 MiB, and lie in memory.
 const MAX_UNVERIFIED: usize = 8 * 1024 * 1024;
 const TICK: Duration = Duration::from_millis(500);
+/// How long what a peer sent before it closed is still looked at: what it sent last may be what we asked for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Finds the core with a discovery key that a peer asks for; `None` refuses.
 pub type Lookup = Arc<dyn Fn(DiscoveryKey) -> Option<Core> + Send + Sync>;
@@ -126,6 +129,7 @@ pub fn replicate(connection: Connection, cores: Vec<Core>, lookup: Lookup) -> Re
         lookup,
         jobs: Vec::new(),
         unverified: 0,
+        allowance: Allowance::new(Instant::now()),
     };
     tokio::spawn(async move {
         let outcome = driver.run(sender.clone(), receiver, cores, inbox).await;
@@ -192,6 +196,7 @@ struct Driver {
     jobs: Vec<Task>,
     /// Bytes of answers among those jobs.
     unverified: usize,
+    allowance: Allowance,
 }
 
 /// The queue to the task that writes to the connection, with a count of the bytes in it.
@@ -268,13 +273,16 @@ impl Driver {
         // Also heard of while the connection is not read.
         let closed = receiver.closed();
         tokio::pin!(closed);
+        let mut ends = None;
         loop {
             self.pump(&writer);
             if working.is_none() && !self.jobs.is_empty() {
                 working = Some(self.work(writer.room().min(MAX_BATCH)));
             }
             let backlog = self.mux.has_backlog();
-            let reads = writer.queued() < MAX_BACKLOG && self.unverified < MAX_UNVERIFIED;
+            let ready = self.allowance.ready_at(Instant::now());
+            let reads =
+                writer.queued() < MAX_BACKLOG && self.unverified < MAX_UNVERIFIED && ready.is_none();
             let wake = self.wake.clone();
             tokio::select! {
                 results = join(&mut working) => {
@@ -290,7 +298,10 @@ impl Driver {
                     self.mux.receive(&message)?;
                     self.look_at_events()?;
                     for _ in 0..MAX_TAKEN {
-                        if self.mux.has_backlog() || self.unverified >= MAX_UNVERIFIED {
+                        if self.mux.has_backlog()
+                            || self.unverified >= MAX_UNVERIFIED
+                            || self.allowance.ready_at(Instant::now()).is_some()
+                        {
                             break;
                         }
                         let Some(message) = receiver.try_recv() else { break };
@@ -298,14 +309,19 @@ impl Driver {
                         self.look_at_events()?;
                     }
                 }
-                reason = &mut closed, if !reads => {
-                    tracing::debug!(%reason, "a connection closed while it was not read");
-                    return Ok(());
+                reason = &mut closed, if ends.is_none() => {
+                    if !reads {
+                        tracing::debug!(%reason, "a connection closed while it was not read");
+                        return Ok(());
+                    }
+                    ends = Some(Instant::now() + LAST_WORDS);
                 }
+                () = sleep_until(ends), if ends.is_some() => return Ok(()),
                 core = inbox.recv(), if commands_open => match core {
                     Some(core) => self.open(core),
                     None => commands_open = false,
                 },
+                () = sleep_until(ready), if ready.is_some() => {}
                 () = wake.notified() => {}
                 _ = tick.tick() => {}
             }
@@ -350,7 +366,11 @@ impl Driver {
     fn look_at_events(&mut self) -> Result<(), ReplicationError> {
         let now = Instant::now();
         for _ in 0..MAX_EVENTS {
+            if self.allowance.ready_at(now).is_some() {
+                break;
+            }
             let Some(event) = self.mux.poll_event() else { break };
+            let mut cost = 1;
             match event {
                 Event::Requested { protocol, id } => self.on_requested(&protocol, &id),
                 Event::Opened { channel, handshake } => {
@@ -364,12 +384,13 @@ impl Driver {
                     payload,
                 } => {
                     if let Some(Channel { core, peer, .. }) = self.channels.get_mut(&channel) {
-                        peer.handle_message(kind, &payload, now, &mut CoreView(core))?;
+                        cost = peer.handle_message(kind, &payload, now, &mut CoreView(core))?;
                         self.act(channel);
                     }
                 }
                 Event::Closed { channel } => self.forget(channel),
             }
+            self.allowance.spend(cost);
         }
         Ok(self.mux.check()?)
     }
@@ -462,6 +483,14 @@ fn size(job: &Job) -> usize {
     match job {
         Job::Verify { data, .. } => data.block.as_ref().map_or(0, |block| block.value.len()),
         _ => 0,
+    }
+}
+
+/// Waits until then; for ever if it is never. Cancel safe.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Replication over real connections: [`replicate`] pumps a connection that carries many cores, with one
 //! [`hypercore::replication::Peer`] for each.
 
+mod allowance;
 mod core_view;
 mod driver;
 

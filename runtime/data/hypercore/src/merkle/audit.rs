@@ -98,8 +98,8 @@ fn children<S: NodeSource>(
     {
         return Ok(Some(([a, b], stored)));
     }
-    let lefts = [stored[0], computed(source, left, leaf)?];
-    let rights = [stored[1], computed(source, right, leaf)?];
+    let lefts = [stored[0], beneath(source, left, leaf)?];
+    let rights = [stored[1], beneath(source, right, leaf)?];
     for a in lefts.into_iter().flatten() {
         for b in rights.into_iter().flatten() {
             if fits(&a, &b) {
@@ -110,8 +110,11 @@ fn children<S: NodeSource>(
     Ok(None)
 }
 
-/// Node `index` from what lies one level beneath it.
-fn computed<S: NodeSource>(
+/// Node `index` from what lies one level beneath it: its children, or for a leaf what `leaf` makes of the block.
+///
+/// # Errors
+/// If the source fails.
+pub fn beneath<S: NodeSource>(
     source: &S,
     index: u64,
     leaf: &impl Fn(u64) -> Result<Option<Node>, S::Error>,

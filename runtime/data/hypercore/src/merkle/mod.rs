@@ -11,7 +11,7 @@ mod prove;
 mod seek;
 mod verify;
 
-pub use audit::{Audit, audit};
+pub use audit::{Audit, audit, beneath};
 use base::wire::{DecodeError, Reader, put_uint};
 pub use batch::Batch;
 pub use cursor::Cursor;

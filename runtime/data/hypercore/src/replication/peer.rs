@@ -166,7 +166,8 @@ impl Peer {
         Ok(())
     }
 
-    /// A message arrived.
+    /// A message arrived. Returns what looking at it cost, as that many of the smallest messages: whoever drives the peer should
+    /// put off a peer that costs too much.
     ///
     /// # Errors
     /// If it breaks the protocol: drop the peer.
@@ -176,7 +177,8 @@ impl Peer {
         payload: &Bytes,
         now: Instant,
         view: &mut impl View,
-    ) -> Result<(), PeerError> {
+    ) -> Result<u32, PeerError> {
+        let mut cost = 1;
         match kind {
             kind::SYNC => {
                 let sync = Sync::decode(payload).map_err(malformed("sync"))?;
@@ -214,19 +216,19 @@ impl Peer {
                 .on_unwant(Want::decode(payload).map_err(malformed("unwant"))?),
             kind::BITFIELD => {
                 let (start, words) = messages::decode_bitfield(payload).map_err(malformed("bitfield"))?;
-                self.theirs.on_bitfield(start, &words, view.head().length)?;
+                cost += self.theirs.on_bitfield(start, &words, view.head().length)?;
                 self.refused.clear();
             }
             kind::RANGE => {
                 let range = messages::Range::decode(payload).map_err(malformed("range"))?;
-                self.theirs.on_range(range, view.head().length)?;
+                cost += self.theirs.on_range(range, view.head().length)?;
                 if !range.drop {
                     self.refused.clear();
                 }
             }
             _ => {} // An extension, or a message of a later version.
         }
-        Ok(())
+        Ok(cost)
     }
 
     fn on_data(&mut self, payload: &Bytes, now: Instant, view: &mut impl View) -> Result<(), PeerError> {

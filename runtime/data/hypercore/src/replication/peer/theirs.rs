@@ -85,7 +85,8 @@ impl Theirs {
         self.wants.iter().any(within)
     }
 
-    pub(super) fn on_bitfield(&mut self, start: u64, words: &[u32], length: u64) -> Result<(), PeerError> {
+    /// Returns how many pages that took.
+    pub(super) fn on_bitfield(&mut self, start: u64, words: &[u32], length: u64) -> Result<u32, PeerError> {
         if !start.is_multiple_of(32) || start > MAX_LENGTH || words.len() > MAX_WORDS {
             return Err(PeerError::Malformed("bitfield"));
         }
@@ -95,25 +96,30 @@ impl Theirs {
             .insert_words(start, words.get(..kept).unwrap_or_default());
         self.blocks.forget_dirty();
         self.contiguous = self.contiguous.min(start);
-        Ok(())
+        Ok(pages(32 * words.len() as u64))
     }
 
-    pub(super) fn on_range(&mut self, range: Range, length: u64) -> Result<(), PeerError> {
+    /// Returns how many pages that took.
+    pub(super) fn on_range(&mut self, range: Range, length: u64) -> Result<u32, PeerError> {
         let end = range
             .start
             .checked_add(range.length)
             .filter(|end| *end <= MAX_LENGTH);
         let end = end.ok_or(PeerError::Malformed("range"))?;
+        let mut cost = 0;
+        let remembered = end.min(limit(length));
         if range.drop {
+            cost = pages(remembered.saturating_sub(range.start));
             self.blocks.set_range(range.start, end, false);
             self.contiguous = self.contiguous.min(range.start);
         } else if range.start <= self.contiguous {
             self.contiguous = self.contiguous.max(end);
         } else {
-            self.blocks.set_range(range.start, end.min(limit(length)), true);
+            cost = pages(remembered.saturating_sub(range.start));
+            self.blocks.set_range(range.start, remembered, true);
         }
         self.blocks.forget_dirty();
-        Ok(())
+        Ok(cost)
     }
 
     pub(super) fn sync(&self) -> &Sync {
@@ -147,6 +153,11 @@ impl Theirs {
         }
         &self.blocks
     }
+}
+
+/// Pages that so many bits fill.
+fn pages(bits: u64) -> u32 {
+    u32::try_from(bits.div_ceil(PAGE_BITS)).unwrap_or(u32::MAX)
 }
 
 /// Where we stop remembering, for a core of `length` blocks.
