@@ -2,6 +2,7 @@
 
 use crate::congestion::Micros;
 use crate::liveness::{Due, Liveness};
+use crate::mtu;
 use crate::packet::{DATA, DESTROY, END, HEARTBEAT, Header, MAX_SACKS, SACK, expand};
 use crate::receiver::Receiver;
 use crate::sender::{PeerGone, Sender};
@@ -13,10 +14,11 @@ const TIME_WAIT: Micros = 5_000_000;
 /// How long a stream whose handle was dropped may take to deliver the rest.
 const LINGER: Micros = 30_000_000;
 /// What may be sent to an address from which nothing came yet: three full packets, which is about three times the
-/// handshake that named it. Some peers wait for our first packet, so it cannot be nothing.
-const UNPROVEN_START: u64 = 3 * 1200;
+/// handshake that named it. Some peers wait for our first packet, so it cannot be nothing. The last packet may be larger than what
+/// is left, so that much is not given out.
+const UNPROVEN_START: i64 = (3 * mtu::BASE - mtu::MAX) as i64;
 /// How many times what came from there.
-const UNPROVEN_FACTOR: u64 = 3;
+const UNPROVEN_FACTOR: i64 = 3;
 /// Payloads up to this size are keep-alives of the layer above, and no use.
 const KEEP_ALIVE_PAYLOAD: usize = 64;
 /// The least a writer may queue, and the most.
@@ -66,8 +68,9 @@ pub(crate) struct Engine {
     /// When a closed stream, or one nobody holds, is forgotten.
     forget_at: Option<Micros>,
     abandoned: bool,
-    /// Bytes that may still be sent to a peer that may not be where we send to; `None` once it is known to be.
-    allowance: Option<u64>,
+    /// Bytes that may still be sent to a peer that may not be where we send to, below nothing by what the last packet had too many;
+    /// `None` once it is known to be.
+    allowance: Option<i64>,
     /// Set if silence of the peer is to be looked into.
     liveness: Option<Liveness>,
 }
@@ -104,13 +107,14 @@ impl Engine {
 
     /// Limits what is sent to a few packets and three times what was `heard` from there.
     pub(crate) fn limit(&mut self, heard: u64) {
+        let heard = i64::try_from(heard).unwrap_or(i64::MAX);
         self.allowance = Some(UNPROVEN_START.saturating_add(UNPROVEN_FACTOR.saturating_mul(heard)));
     }
 
     /// A packet of `length` bytes came from where we send to.
     pub(crate) fn heard(&mut self, length: usize) {
         if let Some(left) = &mut self.allowance {
-            *left = left.saturating_add(UNPROVEN_FACTOR * length as u64);
+            *left = left.saturating_add(UNPROVEN_FACTOR * length as i64);
         }
     }
 
@@ -315,13 +319,13 @@ impl Engine {
     /// Appends the next packet to `out`; false if there is none now. Call until it says so. Without `partial`, new
     /// data only goes out in full packets, so that small writes can gather.
     pub(crate) fn poll_transmit(&mut self, now: Micros, out: &mut Vec<u8>, partial: bool) -> bool {
-        if self.allowance == Some(0) {
+        if self.allowance.is_some_and(|left| left <= 0) {
             return false;
         }
         let before = out.len();
         let sent = self.transmit(now, out, partial);
         if let Some(left) = &mut self.allowance {
-            *left = left.saturating_sub((out.len() - before) as u64);
+            *left = left.saturating_sub((out.len() - before) as i64);
         }
         sent
     }

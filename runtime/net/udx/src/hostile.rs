@@ -215,3 +215,30 @@ fn a_machine_that_slept_asks_before_it_gives_up() {
     engine.on_timer(woke + 2_000_000);
     assert_eq!(engine.closed(), None);
 }
+
+#[test]
+fn an_address_that_did_not_prove_itself_gets_no_more_than_a_few_packets_and_three_times_what_it_sent() {
+    let mut writer = Writer::new();
+    writer.engine.limit(0);
+    let (mut total, mut most) = (0, 3 * 1200);
+    for round in 0..2_000u64 {
+        let now = round * 10_000;
+        let mut out = Vec::new();
+        if writer.engine.write_room() > 0 {
+            writer.engine.sender.write(&[0; 1000]);
+        }
+        while writer.engine.poll_transmit(now, &mut out, true) {}
+        total += out.len();
+        assert!(
+            total <= most,
+            "{total} bytes sent, {most} allowed at {} ms",
+            now / 1000
+        );
+        writer.engine.on_timer(now);
+        if round % 50 == 49 {
+            writer.engine.heard(37);
+            most += 3 * 37;
+        }
+    }
+    assert!(total > 2 * 1200, "{total}");
+}
