@@ -1,6 +1,7 @@
 //! BLAKE2b-256, plain and keyed, and the namespaces that keep hashes for different purposes apart (npm `hypercore-crypto`
 //! index.js).
 
+use blake2b_simd::many::update_many;
 use blake2b_simd::{Params, State};
 
 /// BLAKE2b-256 over the concatenation of `parts`.
@@ -8,6 +9,20 @@ pub fn blake2b(parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = Hasher::new();
     parts.iter().for_each(|part| hasher.update(part));
     hasher.finish()
+}
+
+/// BLAKE2b-256 over each pair's two parts. Four are hashed at a time where the processor can, in less than half the time that they
+/// take one by one.
+pub fn blake2b_each(pairs: &[(&[u8], &[u8])]) -> Vec<[u8; 32]> {
+    let begin = |(first, _): &(&[u8], &[u8])| {
+        let mut hasher = Hasher::new();
+        hasher.update(first);
+        hasher
+    };
+    let mut hashers: Vec<Hasher> = pairs.iter().map(begin).collect();
+    let states = hashers.iter_mut().map(|hasher| &mut hasher.0);
+    update_many(states.zip(pairs.iter().map(|(_, second)| second)));
+    hashers.iter().map(Hasher::finish).collect()
 }
 
 /// BLAKE2b-256 over `parts`, keyed with `key` (at most 64 bytes; longer keys are cut, which no caller does).

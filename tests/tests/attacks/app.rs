@@ -125,7 +125,10 @@ async fn the_page_of_an_attacked_app_answers_and_its_update_arrives() -> Result<
         table.wrong(format!("a call over the bridge took {slowest:.0} ms"));
     }
     update_is_ready(&driver)?;
-    println!("\"Update ready!\" after {:.1} s at the latest", since.elapsed().as_secs_f32());
+    println!(
+        "\"Update ready!\" after {:.1} s at the latest",
+        since.elapsed().as_secs_f32()
+    );
     send_message(&driver, "Still here")?;
     driver.screenshot(&workshop.shot("attacked.png"))?;
     driver.abandon();

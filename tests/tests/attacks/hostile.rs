@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bosc_tests::peers::noise;
 use bytes::Bytes;
-use hypercore::manifest::Manifest;
 use hypercore::crypto::replication_capability;
+use hypercore::manifest::Manifest;
 use hypercore::messages::{PROTOCOL, Range, Sync, decode_request, encode_data, encode_handshake, kind};
 use hypercore::proof::Data;
 use hyperswarm::{Connection, JoinOptions, Swarm, SwarmConfig};
@@ -198,7 +198,10 @@ impl Hostile {
         self,
         count: usize,
         time: Duration,
-    ) -> (impl Future<Output = Result<u64>>, impl Future<Output = Result<(), RecvError>>) {
+    ) -> (
+        impl Future<Output = Result<u64>>,
+        impl Future<Output = Result<(), RecvError>>,
+    ) {
         let (stand, standing) = oneshot::channel();
         let (go, gone) = oneshot::channel();
         let connecting = tokio::spawn(async move {

@@ -78,10 +78,7 @@ where
     let honest = victim.fetch().await;
     let sent = attack.await?;
     let cost = watch.stop()?;
-    let kept = victim
-        .process()
-        .settle(before, GROWTH_OF_ONE, GIVEN_BACK)
-        .await?;
+    let kept = victim.process().settle(before, GROWTH_OF_ONE, GIVEN_BACK).await?;
     match (honest, sent) {
         (Ok(honest), Ok(sent)) => table.row(&Row {
             name: name.to_owned(),
@@ -95,9 +92,7 @@ where
         (Err(error), _) => table.wrong(format!("{name}: an honest client: {error:#}")),
         (_, Err(error)) => table.wrong(format!("{name}: the attack itself: {error:#}")),
     }
-    victim
-        .expect_running()
-        .with_context(|| format!("after {name}"))
+    victim.expect_running().with_context(|| format!("after {name}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,7 +148,9 @@ async fn a_seed_that_is_killed_hard_costs_a_client_seconds() -> Result<()> {
         victim.kill_and_restart()?;
         let restarted = killed.elapsed();
         let took = tokio::task::spawn_blocking(move || fetch.finish()).await??;
-        println!("killed and again there after {restarted:.1?}: the fetch took {took:.1?}, {quiet:.1?} when quiet");
+        println!(
+            "killed and again there after {restarted:.1?}: the fetch took {took:.1?}, {quiet:.1?} when quiet"
+        );
         if took > quiet + restarted.max(KILLED) {
             bail!("a seed that was killed hard cost {took:?}, and {quiet:?} when quiet");
         }

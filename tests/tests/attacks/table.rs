@@ -71,7 +71,9 @@ impl Table {
         if let Some((took, quiet)) = row.honest
             && took > SLOWER * quiet + STARTING
         {
-            self.wrong(format!("{name}: an honest client took {took:?}, {quiet:?} when quiet"));
+            self.wrong(format!(
+                "{name}: an honest client took {took:?}, {quiet:?} when quiet"
+            ));
         }
     }
 

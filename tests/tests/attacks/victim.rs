@@ -53,7 +53,10 @@ impl Victim {
     /// Begins a fetch with a store of its own. Blocks.
     pub(crate) fn begin_fetch(&mut self) -> Result<Fetch> {
         self.fetches += 1;
-        let (store, out) = (format!("client-{}", self.fetches), format!("out-{}", self.fetches));
+        let (store, out) = (
+            format!("client-{}", self.fetches),
+            format!("out-{}", self.fetches),
+        );
         let mut dump = self
             .place
             .bosc(&store, &["dump", &self.link, &out, "--timeout", "60"]);
@@ -124,9 +127,7 @@ impl Fetch {
     /// Bytes on its disk so far.
     pub(crate) fn stored(&self) -> u64 {
         let files = fs::read_dir(&self.store).into_iter().flatten().flatten();
-        files
-            .filter_map(|file| Some(file.metadata().ok()?.len()))
-            .sum()
+        files.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
     }
 
     /// Waits for its end and looks at what it fetched. Blocks.

@@ -100,10 +100,7 @@ impl Watch {
         self.stop.store(true, Ordering::Relaxed);
         let used = self.of.cpu()?.saturating_sub(self.cpu);
         Ok(Cost {
-            grown: self
-                .peak
-                .load(Ordering::Relaxed)
-                .saturating_sub(self.before),
+            grown: self.peak.load(Ordering::Relaxed).saturating_sub(self.before),
             cpu: used.as_secs_f64() / self.since.elapsed().as_secs_f64(),
         })
     }

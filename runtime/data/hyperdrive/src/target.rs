@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use icu_normalizer::ComposingNormalizerBorrowed;
+
 use crate::entry::Entry;
 use crate::error::DriveError;
 use crate::local_path::{check_key, check_link};
@@ -70,8 +72,10 @@ fn check_goal(key: &str, target: &str, prefixes: &[String]) -> Result<(), DriveE
     ))
 }
 
-/// On disks that do not tell `A` from `a`, two such entries would overwrite each other.
+/// On disks that do not tell `A` from `a`, or an accent from the letter that bears it, two such entries would overwrite each
+/// other.
 fn check_case(entries: &BTreeMap<String, Entry>) -> Result<(), DriveError> {
+    let composed = ComposingNormalizerBorrowed::new_nfc();
     let mut seen = BTreeMap::new();
     for key in entries.keys() {
         for (at, _) in key
@@ -80,7 +84,8 @@ fn check_case(entries: &BTreeMap<String, Entry>) -> Result<(), DriveError> {
             .chain([(key.len(), "")])
         {
             let name = key.get(..at).unwrap_or(key);
-            let first = seen.entry(name.to_lowercase()).or_insert_with(|| name.to_owned());
+            let same = composed.normalize(&name.to_lowercase()).into_owned();
+            let first = seen.entry(same).or_insert_with(|| name.to_owned());
             if first != name {
                 let reason = format!("this disk cannot tell it from {first}");
                 return Err(DriveError::refused(key, reason));
@@ -152,6 +157,25 @@ mod tests {
             ("/F.framework/F", Some("Versions/Current/F")),
         ];
         check(&entries(&good), true, &[]).unwrap();
+    }
+
+    #[test]
+    fn names_that_a_disk_takes_for_one_are_refused() {
+        for (one, other) in [
+            ("/a/Readme", "/A/other"),
+            ("/caf\u{e9}", "/cafe\u{301}"),
+            ("/\u{c5}", "/a\u{30a}"),
+        ] {
+            let error = check_case(&entries(&[(one, None), (other, None)])).unwrap_err();
+            assert!(error.to_string().contains("cannot tell"), "{error}");
+        }
+        check_case(&entries(&[
+            ("/a/x", None),
+            ("/a/y", None),
+            ("/cafe", None),
+            ("/caf\u{e9}", None),
+        ]))
+        .unwrap();
     }
 
     #[test]

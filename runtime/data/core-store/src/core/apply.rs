@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use hypercore::manifest::Manifest;
-use hypercore::merkle::{self, Batch, Node, NodeSource, ProveError, TreeView, full_roots};
-use hypercore::proof::{Data, Request};
+use hypercore::merkle::{self, Batch, Node, NodeSource};
+use hypercore::proof::Data;
 use hypercore::signature;
 
 use super::shared::{Nodes, State};
@@ -23,138 +23,21 @@ pub struct Applied {
 }
 
 impl Core {
-    /// Answers a peer's request; `None` if what it asks for is not stored here or it is of another fork.
-    ///
-    /// # Errors
-    /// [`ProofError::Invalid`] if the request is nonsense, which is the peer's fault.
-    pub fn create_proof(&self, request: &Request) -> Result<Option<Data>, ProofError> {
-        let (mut data, leaf) = {
-            let mut state = self.shared.state();
-            if request.fork != state.tree.fork {
-                return Ok(None);
-            }
-            if request
-                .block
-                .is_some_and(|block| !state.bitfield.get(block.index))
-            {
-                return Ok(None);
-            }
-            let view = TreeView {
-                tree: &state.tree,
-                source: &self.nodes(&state),
-                signature: &state.signature,
-                prologue: state
-                    .manifest
-                    .as_ref()
-                    .and_then(|manifest| manifest.prologue.as_ref())
-                    .map_or(0, |p| p.length),
-            };
-            let mut data = match merkle::prove(&view, request) {
-                Ok(data) => data,
-                Err(ProveError::Missing(_)) => return Ok(None),
-                Err(ProveError::Invalid(reason)) => return Err(ProofError::Invalid(reason)),
-                Err(ProveError::Source(error)) => return Err(error.into()),
-            };
-            let leaf = match &data.block {
-                Some(block) => self.nodes(&state).node(2 * block.index)?,
-                None => None,
-            };
-            if !self.holds(&state, &data, leaf)? {
-                self.mend_path(&mut state, &data)?;
-                return Ok(None);
-            }
-            if request.manifest {
-                data.manifest.clone_from(&state.manifest);
-            }
-            (data, leaf)
-        };
-        if let Some(block) = &mut data.block {
-            match self.get_proven(block.index, leaf)? {
-                Some(value) => block.value = value,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(data))
-    }
-
-    /// Whether a proof made here would convince its reader: nodes on disk may have rotted, and who sends a false proof
-    /// counts as a liar.
-    fn holds(&self, state: &State, data: &Data, leaf: Option<Node>) -> Result<bool, ProofError> {
-        let nodes = self.nodes(state);
-        let base = match &data.upgrade {
-            None => state.tree.without_nodes(),
-            Some(upgrade) => {
-                let roots = full_roots(upgrade.start)
-                    .into_iter()
-                    .map(|index| nodes.node(index));
-                // A reader that has the shorter tree may hold roots that are not stored here.
-                let Some(roots) = roots.collect::<Result<Option<Vec<_>>, _>>()? else {
-                    return Ok(true);
-                };
-                Batch::from_roots(data.fork, upgrade.start, roots)
-            }
-        };
-        let prologue = state
-            .manifest
-            .as_ref()
-            .and_then(|manifest| manifest.prologue.as_ref());
-        let Ok(verified) = merkle::verify(base, data, leaf, prologue) else {
-            return Ok(false);
-        };
-        if data.upgrade.is_some() && verified.batch.roots != state.tree.roots {
-            return Ok(false);
-        }
-        match verified.unverified {
-            Some(root) => Ok(nodes.node(root.index)? == Some(root)),
-            None => Ok(true),
-        }
-    }
-
-    /// Mends, or drops to be fetched again, what made a proof of ours false.
-    fn mend_path(&self, state: &mut State, data: &Data) -> Result<(), ProofError> {
-        let block = data.block.as_ref().map(|block| 2 * block.index);
-        let starts = data.upgrade.iter().flat_map(|upgrade| full_roots(upgrade.start));
-        let upgraded = data
-            .upgrade
-            .iter()
-            .flat_map(|upgrade| upgrade.nodes.iter().map(|node| node.index));
-        let asked = block.or(data.hash.as_ref().map(|hash| hash.index));
-        let sought = data
-            .seek
-            .iter()
-            .flat_map(|seek| seek.nodes.iter().map(|node| node.index));
-        let paths: Vec<u64> = asked
-            .into_iter()
-            .chain(starts)
-            .chain(upgraded)
-            .chain(sought)
-            .collect();
-        for index in paths {
-            let health = self.shared.audit(state, index, true)?;
-            if health == BlockHealth::Rotten && block == Some(index) {
-                self.shared.lost(index / 2);
-            }
-        }
-        Ok(())
-    }
-
     /// Verifies a peer's proof and, if it holds, takes over what it brings.
     ///
     /// # Errors
     /// [`ProofError::Invalid`]: drop the peer. [`ProofError::Stale`]: ask again.
     pub fn verify(&self, data: Data) -> Result<Applied, ProofError> {
-        if data
-            .block
-            .as_ref()
-            .is_some_and(|block| block.index >= merkle::MAX_LENGTH)
-        {
+        let leaf = to_hash(&data).map(|(index, value)| Node::leaf(index, value));
+        self.verify_hashed(data, leaf)
+    }
+
+    /// As [`verify`](Self::verify), with the leaf of [`to_hash`]: the expensive hash needs no lock, and those of many blocks can be
+    /// computed together.
+    pub(crate) fn verify_hashed(&self, data: Data, leaf: Option<Node>) -> Result<Applied, ProofError> {
+        if data.block.is_some() && leaf.is_none() {
             return Err(ProofError::Invalid("its block is out of range"));
         }
-        // The expensive hash needs no lock.
-        let leaf = data
-            .block
-            .as_ref()
-            .map(|block| Node::leaf(block.index, &block.value));
         let mut state = self.shared.state();
         self.shared.accepts(&mut state)?;
         let learned = self.check_manifest(&state, &data)?;
@@ -351,4 +234,10 @@ fn take_over(state: &mut State, data: &Data, mut batch: Batch) -> Applied {
         state.tree = batch;
     }
     applied
+}
+
+/// The block in an answer that has to be hashed, and its number; `None` if there is none, or none that a core can have.
+pub(crate) fn to_hash(data: &Data) -> Option<(u64, &[u8])> {
+    let block = data.block.as_ref()?;
+    (block.index < merkle::MAX_LENGTH).then(|| (block.index, &block.value[..]))
 }

@@ -10,6 +10,7 @@ mod front;
 #[cfg(test)]
 mod full_disk;
 mod heal;
+mod prove;
 mod read;
 mod shared;
 mod stall;
@@ -20,10 +21,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use apply::Applied;
+pub(crate) use apply::to_hash;
 use bytes::Bytes;
 pub use heal::BlockHealth;
 use hypercore::manifest::Manifest;
 use hypercore::{DiscoveryKey, Key, KeyPair, PeerInfo};
+pub(crate) use prove::Draft;
 pub use read::Download;
 pub(crate) use shared::Shared;
 pub use stall::PATIENCE;

@@ -71,18 +71,6 @@ impl Core {
         Ok(None)
     }
 
-    /// As [`get_local`](Self::get_local), of a block whose stored leaf is at hand already.
-    pub(super) fn get_proven(&self, index: u64, leaf: Option<Node>) -> Result<Option<Bytes>, CoreError> {
-        let id = self.shared.id;
-        if self.shared.state().in_memory(index).is_none()
-            && let Some(value) = self.shared.storage.read(|db| storage::block(db, id, index))?
-            && leaf == Some(Node::leaf(index, &value))
-        {
-            return Ok(Some(Bytes::from(value)));
-        }
-        self.get_local(index)
-    }
-
     /// The tree's nodes, with those that are not written yet.
     pub(super) fn nodes<'a>(&'a self, state: &'a State) -> Nodes<'a> {
         Nodes {

@@ -448,8 +448,8 @@ fn load(storage: &Storage, id: i64, tries: u32) -> Result<State, StorageError> {
     if row.key.discovery_key() != row.discovery_key {
         return Err(damaged("a core's key and discovery key do not belong together"));
     }
-    let secret = row.secret_key.as_deref().map(|secret| {
-        <&[u8; 64]>::try_from(secret)
+    let secret = row.secret_key.as_ref().map(|secret| {
+        <&[u8; 64]>::try_from(secret.as_slice())
             .ok()
             .and_then(KeyPair::from_secret_key)
             .ok_or_else(|| damaged("a secret key"))

@@ -1,9 +1,11 @@
 //! A core as its peers look at it, and the jobs that they have done with its store.
 
 use hypercore::bitfield::Bitfield;
-use hypercore::merkle::full_roots;
+use hypercore::merkle::{Node, full_roots};
+use hypercore::proof::Data;
 use hypercore::replication::{Done, Head, InvalidRequest, Job, Verdict, View};
 
+use crate::core::{Draft, to_hash};
 use crate::storage::lock;
 use crate::{Core, CoreError, CoreEvent, ProofError};
 
@@ -48,9 +50,96 @@ impl View for CoreView<'_> {
 /// # Errors
 /// If the store fails.
 pub fn work(core: &Core, job: Job, budget: &mut usize) -> Result<Done, CoreError> {
-    Ok(match job {
-        Job::Verify { id, data } => {
-            let verdict = match core.verify(*data) {
+    let begun = begin(core, job, budget);
+    let leaf = begun.to_hash().map(|(index, value)| Node::leaf(index, value));
+    finish(core, begun, leaf)
+}
+
+/// As [`work`], for many jobs, in order; their blocks are hashed together. For each job, what came of it, or why the store failed.
+pub(super) fn work_all(jobs: Vec<(Core, Job)>, budget: &mut usize) -> Vec<Result<Done, CoreError>> {
+    let begun: Vec<(Core, Begun)> = jobs
+        .into_iter()
+        .map(|(core, job)| {
+            let begun = begin(&core, job, budget);
+            (core, begun)
+        })
+        .collect();
+    let blocks: Vec<(u64, &[u8])> = begun.iter().filter_map(|(_, begun)| begun.to_hash()).collect();
+    let mut leaves = Node::leaves(&blocks).into_iter();
+    let leaf_of = begun
+        .iter()
+        .map(|(_, begun)| begun.to_hash().and_then(|_| leaves.next()));
+    let leaf_of: Vec<Option<Node>> = leaf_of.collect();
+    let finish = |((core, begun), leaf)| finish(&core, begun, leaf);
+    begun.into_iter().zip(leaf_of).map(finish).collect()
+}
+
+/// A job, before the hash that it needs.
+enum Begun {
+    Verify {
+        id: u64,
+        data: Box<Data>,
+    },
+    Prove {
+        id: u64,
+        draft: Result<Option<Draft>, ProofError>,
+    },
+    Done(Result<Done, CoreError>),
+}
+
+impl Begun {
+    fn to_hash(&self) -> Option<(u64, &[u8])> {
+        match self {
+            Self::Verify { data, .. } => to_hash(data),
+            Self::Prove { draft, .. } => draft.as_ref().ok()?.as_ref()?.unhashed(),
+            Self::Done(_) => None,
+        }
+    }
+}
+
+fn begin(core: &Core, job: Job, budget: &mut usize) -> Begun {
+    match job {
+        Job::Verify { id, data } => Begun::Verify { id, data },
+        Job::Prove { id, request } if *budget == 0 => Begun::Done(Ok(Done::Later { id, request })),
+        Job::Prove { id, request } => {
+            let draft = core.draft_proof(&request);
+            if let Ok(Some(draft)) = &draft {
+                *budget = budget.saturating_sub(draft.size() + 64);
+            }
+            Begun::Prove { id, draft }
+        }
+        Job::Locate { blocks } => {
+            let located = blocks
+                .into_iter()
+                .map(|index| Ok((index, core.missing_nodes(2 * index)?)));
+            Begun::Done(located.collect::<Result<_, CoreError>>().map(Done::Located))
+        }
+        Job::Seek { bytes } => {
+            let sought = core.seek_local(bytes);
+            Begun::Done(sought.map(|result| Done::Sought { bytes, result }))
+        }
+        Job::Reaches { from } => Begun::Done(reaches(core, from)),
+    }
+}
+
+fn reaches(core: &Core, from: u64) -> Result<Done, CoreError> {
+    let tree = core.tree();
+    let mut reaches = from < tree.length;
+    for root in full_roots(from) {
+        reaches = reaches && core.missing_nodes(root)? == 0;
+    }
+    Ok(Done::Reaches {
+        from,
+        of: (tree.fork, tree.length),
+        reaches,
+    })
+}
+
+fn finish(core: &Core, begun: Begun, leaf: Option<Node>) -> Result<Done, CoreError> {
+    match begun {
+        Begun::Done(done) => done,
+        Begun::Verify { id, data } => {
+            let verdict = match core.verify_hashed(*data, leaf) {
                 Ok(applied) => Verdict::Taken {
                     block: applied.block.is_some(),
                     upgraded: applied.upgraded,
@@ -59,12 +148,15 @@ pub fn work(core: &Core, job: Job, budget: &mut usize) -> Result<Done, CoreError
                 Err(ProofError::Invalid(reason)) => Verdict::Invalid(reason),
                 Err(ProofError::Core(error)) => return Err(error),
             };
-            Done::Verified { id, verdict }
+            Ok(Done::Verified { id, verdict })
         }
-        Job::Prove { id, request } if *budget == 0 => Done::Later { id, request },
-        Job::Prove { id, request } => {
-            let answer = match core.create_proof(&request) {
-                Ok(answer) => Ok(answer.map(Box::new)),
+        Begun::Prove { id, draft } => {
+            let proof = draft.and_then(|draft| match draft {
+                Some(draft) => core.finish_proof(draft, leaf),
+                None => Ok(None),
+            });
+            let answer = match proof {
+                Ok(answer) => Ok(answer),
                 Err(ProofError::Core(error)) => return Err(error),
                 Err(_) => Err(InvalidRequest),
             };
@@ -72,32 +164,9 @@ pub fn work(core: &Core, job: Job, budget: &mut usize) -> Result<Done, CoreError
                 && let Some(block) = &data.block
             {
                 let (index, bytes) = (block.index, block.value.len() as u64);
-                *budget = budget.saturating_sub(block.value.len() + 64);
                 core.shared.emit(CoreEvent::Upload { index, bytes });
             }
-            Done::Proved { id, answer }
+            Ok(Done::Proved { id, answer })
         }
-        Job::Locate { blocks } => {
-            let located = blocks
-                .into_iter()
-                .map(|index| Ok((index, core.missing_nodes(2 * index)?)));
-            Done::Located(located.collect::<Result<_, CoreError>>()?)
-        }
-        Job::Seek { bytes } => Done::Sought {
-            bytes,
-            result: core.seek_local(bytes)?,
-        },
-        Job::Reaches { from } => {
-            let tree = core.tree();
-            let mut reaches = from < tree.length;
-            for root in full_roots(from) {
-                reaches = reaches && core.missing_nodes(root)? == 0;
-            }
-            Done::Reaches {
-                from,
-                of: (tree.fork, tree.length),
-                reaches,
-            }
-        }
-    })
+    }
 }

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::allowance::Allowance;
-use super::core_view::{CoreView, work};
+use super::core_view::{CoreView, work_all};
 use crate::{Core, CoreError, CoreEvent};
 
 /// Bytes on their way to a slow peer before we stop answering its requests.
@@ -281,8 +281,7 @@ impl Driver {
             }
             let backlog = self.mux.has_backlog();
             let ready = self.allowance.ready_at(Instant::now());
-            let reads =
-                writer.queued() < MAX_BACKLOG && self.unverified < MAX_UNVERIFIED && ready.is_none();
+            let reads = writer.queued() < MAX_BACKLOG && self.unverified < MAX_UNVERIFIED && ready.is_none();
             let wake = self.wake.clone();
             tokio::select! {
                 results = join(&mut working) => {
@@ -454,11 +453,13 @@ impl Driver {
         let tasks = std::mem::take(&mut self.jobs);
         self.unverified = 0;
         tokio::task::spawn_blocking(move || {
-            let one = |task: Task| {
-                let done = work(&task.core, task.job, &mut budget);
-                (task.channel, task.id, done)
-            };
-            tasks.into_iter().map(one).collect()
+            let (tell, jobs): (Vec<_>, Vec<_>) = tasks
+                .into_iter()
+                .map(|task| ((task.channel, task.id), (task.core, task.job)))
+                .unzip();
+            let done = work_all(jobs, &mut budget);
+            let told = tell.into_iter().zip(done);
+            told.map(|((channel, id), done)| (channel, id, done)).collect()
         })
     }
 

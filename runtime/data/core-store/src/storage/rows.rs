@@ -3,6 +3,7 @@
 use hypercore::merkle::{MAX_LENGTH, Node};
 use hypercore::{DiscoveryKey, Key};
 use rusqlite::{Connection, OptionalExtension, params};
+use zeroize::Zeroizing;
 
 use super::{Storage, StorageError};
 
@@ -20,8 +21,8 @@ pub struct CoreRow {
     pub discovery_key: DiscoveryKey,
     /// Encoded manifest, once known.
     pub manifest: Option<Vec<u8>>,
-    /// Libsodium secret key (64 bytes), if the core is writable here.
-    pub secret_key: Option<Vec<u8>>,
+    /// Libsodium secret key (64 bytes), if the core is writable here. Wiped on drop.
+    pub secret_key: Option<Zeroizing<Vec<u8>>>,
     /// Fork.
     pub fork: u64,
     /// Length in blocks.
@@ -48,7 +49,7 @@ fn read_core(row: &rusqlite::Row<'_>) -> rusqlite::Result<CoreRow> {
         key: Key(key(1, "key")?),
         discovery_key: DiscoveryKey(key(8, "discovery_key")?),
         manifest: row.get(2)?,
-        secret_key: row.get(3)?,
+        secret_key: row.get::<_, Option<Vec<u8>>>(3)?.map(Zeroizing::new),
         fork: row.get::<_, i64>(4)?.unsigned_abs(),
         length: row.get::<_, i64>(5)?.unsigned_abs(),
         signature: row.get(6)?,
