@@ -9,7 +9,7 @@ use hypercore::signature;
 
 use super::shared::{Nodes, State};
 use super::write::delete_from;
-use super::{BlockHealth, Core, CoreEvent, Shared};
+use super::{Block, BlockHealth, Core, CoreEvent, Shared};
 use crate::storage::lock;
 use crate::{CoreError, ProofError};
 
@@ -116,15 +116,15 @@ impl Core {
         if applied.upgraded || applied.block.is_some() {
             self.shared.progress.fetch_add(1, Ordering::AcqRel);
         }
-        let bytes = data.block.as_ref().map_or(0, |block| block.value.len() as u64);
-        self.tell(&applied, bytes, truncated, before, fork, length);
+        let value = data.block.as_ref().map(|block| &block.value);
+        self.tell(&applied, value, truncated, before, fork, length);
         Ok(applied)
     }
 
     fn tell(
         &self,
         applied: &Applied,
-        bytes: u64,
+        value: Option<&Block>,
         truncated: Option<u64>,
         before: u64,
         fork: u64,
@@ -139,8 +139,9 @@ impl Core {
             });
         }
         if let Some(index) = applied.block {
+            let bytes = value.map_or(0, |value| value.len() as u64);
             shared.emit(CoreEvent::Download { index, bytes });
-            shared.block_arrived(index);
+            shared.block_arrived(index, value);
         }
         if applied.upgraded && (length != before || truncated.is_some()) {
             shared.emit(CoreEvent::Append { length });

@@ -119,7 +119,9 @@ impl Core {
             }
         }
         drop(state);
-        copied.iter().for_each(|index| self.shared.block_arrived(*index));
+        copied
+            .iter()
+            .for_each(|index| self.shared.block_arrived(*index, None));
         self.shared.wake();
         Ok(())
     }

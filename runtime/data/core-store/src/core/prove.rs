@@ -90,7 +90,7 @@ impl Core {
         let Some(block) = &mut data.block else {
             return Ok(Some(Draft { data, leaf: None }));
         };
-        if let Some(value) = self.shared.state().in_memory(block.index) {
+        if let Some(value) = self.shared.state().pending.blocks.get(&block.index) {
             block.value = value.clone();
             return Ok(Some(Draft { data, leaf: None }));
         }

@@ -49,7 +49,7 @@ impl Core {
         for _ in 0..READS {
             {
                 let state = self.shared.state();
-                if let Some(block) = state.in_memory(index) {
+                if let Some(block) = state.pending.blocks.get(&index) {
                     return Ok(Some(block.clone()));
                 }
                 if !state.bitfield.get(index) {
@@ -115,15 +115,17 @@ impl Core {
             {
                 let mut waiting = lock(&self.shared.waiting);
                 let waiters = waiting.entry(index).or_default();
-                waiters.retain(|waiter: &oneshot::Sender<()>| !waiter.is_closed());
+                waiters.retain(|waiter: &oneshot::Sender<Bytes>| !waiter.is_closed());
                 waiters.push(sender);
             }
             if let Some(block) = self.get_local(index)? {
                 return Ok(block);
             }
             self.shared.wake();
-            // An error means the list was dropped, which a wake-up is as good as.
-            stall.limit(receiver).await?;
+            // Without a value somebody else stored it, or has to try anew.
+            if let Ok(block) = stall.limit(receiver).await? {
+                return Ok(block);
+            }
             if let Some(block) = self.get_local(index)? {
                 return Ok(block);
             }
@@ -206,7 +208,7 @@ impl Core {
                 want = Some(Want(&self.shared, lock(&self.shared.wants).add_seek(bytes)));
                 self.shared.wake();
             }
-            stall.limit(version.changed()).await?;
+            let _ = stall.limit(version.changed()).await?;
         }
     }
 
@@ -264,7 +266,7 @@ impl Core {
             }
             stall.set_patience(if searching { PATIENCE } else { UPDATE_PATIENCE });
             match stall.limit(version.changed()).await {
-                Ok(()) => {}
+                Ok(_) => {}
                 // What peers claim and do not prove is not waited for any longer.
                 Err(CoreError::Stalled { .. }) => return Ok(false),
                 Err(error) => return Err(error),
@@ -306,7 +308,7 @@ impl Download {
             if self.core.has_range(self.range.start, end) {
                 return Ok(());
             }
-            stall.limit(version.changed()).await?;
+            let _ = stall.limit(version.changed()).await?;
         }
     }
 }

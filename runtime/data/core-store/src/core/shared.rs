@@ -22,9 +22,6 @@ use crate::{CoreError, Storage, StorageError};
 const FLUSH_BYTES: usize = 4 * 1024 * 1024;
 const FLUSH_BLOCKS: usize = 1024;
 const FLUSH_AFTER: Duration = Duration::from_millis(20);
-/// How long the blocks written last stay in memory as well: readers that follow the peers closely need not read, and hash, them
-/// again. No more than [`FLUSH_BYTES`] and one block, or [`FLUSH_BLOCKS`].
-const RECENT: Duration = Duration::from_secs(1);
 /// How often a head is read again after it was mended or while others write it.
 const LOADS: u32 = 8;
 /// How long a store that failed is left alone before peers' blocks are offered to it again.
@@ -39,7 +36,7 @@ pub(crate) struct Shared {
     pub(crate) front: Mutex<Front>,
     pub(crate) wants: Mutex<Wants>,
     /// Readers that wait for a block.
-    pub(crate) waiting: Mutex<HashMap<u64, Vec<oneshot::Sender<()>>>>,
+    pub(crate) waiting: Mutex<HashMap<u64, Vec<oneshot::Sender<Block>>>>,
     pub(crate) peers: Mutex<Peers>,
     pub(crate) drivers: Mutex<BTreeMap<u64, Arc<Notify>>>,
     pub(crate) events: broadcast::Sender<CoreEvent>,
@@ -66,8 +63,6 @@ pub(crate) struct State {
     /// Known lower bound of the contiguous length.
     contiguous: u64,
     pub(crate) pending: Pending,
-    /// Verified blocks of the last write.
-    recent: HashMap<u64, Block>,
     pub(crate) revision: i64,
 }
 
@@ -94,22 +89,8 @@ impl State {
         self.contiguous
     }
 
-    /// A block that peers sent of late, if it is one.
-    pub(crate) fn in_memory(&self, index: u64) -> Option<&Block> {
-        let written = || self.recent.get(&index);
-        self.pending.blocks.get(&index).or_else(written)
-    }
-
-    /// Nobody follows the peers any more, or they send nothing.
-    fn forget_recent(&mut self) {
-        if self.pending.blocks.is_empty() {
-            self.recent = HashMap::new();
-        }
-    }
-
     pub(crate) fn clear_bits(&mut self, start: u64, end: u64) {
         self.bitfield.set_range(start, end, false);
-        self.recent.retain(|index, _| !(start..end).contains(index));
         self.contiguous = self.contiguous.min(start);
     }
 }
@@ -232,40 +213,37 @@ impl Shared {
         self.bump();
     }
 
-    /// Wakes the readers of block `index`.
-    pub(crate) fn block_arrived(&self, index: u64) {
-        for waiter in lock(&self.waiting).remove(&index).into_iter().flatten() {
+    /// Hands block `index` to its readers. Without a value they read it themselves.
+    pub(crate) fn block_arrived(&self, index: u64, value: Option<&Block>) {
+        let waiting = lock(&self.waiting).remove(&index).unwrap_or_default();
+        let Some(value) = value else { return };
+        for waiter in waiting {
             // A reader that gave up is fine.
-            let _ = waiter.send(());
+            let _ = waiter.send(value.clone());
         }
     }
 
     /// Writes what is pending if there is enough of it, else makes sure that it is written soon.
     pub(crate) fn flush_soon(self: &Arc<Self>, state: &mut State) -> Result<(), CoreError> {
         let full = state.pending.bytes >= FLUSH_BYTES || state.pending.blocks.len() >= FLUSH_BLOCKS;
+        if full {
+            return self.flush_state(state);
+        }
         if state.pending.scheduled {
-            return if full { self.flush_state(state) } else { Ok(()) };
+            return Ok(());
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            self.flush_state(state)?;
-            state.forget_recent();
-            return Ok(());
+            return self.flush_state(state);
         };
         state.pending.scheduled = true;
         let weak = Arc::downgrade(self);
         runtime.spawn(async move {
             tokio::time::sleep(FLUSH_AFTER).await;
             let Some(shared) = weak.upgrade() else { return };
-            let weak = Arc::downgrade(&shared);
             // A failure is kept, and told to whoever waits for the blocks.
             let _ = tokio::task::spawn_blocking(move || shared.flush()).await;
-            tokio::time::sleep(RECENT).await;
-            if let Some(shared) = weak.upgrade() {
-                let forget = move || shared.state().forget_recent();
-                let _ = tokio::task::spawn_blocking(forget).await;
-            }
         });
-        if full { self.flush_state(state) } else { Ok(()) }
+        Ok(())
     }
 
     pub(crate) fn flush(&self) -> Result<(), CoreError> {
@@ -356,7 +334,7 @@ impl Shared {
         });
         match written {
             Ok(Some((revision, moved))) => {
-                state.recent = std::mem::take(&mut state.pending).blocks;
+                state.pending = Pending::default();
                 state.revision = revision;
                 self.recover();
                 if moved {
@@ -417,7 +395,7 @@ impl Shared {
             });
         }
         for index in waited {
-            self.block_arrived(index);
+            self.block_arrived(index, None);
         }
         self.wake();
         Ok(())
@@ -485,7 +463,6 @@ fn load(storage: &Storage, id: i64, tries: u32) -> Result<State, StorageError> {
         bitfield,
         contiguous: 0,
         pending: Pending::default(),
-        recent: HashMap::new(),
         revision: head.revision,
     })
 }

@@ -48,7 +48,7 @@ impl<'a> Stall<'a> {
     ///
     /// # Errors
     /// [`CoreError::Stalled`], [`CoreError::NotAvailable`] at once in a [store without peers](crate::Storage::without_peers), or the error of a store that cannot be written.
-    pub(super) async fn limit<T>(&mut self, event: impl Future<Output = T>) -> Result<(), CoreError> {
+    pub(super) async fn limit<T>(&mut self, event: impl Future<Output = T>) -> Result<T, CoreError> {
         tokio::pin!(event);
         if self.core.shared.storage.is_without_peers() {
             return Err(CoreError::NotAvailable {
@@ -56,28 +56,24 @@ impl<'a> Stall<'a> {
                 index: self.index,
             });
         }
-        loop {
+        let happened = loop {
             let now = self.core.shared.progress.load(Ordering::Acquire);
             if std::mem::replace(&mut self.seen, now) != now {
                 self.since = Instant::now();
             }
             let Some(patience) = self.patience else {
-                event.await;
-                break;
+                break event.await;
             };
-            if tokio::time::timeout_at(self.since + patience, &mut event)
-                .await
-                .is_ok()
-            {
-                break;
+            if let Ok(happened) = tokio::time::timeout_at(self.since + patience, &mut event).await {
+                break happened;
             }
             if self.core.shared.progress.load(Ordering::Acquire) == self.seen {
                 return Err(self.stalled(patience));
             }
-        }
+        };
         match self.core.shared.failure() {
             Some(error) => Err(error.into()),
-            None => Ok(()),
+            None => Ok(happened),
         }
     }
 

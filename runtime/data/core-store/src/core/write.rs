@@ -26,9 +26,8 @@ impl Core {
             return Ok(start);
         }
         let mut tree = state.tree.without_nodes();
-        for (index, block) in (start..).zip(blocks) {
-            tree.append(&Node::leaf(index, block));
-        }
+        let numbered: Vec<(u64, &[u8])> = (start..).zip(blocks.iter().map(|block| &block[..])).collect();
+        Node::leaves(&numbered).iter().for_each(|leaf| tree.append(leaf));
         let signature = self.sign(state.manifest.as_ref(), state.key_pair.as_ref(), &tree)?;
         let shared = &self.shared;
         self.grow(state, tree, signature, |tx| {
@@ -79,7 +78,7 @@ impl Core {
         state.signature = signature;
         drop(state);
         for index in start..length {
-            shared.block_arrived(index);
+            shared.block_arrived(index, None);
         }
         shared.emit(CoreEvent::Append { length });
         shared.wake();
