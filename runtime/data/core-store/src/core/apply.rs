@@ -106,7 +106,7 @@ impl Core {
                 .map_or(&[][..], |upgrade| &upgrade.signature);
             truncated = Some(self.replace_tree(&mut state, &batch, signature)?);
         }
-        let applied = take_over(&mut state, &data, batch);
+        let applied = take_over(&self.shared, &mut state, &data, batch);
         if let Some(upgrade) = data.upgrade {
             state.signature = upgrade.signature;
         }
@@ -216,7 +216,7 @@ impl Core {
 }
 
 /// Puts what a verified proof brought among what is to be written.
-fn take_over(state: &mut State, data: &Data, mut batch: Batch) -> Applied {
+fn take_over(shared: &Shared, state: &mut State, data: &Data, mut batch: Batch) -> Applied {
     let mut applied = Applied::default();
     for node in std::mem::take(&mut batch.nodes) {
         state.pending.nodes.insert(node.index, node);
@@ -225,7 +225,8 @@ fn take_over(state: &mut State, data: &Data, mut batch: Batch) -> Applied {
         applied.block = Some(block.index);
         if state.bitfield.set(block.index, true) {
             state.pending.bytes += block.value.len();
-            state.pending.blocks.insert(block.index, block.value.clone());
+            state.pending.blocks += 1;
+            lock(&shared.unwritten).insert(block.index, block.value.clone());
         }
     }
     if batch.upgraded || data.upgrade.is_some() {

@@ -6,7 +6,7 @@ use hypercore::proof::{Data, Request};
 use super::shared::State;
 use super::{BlockHealth, Core};
 use crate::ProofError;
-use crate::storage;
+use crate::storage::{self, lock};
 
 /// A proof whose block was not hashed yet.
 pub(crate) struct Draft {
@@ -90,7 +90,7 @@ impl Core {
         let Some(block) = &mut data.block else {
             return Ok(Some(Draft { data, leaf: None }));
         };
-        if let Some(value) = self.shared.state().pending.blocks.get(&block.index) {
+        if let Some(value) = lock(&self.shared.unwritten).get(&block.index) {
             block.value = value.clone();
             return Ok(Some(Draft { data, leaf: None }));
         }

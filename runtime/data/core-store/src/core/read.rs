@@ -47,14 +47,12 @@ impl Core {
     pub fn get_local(&self, index: u64) -> Result<Option<Bytes>, CoreError> {
         // A block that another process replaced meanwhile is read once more.
         for _ in 0..READS {
-            {
-                let state = self.shared.state();
-                if let Some(block) = state.pending.blocks.get(&index) {
-                    return Ok(Some(block.clone()));
-                }
-                if !state.bitfield.get(index) {
-                    return Ok(None);
-                }
+            // Not the state: that is held while megabytes of what peers sent are written.
+            if let Some(block) = lock(&self.shared.unwritten).get(&index) {
+                return Ok(Some(block.clone()));
+            }
+            if !self.has(index) {
+                return Ok(None);
             }
             let id = self.shared.id;
             let (value, leaf) = self
@@ -216,7 +214,7 @@ impl Core {
     /// ([`hash_leaf`](merkle::hash_leaf)) and its size, without reading the content.
     pub fn leaf(&self, index: u64) -> Result<Option<merkle::Node>, CoreError> {
         let state = self.shared.state();
-        if !state.bitfield.get(index) && !state.pending.blocks.contains_key(&index) {
+        if !state.bitfield.get(index) {
             return Ok(None);
         }
         let nodes = self.nodes(&state);

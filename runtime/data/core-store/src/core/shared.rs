@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) discovery_key: DiscoveryKey,
     pub(super) state: Guarded,
     pub(crate) front: Mutex<Front>,
+    /// Blocks that peers sent and that are not written yet. Changed only by who holds the state; the lock is held for moments.
+    pub(crate) unwritten: Mutex<HashMap<u64, Block>>,
     pub(crate) wants: Mutex<Wants>,
     /// Readers that wait for a block.
     pub(crate) waiting: Mutex<HashMap<u64, Vec<oneshot::Sender<Block>>>>,
@@ -70,7 +72,8 @@ pub(crate) struct State {
 #[derive(Default)]
 pub(crate) struct Pending {
     pub(crate) nodes: HashMap<u64, Node>,
-    pub(crate) blocks: HashMap<u64, Block>,
+    /// How many blocks, which lie in [`Shared::unwritten`], and their bytes.
+    pub(crate) blocks: usize,
     pub(crate) bytes: usize,
     pub(crate) head: bool,
     /// A flush was scheduled.
@@ -79,7 +82,7 @@ pub(crate) struct Pending {
 
 impl Pending {
     fn is_empty(&self) -> bool {
-        self.nodes.is_empty() && self.blocks.is_empty() && !self.head
+        self.nodes.is_empty() && self.blocks == 0 && !self.head
     }
 }
 
@@ -135,6 +138,7 @@ impl Shared {
             discovery_key,
             state: Guarded::new(state),
             front: Mutex::new(front),
+            unwritten: Mutex::default(),
             wants: Mutex::default(),
             waiting: Mutex::default(),
             peers: Mutex::default(),
@@ -225,7 +229,7 @@ impl Shared {
 
     /// Writes what is pending if there is enough of it, else makes sure that it is written soon.
     pub(crate) fn flush_soon(self: &Arc<Self>, state: &mut State) -> Result<(), CoreError> {
-        let full = state.pending.bytes >= FLUSH_BYTES || state.pending.blocks.len() >= FLUSH_BLOCKS;
+        let full = state.pending.bytes >= FLUSH_BYTES || state.pending.blocks >= FLUSH_BLOCKS;
         if full {
             return self.flush_state(state);
         }
@@ -298,12 +302,17 @@ impl Shared {
             return Ok(());
         }
         let pages = state.bitfield.take_dirty();
+        // Readers look at them meanwhile.
+        let blocks: Vec<(u64, Block)> = lock(&self.unwritten)
+            .iter()
+            .map(|(index, value)| (*index, value.clone()))
+            .collect();
         let written = self.storage.write(|tx| {
             let row = tx.run(|db| storage::core_by_id(db, self.id))?;
             if row.fork != state.tree.fork && !state.pending.head || row.fork > state.tree.fork {
                 return Ok(None); // Truncated elsewhere: the blocks are of a tree that is gone.
             }
-            for (index, value) in &state.pending.blocks {
+            for (index, value) in &blocks {
                 tx.put_block(self.id, *index, value)?;
             }
             for node in state.pending.nodes.values() {
@@ -334,7 +343,7 @@ impl Shared {
         });
         match written {
             Ok(Some((revision, moved))) => {
-                state.pending = Pending::default();
+                self.forget_pending(state);
                 state.revision = revision;
                 self.recover();
                 if moved {
@@ -343,20 +352,25 @@ impl Shared {
                 Ok(())
             }
             Ok(None) => {
-                state.pending = Pending::default();
+                self.forget_pending(state);
                 self.recover();
                 Ok(self.reload(state)?)
             }
             Err(error) => {
                 // Keep everything for the next attempt, the bits included.
-                let indices: Vec<u64> = state.pending.blocks.keys().copied().collect();
-                for index in indices {
-                    state.bitfield.touch(index);
+                for (index, _) in &blocks {
+                    state.bitfield.touch(*index);
                 }
                 self.fail(&error);
                 Err(CoreError::Storage(error))
             }
         }
+    }
+
+    /// What was pending is written, or of no use any more.
+    fn forget_pending(&self, state: &mut State) {
+        state.pending = Pending::default();
+        lock(&self.unwritten).clear();
     }
 
     /// Takes over what other processes wrote.
@@ -376,6 +390,7 @@ impl Shared {
     pub(crate) fn reload(&self, state: &mut State) -> Result<(), StorageError> {
         let fresh = load(&self.storage, self.id, LOADS)?;
         let before = std::mem::replace(state, fresh);
+        lock(&self.unwritten).clear();
         let waited: Vec<u64> = lock(&self.waiting)
             .keys()
             .copied()

@@ -57,6 +57,8 @@ pub fn work(core: &Core, job: Job, budget: &mut usize) -> Result<Done, CoreError
 
 /// As [`work`], for many jobs, in order; their blocks are hashed together. For each job, what came of it, or why the store failed.
 pub(super) fn work_all(jobs: Vec<(Core, Job)>, budget: &mut usize) -> Vec<Result<Done, CoreError>> {
+    // The cores of a connection are of one store.
+    let _reading = jobs.first().map(|(core, _)| core.storage().reading());
     let begun: Vec<(Core, Begun)> = jobs
         .into_iter()
         .map(|(core, job)| {

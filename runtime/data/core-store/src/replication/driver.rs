@@ -31,8 +31,9 @@ const MAX_BATCH: usize = 1024 * 1024;
 const MAX_TAKEN: usize = 64;
 /// Events of those messages looked at before others have their turn. A frame of 16 MiB can hold millions.
 const MAX_EVENTS: usize = 1024;
-/// Answers of the peer that wait to be verified before we stop reading. They are blocks of up to 15 MiB, and lie in memory.
-const MAX_UNVERIFIED: usize = 8 * 1024 * 1024;
+/// Answers of the peer that wait to be verified before we stop reading, and as much again is being verified. They are blocks of up
+/// to 15 MiB, and lie in memory; one batch hashes as fast with a few of them as with many.
+const MAX_UNVERIFIED: usize = 2 * 1024 * 1024;
 const TICK: Duration = Duration::from_millis(500);
 /// How long what a peer sent before it closed is still looked at: what it sent last may be what we asked for.
 const LAST_WORDS: Duration = Duration::from_secs(1);

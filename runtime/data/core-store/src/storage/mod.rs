@@ -4,15 +4,17 @@
 //! no second index. Several processes may open one file: each change of a core bumps its `revision`, and
 //! [`Storage::changed_elsewhere`] tells cheaply whether another process wrote anything.
 
+mod reader;
 mod rows;
 mod schema;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use hypercore::{DiscoveryKey, Key};
+use reader::Reader;
 pub use rows::{CoreRow, Transaction};
 pub(crate) use rows::{bitfield, block, core_by_id, find_core, node, nodes_below, user_data};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -76,7 +78,9 @@ struct Inner {
     path: PathBuf,
     writer: Mutex<Connection>,
     /// A second connection, so that reads go on while a transaction is written. `None` in memory.
-    reader: Option<Mutex<Connection>>,
+    reader: Option<Mutex<Reader>>,
+    /// Transactions written here.
+    writes: AtomicU64,
     data_version: Mutex<i64>,
     /// The open cores, so that each has one state however often it is opened.
     cores: Mutex<HashMap<DiscoveryKey, Weak<Shared>>>,
@@ -127,7 +131,8 @@ impl Storage {
             inner: Arc::new(Inner {
                 path,
                 writer: Mutex::new(writer),
-                reader: reader.map(Mutex::new),
+                reader: reader.map(Reader::new).map(Mutex::new),
+                writes: AtomicU64::new(0),
                 data_version: Mutex::new(0),
                 cores: Mutex::default(),
                 watching: Mutex::new(false),
@@ -184,8 +189,7 @@ impl Storage {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StorageError> {
-        let connection = self.inner.reader.as_ref().unwrap_or(&self.inner.writer);
-        read(&lock(connection)).map_err(|source| self.error(source))
+        self.look(false, read)
     }
 
     /// Runs `read` on the reading connection, all of it on one state of the file.
@@ -193,12 +197,31 @@ impl Storage {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StorageError> {
-        self.read(|db| {
-            let transaction = db.unchecked_transaction()?;
-            let out = read(&transaction)?;
-            transaction.finish()?;
-            Ok(out)
-        })
+        self.look(true, read)
+    }
+
+    fn look<T>(
+        &self,
+        whole: bool,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StorageError> {
+        let read = match &self.inner.reader {
+            Some(reader) => {
+                let mut reader = lock(reader);
+                let writes = self.inner.writes.load(Ordering::Acquire);
+                reader.read(writes, whole, read)
+            }
+            None => read(&lock(&self.inner.writer)),
+        };
+        read.map_err(|source| self.error(source))
+    }
+
+    /// While the guard lives, reads share transactions, which makes many small ones cheap.
+    pub(crate) fn reading(&self) -> Reading {
+        if let Some(reader) = &self.inner.reader {
+            lock(reader).share();
+        }
+        Reading(self.clone())
     }
 
     /// Runs `write` in one transaction; nothing is written if it fails.
@@ -212,7 +235,9 @@ impl Storage {
             .map_err(|source| self.error(source))?;
         let transaction = Transaction::new(self, transaction);
         let out = write(&transaction)?;
-        transaction.commit()?;
+        let committed = transaction.commit();
+        self.inner.writes.fetch_add(1, Ordering::AcqRel);
+        committed?;
         Ok(out)
     }
 
@@ -221,9 +246,7 @@ impl Storage {
         let Some(reader) = &self.inner.reader else {
             return Ok(false);
         };
-        let version = lock(reader)
-            .query_row("PRAGMA data_version", [], |row| row.get(0))
-            .map_err(|source| self.error(source))?;
+        let version = lock(reader).data_version().map_err(|source| self.error(source))?;
         let before = std::mem::replace(&mut *lock(&self.inner.data_version), version);
         Ok(before != version)
     }
@@ -350,6 +373,18 @@ impl Storage {
             }
         }
         Ok(())
+    }
+}
+
+/// See [`Storage::reading`].
+#[derive(Debug)]
+pub(crate) struct Reading(Storage);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(reader) = &self.0.inner.reader {
+            lock(reader).unshare();
+        }
     }
 }
 
