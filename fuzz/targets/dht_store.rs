@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use arbitrary::Arbitrary;
+use base::wire::Writer;
 use bosc_fuzz::{Damage, live};
 use dht::address::hash;
 use dht::hyper::command;
@@ -145,9 +146,9 @@ fn encode(body: &Body) -> (u64, [u8; 32], Vec<u8>) {
         }
         Body::GetMutable(pair, seq) => {
             let key = PAIRS[usize::from(*pair) % 3].public_key;
-            let mut out = Vec::new();
-            base::wire::put_uint(&mut out, (*seq).into());
-            (command::MUTABLE_GET, hash(&[&key]), out)
+            let mut w = Writer::new();
+            w.uint((*seq).into());
+            (command::MUTABLE_GET, hash(&[&key]), w.finish())
         }
         Body::PutImmutable(value) => (command::IMMUTABLE_PUT, hash(&[value]), value.clone()),
         Body::GetImmutable(value) => (command::IMMUTABLE_GET, hash(&[value]), Vec::new()),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base::wire::{DecodeError, Reader, put_uint};
+use base::wire::{DecodeError, Reader, Writer};
 use hypercore::manifest::Manifest;
 use hypercore::{Key, signature};
 use hyperdrive::content_manifest;
@@ -121,18 +121,13 @@ impl Request {
         }
         let contents_key = contents_key(&manifest)?;
         let version = if legacy { LEGACY_VERSION } else { VERSION };
-        let mut bytes = Vec::with_capacity(128 + 65 * manifest.signers.len());
-        put_uint(&mut bytes, version);
+        let mut w = Writer::with_capacity(128 + 65 * manifest.signers.len());
+        w.uint(version);
         if !legacy {
-            bytes.push(TYPE_REQUEST);
+            w.u8(TYPE_REQUEST);
         }
-        put_uint(&mut bytes, length);
-        put_uint(&mut bytes, FORK);
-        bytes.extend_from_slice(&tree_hash);
-        bytes.extend_from_slice(&manifest.encode());
-        put_uint(&mut bytes, FLAG_DRIVE);
-        put_uint(&mut bytes, content.length);
-        bytes.extend_from_slice(&content.tree_hash);
+        w.uint(length).uint(FORK).raw(&tree_hash).raw(&manifest.encode());
+        w.uint(FLAG_DRIVE).uint(content.length).raw(&content.tree_hash);
         Ok(Self {
             version,
             length,
@@ -140,7 +135,7 @@ impl Request {
             manifest,
             contents_key,
             content,
-            bytes,
+            bytes: w.finish(),
         })
     }
 
@@ -151,11 +146,8 @@ impl Request {
         if version > VERSION {
             return Err(RequestError::Version(version));
         }
-        if version > LEGACY_VERSION {
-            let [kind] = reader.fixed()?;
-            if kind != TYPE_REQUEST {
-                return Err(RequestError::IsResponse);
-            }
+        if version > LEGACY_VERSION && reader.u8()? != TYPE_REQUEST {
+            return Err(RequestError::IsResponse);
         }
         let length = reader.uint()?;
         let fork = reader.uint()?;
@@ -314,17 +306,14 @@ mod tests {
 
     /// A request as anybody may write one, whatever it asks.
     fn written(manifest: &Manifest, fork: u64, content: Option<Content>, legacy: bool) -> Vec<u8> {
-        let mut bytes = if legacy { vec![2] } else { vec![3, 0] };
-        put_uint(&mut bytes, 5);
-        put_uint(&mut bytes, fork);
-        bytes.extend_from_slice(&[2; 32]);
-        bytes.extend_from_slice(&manifest.encode());
-        put_uint(&mut bytes, u64::from(content.is_some()));
+        let mut w = Writer::new();
+        w.raw(if legacy { &[2] } else { &[3, 0] }).uint(5).uint(fork);
+        w.raw(&[2; 32]).raw(&manifest.encode());
+        w.uint(u64::from(content.is_some()));
         if let Some(content) = content {
-            put_uint(&mut bytes, content.length);
-            bytes.extend_from_slice(&content.tree_hash);
+            w.uint(content.length).raw(&content.tree_hash);
         }
-        bytes
+        w.finish()
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base::wire::{DecodeError, Reader, put_uint};
+use base::wire::{DecodeError, Reader, Writer};
 use hypercore::{Key, KeyPair};
 
 use crate::request::{LEGACY_VERSION, Request, RequestError, VERSION};
@@ -75,18 +75,15 @@ impl Response {
 
     /// The encoded response.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(68 + 64 * self.signatures.len());
-        put_uint(&mut out, self.version);
+        let mut w = Writer::with_capacity(68 + 64 * self.signatures.len());
+        w.uint(self.version);
         if self.version > LEGACY_VERSION {
-            out.push(TYPE_RESPONSE);
+            w.u8(TYPE_RESPONSE);
         }
-        out.extend_from_slice(&self.request_hash);
-        out.extend_from_slice(&self.public_key);
-        put_uint(&mut out, self.signatures.len() as u64);
-        self.signatures
-            .iter()
-            .for_each(|signature| out.extend_from_slice(signature));
-        out
+        w.raw(&self.request_hash)
+            .raw(&self.public_key)
+            .list(&self.signatures, |w, signature| w.raw(signature));
+        w.finish()
     }
 
     /// Reads a response that must fill `bytes`.
@@ -96,16 +93,12 @@ impl Response {
         if version > VERSION {
             return Err(ResponseError::Version);
         }
-        if version > LEGACY_VERSION {
-            let [kind] = reader.fixed()?;
-            if kind != TYPE_RESPONSE {
-                return Err(ResponseError::IsRequest);
-            }
+        if version > LEGACY_VERSION && reader.u8()? != TYPE_RESPONSE {
+            return Err(ResponseError::IsRequest);
         }
         let request_hash = reader.fixed()?;
         let public_key = reader.fixed()?;
-        let count = reader.count(64)?;
-        let signatures = (0..count).map(|_| reader.fixed()).collect::<Result<_, _>>()?;
+        let signatures = reader.list(64, Reader::fixed)?;
         if !reader.is_empty() {
             return Err(ResponseError::Malformed);
         }

@@ -4,7 +4,7 @@
 //! has neither the version byte nor the public key: 153 bytes. The payload is `id 8 ‖ secret key 64 ‖ BLAKE2b-256 of both`, XORed
 //! with 104 bytes of scrypt-salsa208-sha256.
 
-use base::wire::{DecodeError, Reader, put_buffer, put_uint};
+use base::wire::{DecodeError, Reader, Writer};
 use hypercore::KeyPair;
 use zeroize::Zeroizing;
 
@@ -160,10 +160,7 @@ impl EncryptedKey {
         if version > 1 {
             return Err(SecretKeyError::Version);
         }
-        let (ops, mem) = (
-            reader.fixed().map(u64::from_le_bytes)?,
-            reader.fixed().map(u64::from_le_bytes)?,
-        );
+        let (ops, mem) = (reader.u64()?, reader.u64()?);
         let salt = reader.fixed()?;
         let payload = reader.buffer()?.try_into().map_err(|_| SecretKeyError::Invalid)?;
         let public_key = if version > 0 { Some(reader.fixed()?) } else { None };
@@ -190,18 +187,18 @@ impl EncryptedKey {
 
     /// The bytes: version 1 when the public key is known, else version 0.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(186);
+        let mut w = Writer::with_capacity(186);
         if self.public_key.is_some() {
-            put_uint(&mut out, 1);
+            w.uint(1);
         }
-        out.extend_from_slice(&self.ops.to_le_bytes());
-        out.extend_from_slice(&self.mem.to_le_bytes());
-        out.extend_from_slice(&self.salt);
-        put_buffer(&mut out, &self.payload);
+        w.u64(self.ops)
+            .u64(self.mem)
+            .raw(&self.salt)
+            .buffer(&self.payload);
         if let Some(public_key) = &self.public_key {
-            out.extend_from_slice(public_key);
+            w.raw(public_key);
         }
-        out
+        w.finish()
     }
 
     /// The bytes as version 0, the only one that `hypercore-sign` 3 reads.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use base::wire::put_uint;
+use base::wire::Writer;
 use bosc_tests::peers::{expect_same, read_tree};
 use bosc_tests::process::{Process, run, wait_until};
 use bosc_tests::team::{refused, with_stdin};
@@ -170,23 +170,18 @@ fn test_request(namespace: Key, signer: [u8; 32], length: u64, hash: &[u8; 32]) 
             }],
         )
     };
-    let mut bytes = vec![3, 0];
-    put_uint(&mut bytes, length);
-    put_uint(&mut bytes, 0);
-    bytes.extend_from_slice(hash);
-    bytes.extend_from_slice(&manifest.encode());
-    put_uint(&mut bytes, 0);
-    z32::encode(&bytes)
+    let mut w = Writer::new();
+    w.u8(3).u8(0).uint(length).uint(0);
+    w.raw(hash).raw(&manifest.encode()).uint(0);
+    z32::encode(&w.finish())
 }
 
 /// An answer to `request` made of two signatures.
 fn spliced(request: &Request, signer: [u8; 32], signatures: [[u8; 64]; 2]) -> Response {
-    let mut bytes = vec![3, 1];
-    bytes.extend_from_slice(&request.hash());
-    bytes.extend_from_slice(&signer);
-    put_uint(&mut bytes, 2);
-    bytes.extend_from_slice(signatures.as_flattened());
-    Response::decode(&bytes).unwrap()
+    let mut w = Writer::new();
+    w.u8(3).u8(1).raw(&request.hash()).raw(&signer);
+    w.list(&signatures, |w, signature| w.raw(signature));
+    Response::decode(&w.finish()).unwrap()
 }
 
 /// One signer asks another to sign two "tests", which are the two halves of a release that only the first has seen.

@@ -2,7 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use crate::wire::Writer;
+use base::wire::Writer;
+
+use crate::wire::WriteAddress;
 
 /// A point in the 256-bit key space: node ids, targets, topics.
 pub type Id = [u8; 32];

@@ -4,6 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use base::wire::{DecodeError, Reader, Writer};
 use poly1305::Poly1305;
 use poly1305::universal_hash::KeyInit;
 use rand::RngExt;
@@ -12,7 +13,7 @@ use salsa20::cipher::{KeyIvInit, StreamCipher};
 
 use super::Firewall;
 use crate::address::{Id, keyed_hash};
-use crate::wire::{Malformed, Reader, Writer};
+use crate::wire::{ReadAddress, WriteAddress};
 
 const NONCE: usize = 24;
 const TAG: usize = 16;
@@ -65,7 +66,7 @@ impl HolepunchPayload {
         w.finish()
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let flags = r.uint()?;
         let has = |bit: u64| flags & (1 << bit) != 0;
@@ -77,8 +78,8 @@ impl HolepunchPayload {
             punching: has(1),
             addresses: if has(2) { Some(r.addresses()?) } else { None },
             remote_address: if has(3) { Some(r.address()?) } else { None },
-            token: if has(4) { Some(r.array()?) } else { None },
-            remote_token: if has(5) { Some(r.array()?) } else { None },
+            token: if has(4) { Some(r.fixed()?) } else { None },
+            remote_token: if has(5) { Some(r.fixed()?) } else { None },
         })
     }
 }

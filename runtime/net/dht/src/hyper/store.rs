@@ -7,6 +7,7 @@ use std::hash::Hash;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use base::wire::Reader;
 use rand::seq::IndexedRandom;
 use rand::{SeedableRng, rngs::StdRng};
 use secret_stream::KeyPair;
@@ -139,7 +140,7 @@ impl Store {
                     command::UNANNOUNCE => self.unannounce(&id, &target, req).unwrap_or(Verdict::Ignore),
                     command::MUTABLE_PUT => self.mutable_put(now, &target, req).unwrap_or(Verdict::Ignore),
                     command::MUTABLE_GET => {
-                        let Some(Ok(seq)) = value.map(|v| crate::wire::Reader::new(v).uint()) else {
+                        let Some(Ok(seq)) = value.map(|v| Reader::new(v).uint()) else {
                             return Verdict::Ignore;
                         };
                         let found = self.mutables.get(now, &target).filter(|m| m.seq >= seq);

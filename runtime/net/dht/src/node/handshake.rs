@@ -1,11 +1,11 @@
 //! The Noise IK handshake that client and server exchange through relays (npm hyperdht lib/noise-wrap.js).
 
+use base::wire::DecodeError;
 use secret_stream::KeyPair;
 use secret_stream::noise::{Handshake, HandshakeResult, NoiseError, Pattern};
 
 use crate::hyper::noise_payload::NoisePayload;
 use crate::hyper::sign::NS;
-use crate::wire::Malformed;
 
 /// A handshake message is not what it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +13,7 @@ pub(crate) enum HandshakeError {
     #[error(transparent)]
     Noise(#[from] NoiseError),
     #[error("its payload is malformed")]
-    Payload(#[from] Malformed),
+    Payload(#[from] DecodeError),
 }
 
 /// The client's half. It sends one first message and may open any number of answers to it: most come through nodes that

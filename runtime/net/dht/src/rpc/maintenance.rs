@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
+use base::wire::Writer;
 use rand::{Rng, RngExt};
 
 use super::message::internal;
@@ -13,7 +14,7 @@ use super::{
     SocketId,
 };
 use crate::address::{Id, node_id};
-use crate::wire::Writer;
+use crate::wire::WriteAddress;
 
 const TICK: Duration = Duration::from_secs(5);
 const SLEPT: Duration = Duration::from_secs(15);

@@ -10,8 +10,10 @@
 
 use std::net::SocketAddrV4;
 
+use base::wire::{DecodeError, Reader, Writer};
+
 use crate::address::Id;
-use crate::wire::{Malformed, Reader, Writer};
+use crate::wire::{ReadAddress, WriteAddress};
 
 /// First byte of a request: type 0, protocol version 3.
 pub const REQUEST: u8 = 0x03;
@@ -138,15 +140,15 @@ pub enum Message {
 
 impl Message {
     /// Parses a datagram. Anything that is not a whole, current-version message is malformed.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let kind = r.u8()?;
         let flags = r.uint()?;
         let tid = r.u16()?;
         let to = r.address()?;
         let has = |bit: u64| flags & bit != 0;
-        let id = if has(1) { Some(r.array()?) } else { None };
-        let token = if has(2) { Some(r.array()?) } else { None };
+        let id = if has(1) { Some(r.fixed()?) } else { None };
+        let token = if has(2) { Some(r.fixed()?) } else { None };
         match kind {
             REQUEST => Ok(Self::Request(Request {
                 tid,
@@ -155,7 +157,7 @@ impl Message {
                 token,
                 internal: has(4),
                 command: r.uint()?,
-                target: if has(8) { Some(r.array()?) } else { None },
+                target: if has(8) { Some(r.fixed()?) } else { None },
                 value: if has(16) { Some(r.buffer()?.to_vec()) } else { None },
             })),
             REPLY => Ok(Self::Reply(Reply {
@@ -167,7 +169,7 @@ impl Message {
                 error: if has(8) { r.uint()? } else { 0 },
                 value: if has(16) { Some(r.buffer()?.to_vec()) } else { None },
             })),
-            _ => Err(Malformed),
+            _ => Err(DecodeError),
         }
     }
 }
@@ -184,10 +186,15 @@ mod tests {
         any::<([u8; 4], u16)>().prop_map(|(ip, port)| SocketAddrV4::new(Ipv4Addr::from(ip), port))
     }
 
+    /// What a JavaScript number holds.
+    fn uint() -> impl Strategy<Value = u64> {
+        0u64..=1 << 53
+    }
+
     prop_compose! {
         fn request()(
             tid: u16, to in address(), id: Option<Id>, token: Option<Id>, internal: bool,
-            command in any::<u64>(), target: Option<Id>, value in proptest::option::of(any::<Vec<u8>>()),
+            command in uint(), target: Option<Id>, value in proptest::option::of(any::<Vec<u8>>()),
         ) -> Request {
             Request { tid, to, id, token, internal, command, target, value }
         }
@@ -196,7 +203,7 @@ mod tests {
     prop_compose! {
         fn reply()(
             tid: u16, to in address(), id: Option<Id>, token: Option<Id>,
-            closer_nodes in proptest::collection::vec(address(), 0..25), error in any::<u64>(),
+            closer_nodes in proptest::collection::vec(address(), 0..25), error in uint(),
             value in proptest::option::of(any::<Vec<u8>>()),
         ) -> Reply {
             Reply { tid, to, id, token, closer_nodes, error, value }

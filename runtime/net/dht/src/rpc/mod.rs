@@ -16,6 +16,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
+use base::wire::Reader;
 pub use io::RequestId;
 use io::{Expired, Io};
 use maintenance::Maintenance;
@@ -29,6 +30,7 @@ use table::{Added, Table};
 pub use types::{Answer, Event, Incoming, Outgoing, QueryId, Response, RpcConfig, SocketId, Transmit};
 
 use crate::address::{Id, Reach, node_id, reach};
+use crate::wire::ReadAddress;
 
 #[derive(Debug)]
 enum Purpose {
@@ -381,7 +383,7 @@ impl Rpc {
                 }
             }
             internal::DOWN_HINT => {
-                if let Ok(down) = crate::wire::Reader::new(value).address() {
+                if let Ok(down) = Reader::new(value).address() {
                     self.check_hinted(now, down);
                     self.answer(&incoming, Answer::default());
                 }
