@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use base::wire::{DecodeError, Reader, Writer};
 use hypercore::manifest::Manifest;
-use hypercore::{Key, signature};
+use hypercore::{Key, PublicKey, signature};
 use hyperdrive::content_manifest;
 
 use crate::text;
@@ -78,7 +78,7 @@ pub enum RequestError {
     Padding,
     /// The signer is not among the manifest's.
     #[error("Public key is not a declared signer for this request: {0} is none of its signers")]
-    NotASigner(Key),
+    NotASigner(PublicKey),
     /// The manifest is of version 0: the requester, not the team's key, would say what the signature holds for.
     #[error(
         "Refusing the request: its manifest is of version 0, under which a signature holds for whatever core the requester wrote into it, \
@@ -230,10 +230,10 @@ impl Request {
     }
 
     /// What the holder of `public_key` signs: the tree of entries, then that of the contents.
-    pub fn signables(&self, public_key: &[u8; 32]) -> Result<[Signable; 2], RequestError> {
+    pub fn signables(&self, public_key: &PublicKey) -> Result<[Signable; 2], RequestError> {
         let mut signers = self.manifest.signers.iter();
         if !signers.any(|signer| signer.public_key == *public_key) {
-            return Err(RequestError::NotASigner(Key(*public_key)));
+            return Err(RequestError::NotASigner(*public_key));
         }
         let Content { length, tree_hash } = &self.content;
         Ok([
@@ -287,7 +287,7 @@ mod tests {
             |(signers, (content_length, content_hash), length, hash, legacy)| {
                 let signer = |(namespace, public_key)| Signer {
                     namespace,
-                    public_key,
+                    public_key: PublicKey(public_key),
                 };
                 let content = Content {
                     length: content_length,
@@ -344,14 +344,14 @@ mod tests {
         #[test]
         fn garbage_never_panics(bytes: Vec<u8>) {
             if let Ok(request) = Request::decode(&bytes) {
-                let _ = request.signables(&[0; 32]);
+                let _ = request.signables(&PublicKey([0; 32]));
             }
         }
     }
 
     #[test]
     fn what_is_no_request_is_named() {
-        let manifest = Manifest::single([1; 32]);
+        let manifest = Manifest::single(PublicKey([1; 32]));
         let empty = Request::new(manifest.clone(), 0, [2; 32], CONTENT, false);
         assert_eq!(empty, Err(RequestError::Empty));
         let mut request = written(&manifest, 0, Some(CONTENT), false);
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(Request::decode(&request), Err(RequestError::Empty));
         request[2] = 5;
         assert!(matches!(
-            Request::decode(&request).and_then(|request| request.signables(&[9; 32])),
+            Request::decode(&request).and_then(|request| request.signables(&PublicKey([9; 32]))),
             Err(RequestError::NotASigner(_))
         ));
         request[1] = 1;
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn what_can_become_no_release_is_refused_when_it_is_read() {
-        let manifest = Manifest::single([1; 32]);
+        let manifest = Manifest::single(PublicKey([1; 32]));
         for legacy in [false, true] {
             for version in 1..=3 {
                 let manifest = Manifest {

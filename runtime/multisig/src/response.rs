@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use base::wire::{DecodeError, Reader, Writer};
-use hypercore::{Key, KeyPair};
+use hypercore::{KeyPair, PublicKey};
 
 use crate::request::{LEGACY_VERSION, Request, RequestError, VERSION};
 use crate::text;
@@ -16,7 +16,7 @@ const TYPE_RESPONSE: u8 = 1;
 pub struct Response {
     version: u64,
     request_hash: [u8; 32],
-    public_key: [u8; 32],
+    public_key: PublicKey,
     signatures: Vec<[u8; 64]>,
 }
 
@@ -43,7 +43,7 @@ pub enum ResponseError {
     OtherRequest,
     /// The signer is not one of the team.
     #[error("Public key does not match: {0} is none of the signers")]
-    Stranger(Key),
+    Stranger(PublicKey),
     /// A drive needs two signatures.
     #[error("Invalid response: signature count does not match")]
     Count,
@@ -81,7 +81,7 @@ impl Response {
             w.u8(TYPE_RESPONSE);
         }
         w.raw(&self.request_hash)
-            .raw(&self.public_key)
+            .raw(&self.public_key.0)
             .list(&self.signatures, |w, signature| w.raw(signature));
         w.finish()
     }
@@ -97,7 +97,7 @@ impl Response {
             return Err(ResponseError::IsRequest);
         }
         let request_hash = reader.fixed()?;
-        let public_key = reader.fixed()?;
+        let public_key = PublicKey(reader.fixed()?);
         let signatures = reader.list(64, Reader::fixed)?;
         if !reader.is_empty() {
             return Err(ResponseError::Malformed);
@@ -133,8 +133,8 @@ impl Response {
     }
 
     /// Who signed.
-    pub fn public_key(&self) -> Key {
-        Key(self.public_key)
+    pub fn public_key(&self) -> PublicKey {
+        self.public_key
     }
 
     /// One over the entries and one over the contents, if [`Self::verify`] found the answer good.
@@ -176,6 +176,7 @@ mod tests {
                 whole[..32].copy_from_slice(half);
                 whole
             });
+            let public_key = PublicKey(public_key);
             let response = Response { version, request_hash, public_key, signatures: signatures.collect() };
             prop_assert_eq!(response.to_string().parse(), Ok(response.clone()));
             let bytes = response.encode();

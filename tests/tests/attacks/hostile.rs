@@ -46,7 +46,7 @@ impl Hostile {
             server: false,
             client: true,
         };
-        swarm.join(self.key.discovery_key().0, client);
+        swarm.join(self.key.discovery_key().topic(), client);
         let connection = timeout(PATIENCE, connections.recv()).await?;
         Ok((swarm, connection.context("the swarm ended")?))
     }

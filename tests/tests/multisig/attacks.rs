@@ -10,7 +10,7 @@ use bosc_tests::team::{refused, with_stdin};
 use corestore::{Corestore, GetOptions};
 use hypercore::manifest::{Manifest, Signer};
 use hypercore::signature::{PartialSignature, assemble, signable};
-use hypercore::{Key, KeyPair};
+use hypercore::{Key, KeyPair, PublicKey};
 use multisig::{Ballot, Request, Response};
 use rusqlite::{Connection, params};
 
@@ -159,7 +159,7 @@ fn one_signer_alone_ships_nothing() {
 
 /// A request of version 3 for a core alone, as anybody may write one: under a manifest of version 0, where the requester says
 /// what a signature holds for.
-fn test_request(namespace: Key, signer: [u8; 32], length: u64, hash: &[u8; 32]) -> String {
+fn test_request(namespace: Key, signer: PublicKey, length: u64, hash: &[u8; 32]) -> String {
     let manifest = Manifest {
         version: 0,
         ..Manifest::multi(
@@ -177,9 +177,9 @@ fn test_request(namespace: Key, signer: [u8; 32], length: u64, hash: &[u8; 32]) 
 }
 
 /// An answer to `request` made of two signatures.
-fn spliced(request: &Request, signer: [u8; 32], signatures: [[u8; 64]; 2]) -> Response {
+fn spliced(request: &Request, signer: PublicKey, signatures: [[u8; 64]; 2]) -> Response {
     let mut w = Writer::new();
-    w.u8(3).u8(1).raw(&request.hash()).raw(&signer);
+    w.u8(3).u8(1).raw(&request.hash()).raw(&signer.0);
     w.list(&signatures, |w, signature| w.raw(signature));
     Response::decode(&w.finish()).unwrap()
 }

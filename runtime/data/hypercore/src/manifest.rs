@@ -4,16 +4,16 @@
 
 use base::wire::{DecodeError, Reader, Writer};
 
-use crate::Key;
 use crate::crypto;
+use crate::{Key, PublicKey};
 
 /// One of the keys that may sign. Ed25519 is the only signature scheme there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signer {
     /// Domain of the signature; only version 0 manifests sign over it.
     pub namespace: [u8; 32],
-    /// Ed25519 public key.
-    pub public_key: [u8; 32],
+    /// Whose signatures they are.
+    pub public_key: PublicKey,
 }
 
 /// A prefix of the core that is fixed by its tree hash instead of a signature.
@@ -57,7 +57,7 @@ const SIGNER_SIZE: usize = 65;
 
 impl Manifest {
     /// The manifest of a core with one signer and the default namespace, as `touch` makes it.
-    pub fn single(public_key: [u8; 32]) -> Self {
+    pub fn single(public_key: PublicKey) -> Self {
         Self::multi(
             1,
             vec![Signer {
@@ -92,7 +92,7 @@ impl Manifest {
 
     /// Whether `key` is the single signer's public key itself (cores older than manifests).
     pub fn is_compat(&self, key: &Key) -> bool {
-        matches!(self.signers.as_slice(), [signer] if signer.public_key == key.0)
+        matches!(self.signers.as_slice(), [signer] if signer.public_key.0 == key.0)
     }
 
     /// The encoded manifest.
@@ -223,7 +223,7 @@ impl Manifest {
 }
 
 fn put_signer<'a>(w: &'a mut Writer, signer: &Signer) -> &'a mut Writer {
-    w.uint(ED25519).raw(&signer.namespace).raw(&signer.public_key)
+    w.uint(ED25519).raw(&signer.namespace).raw(&signer.public_key.0)
 }
 
 fn read_exactly(reader: &mut Reader<'_>, only: u64) -> Result<(), DecodeError> {
@@ -238,7 +238,7 @@ fn read_signer(reader: &mut Reader<'_>) -> Result<Signer, DecodeError> {
     read_exactly(reader, ED25519)?;
     Ok(Signer {
         namespace: reader.fixed()?,
-        public_key: reader.fixed()?,
+        public_key: PublicKey(reader.fixed()?),
     })
 }
 
@@ -299,7 +299,7 @@ mod tests {
     fn any_manifest() -> impl Strategy<Value = Manifest> {
         let signer = any::<([u8; 32], [u8; 32])>().prop_map(|(namespace, public_key)| Signer {
             namespace,
-            public_key,
+            public_key: PublicKey(public_key),
         });
         let extras = (
             proptest::option::of((any::<[u8; 32]>(), 0u64..1 << 40)),

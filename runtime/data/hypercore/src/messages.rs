@@ -408,7 +408,7 @@ mod tests {
                 upgrade: upgrade.map(|(start, length, nodes, additional_nodes, signature)| {
                     DataUpgrade { start, length, nodes, additional_nodes, signature }
                 }),
-                manifest: manifest.then(|| Manifest::single([7; 32])),
+                manifest: manifest.then(|| Manifest::single(crate::PublicKey([7; 32]))),
             }
         }
     }

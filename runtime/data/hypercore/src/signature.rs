@@ -300,7 +300,7 @@ mod tests {
     fn compat_cores_verify_without_a_context() {
         let pair = &pairs()[0];
         let manifest = Manifest::single(pair.public_key);
-        let key = Key(pair.public_key);
+        let key = Key(pair.public_key.0);
         let signature = sign(&manifest, &key, &tree(), pair).unwrap();
         assert_eq!(signature.len(), 64);
         assert!(verify(&manifest, &key, &tree(), &signature));

@@ -1,7 +1,7 @@
 //! HyperDHT: the Kademlia RPC, peer announce and lookup, relayed handshakes and hole punching.
 //!
 //! Wire compatible with npm `dht-rpc` and `hyperdht`. The layers, from low to high:
-//! - [`address`], [`rpc::message`], [`hyper::messages`]: formats;
+//! - [`address`], [`id`], [`rpc::message`], [`hyper::messages`]: formats;
 //! - [`rpc::Rpc`], [`hyper::store::Store`], [`hyper::nat::Nat`]: state machines without I/O, so that they can be simulated;
 //! - [`Node`]: a node on real sockets; [`local`]: a network of them in one process.
 
@@ -19,6 +19,7 @@ pub mod address;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod hyper;
+pub mod id;
 pub mod local;
 mod node;
 pub mod rpc;

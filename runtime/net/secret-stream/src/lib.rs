@@ -23,7 +23,7 @@ mod framing;
 pub mod noise;
 mod secret_stream;
 
-pub use base::KeyPair;
+pub use base::{KeyPair, PublicKey};
 pub use cipher::{Pull, Push};
 pub use connection::{
     CloseReason, Closed, Connection, ConnectionDriverEnd, ConnectionInfo, ConnectionReceiver,
@@ -31,7 +31,7 @@ pub use connection::{
 };
 pub use driver::{StreamOptions, over, over_established, over_established_with, over_with};
 pub use framing::{FrameDecoder, MAX_FRAME};
-pub use secret_stream::{SecretStream, namespace, stream_id};
+pub use secret_stream::{SecretStream, stream_id};
 
 /// Why a secret stream could not be established or had to be torn down.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddrV4;
 
+use base::PublicKey;
 use base::wire::{DecodeError, Reader, Writer};
 
 use crate::wire::{ReadAddress, WriteAddress};
@@ -116,7 +117,7 @@ impl Holepunch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Its public key.
-    pub public_key: [u8; 32],
+    pub public_key: PublicKey,
     /// Relays, usually up to three.
     pub relay_addresses: Vec<SocketAddrV4>,
 }
@@ -125,12 +126,12 @@ impl Peer {
     const MIN_SIZE: usize = 33;
 
     fn write(&self, w: &mut Writer) {
-        w.raw(&self.public_key).addresses(&self.relay_addresses);
+        w.raw(&self.public_key.0).addresses(&self.relay_addresses);
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
-            public_key: r.fixed()?,
+            public_key: PublicKey(r.fixed()?),
             relay_addresses: r.addresses()?,
         })
     }
@@ -241,9 +242,9 @@ pub struct Mutable {
 
 impl Mutable {
     /// Parses a MUTABLE_PUT: the owner's public key and the value.
-    pub fn decode_put(bytes: &[u8]) -> Result<([u8; 32], Self), DecodeError> {
+    pub fn decode_put(bytes: &[u8]) -> Result<(PublicKey, Self), DecodeError> {
         let mut r = Reader::new(bytes);
-        let public_key = r.fixed()?;
+        let public_key = PublicKey(r.fixed()?);
         Ok((public_key, Self::read(&mut r)?))
     }
 
@@ -268,9 +269,9 @@ impl Mutable {
     }
 
     /// A MUTABLE_PUT.
-    pub fn encode_put(&self, public_key: &[u8; 32]) -> Vec<u8> {
+    pub fn encode_put(&self, public_key: &PublicKey) -> Vec<u8> {
         let mut w = Writer::new();
-        w.raw(public_key).raw(&self.encode());
+        w.raw(&public_key.0).raw(&self.encode());
         w.finish()
     }
 
@@ -301,7 +302,7 @@ mod tests {
 
     fn peer() -> impl Strategy<Value = Peer> {
         (any::<[u8; 32]>(), vec(address(), 0..5)).prop_map(|(public_key, relay_addresses)| Peer {
-            public_key,
+            public_key: PublicKey(public_key),
             relay_addresses,
         })
     }
@@ -343,7 +344,7 @@ mod tests {
 
         #[test]
         fn mutables_round_trip(key: [u8; 32], seq in uint(), value: Vec<u8>, signature in signature()) {
-            let m = Mutable { seq, value, signature };
+            let (key, m) = (PublicKey(key), Mutable { seq, value, signature });
             prop_assert_eq!(Mutable::decode(&m.encode()), Ok(m.clone()));
             prop_assert_eq!(Mutable::decode_put(&m.encode_put(&key)), Ok((key, m)));
         }

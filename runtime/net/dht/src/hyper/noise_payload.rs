@@ -2,6 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
+use base::PublicKey;
 use base::wire::{DecodeError, Reader, Writer};
 
 use super::Firewall;
@@ -43,7 +44,7 @@ pub struct UdxInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayThrough {
     /// The relay's public key.
-    pub public_key: [u8; 32],
+    pub public_key: PublicKey,
     /// Names the pair of connections.
     pub token: [u8; 32],
 }
@@ -111,7 +112,7 @@ impl NoisePayload {
             w.uint(1);
         }
         if let Some(relay) = &self.relay_through {
-            w.uint(1).uint(0).raw(&relay.public_key).raw(&relay.token);
+            w.uint(1).uint(0).raw(&relay.public_key.0).raw(&relay.token);
         }
         if let Some(addresses) = &self.relay_addresses {
             w.addresses(addresses);
@@ -174,7 +175,7 @@ impl NoisePayload {
             let _version = r.uint()?;
             let _flags = r.uint()?;
             payload.relay_through = Some(RelayThrough {
-                public_key: r.fixed()?,
+                public_key: PublicKey(r.fixed()?),
                 token: r.fixed()?,
             });
         }
@@ -226,7 +227,7 @@ mod tests {
                 addresses6: six.into_iter().map(|(ip, p)| SocketAddrV6::new(ip.into(), p, 0, 0)).collect(),
                 udx: udx.map(|(reusable_socket, id, seq)| UdxInfo { reusable_socket, id, seq }),
                 secret_stream,
-                relay_through: relay.map(|(public_key, token)| RelayThrough { public_key, token }),
+                relay_through: relay.map(|(key, token)| RelayThrough { public_key: PublicKey(key), token }),
                 relay_addresses,
             }
         }

@@ -1,7 +1,7 @@
 //! The Noise IK handshake that client and server exchange through relays (npm hyperdht lib/noise-wrap.js).
 
 use base::wire::DecodeError;
-use secret_stream::KeyPair;
+use base::{KeyPair, PublicKey};
 use secret_stream::noise::{Handshake, HandshakeResult, NoiseError, Pattern};
 
 use crate::hyper::noise_payload::NoisePayload;
@@ -22,7 +22,7 @@ pub(crate) struct ClientHandshake {
     key_pair: KeyPair,
     /// Used for this one first message only; each answer is opened with a copy of the state after it.
     ephemeral: KeyPair,
-    server: [u8; 32],
+    server: PublicKey,
     payload: Vec<u8>,
 }
 
@@ -30,7 +30,7 @@ impl ClientHandshake {
     /// Makes the first message.
     pub(crate) fn start(
         key_pair: &KeyPair,
-        server: [u8; 32],
+        server: PublicKey,
         payload: &NoisePayload,
     ) -> Result<(Self, Vec<u8>), HandshakeError> {
         let half = Self {
@@ -63,7 +63,7 @@ impl ClientHandshake {
 /// The server's half, after the client's message.
 pub(crate) struct ServerHandshake {
     noise: Handshake,
-    pub(crate) remote_public_key: [u8; 32],
+    pub(crate) remote_public_key: PublicKey,
     pub(crate) payload: NoisePayload,
 }
 
