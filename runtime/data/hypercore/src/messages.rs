@@ -37,7 +37,7 @@ pub mod kind {
 }
 
 /// Reason in a no-data message: the block is not stored.
-pub const NOT_AVAILABLE: u64 = 1;
+pub(crate) const NOT_AVAILABLE: u64 = 1;
 /// Reason in a no-data message: the request is nonsense.
 pub const INVALID_REQUEST: u64 = 2;
 

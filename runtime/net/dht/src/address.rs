@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// The IPv4 form of a socket address, also of an IPv4-mapped IPv6 one.
-pub fn to_v4(address: SocketAddr) -> Option<SocketAddrV4> {
+pub(crate) fn to_v4(address: SocketAddr) -> Option<SocketAddrV4> {
     match address {
         SocketAddr::V4(a) => Some(a),
         SocketAddr::V6(a) => Some(SocketAddrV4::new(a.ip().to_ipv4_mapped()?, a.port())),
@@ -11,13 +11,13 @@ pub fn to_v4(address: SocketAddr) -> Option<SocketAddrV4> {
 }
 
 /// Private-use, carrier-grade NAT, loopback and link-local addresses.
-pub fn is_private(ip: &Ipv4Addr) -> bool {
+pub(crate) fn is_private(ip: &Ipv4Addr) -> bool {
     let [a, b, ..] = ip.octets();
     ip.is_private() || ip.is_loopback() || ip.is_link_local() || (a == 100 && (64..128).contains(&b))
 }
 
 /// Addresses nobody can be reached at: this-network, documentation, benchmarking, multicast, future use.
-pub fn is_reserved(ip: &Ipv4Addr) -> bool {
+pub(crate) fn is_reserved(ip: &Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
     a == 0
         || (a == 192 && b == 0 && (c == 0 || c == 2))

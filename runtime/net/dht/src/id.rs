@@ -49,7 +49,7 @@ impl Target {
     }
 
     /// Whether `a` or `b` is nearer, by the XOR metric.
-    pub fn compare_distance(&self, a: &NodeId, b: &NodeId) -> Ordering {
+    pub(crate) fn compare_distance(&self, a: &NodeId, b: &NodeId) -> Ordering {
         let distance = |id: &NodeId| id.0.into_iter().zip(self.0).map(|(x, t)| x ^ t);
         distance(a).cmp(distance(b))
     }

@@ -2,7 +2,7 @@
 //!
 //! Wire compatible with npm `dht-rpc` and `hyperdht`. The layers, from low to high:
 //! - [`address`], [`id`], [`rpc::message`], [`hyper::messages`]: formats;
-//! - [`rpc::Rpc`], [`hyper::store::Store`], [`hyper::nat::Nat`]: state machines without I/O, so that they can be simulated;
+//! - [`rpc::Rpc`], [`hyper::store::Store`], `hyper::nat`: state machines without I/O, so that they can be simulated;
 //! - [`Node`]: a node on real sockets; [`local`]: a network of them in one process.
 
 #![cfg_attr(

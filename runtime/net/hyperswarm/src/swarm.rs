@@ -191,11 +191,6 @@ impl Swarm {
         self.inner.lock().queue.sought(topic)
     }
 
-    /// Public keys of the connected peers.
-    pub fn connected_peers(&self) -> Vec<PublicKey> {
-        self.inner.lock().connections.open_keys().copied().collect()
-    }
-
     /// Cuts the connection with a peer that lied and keeps it out for ten minutes: it is neither dialled nor taken. An address
     /// with several liars is kept out, too. [`secret_stream::ConnectionSender::close_as_liar`] does the same for one's own
     /// connection.

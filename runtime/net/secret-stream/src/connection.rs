@@ -11,7 +11,7 @@ use zeroize::Zeroize;
 use crate::{Error, PublicKey};
 
 /// How many messages a connection queues in each direction unless told otherwise.
-pub const DEFAULT_CAPACITY: usize = 256;
+pub(crate) const DEFAULT_CAPACITY: usize = 256;
 
 /// How many bytes a connection queues in each direction. A larger message passes alone.
 const BYTE_BUDGET: usize = 4 * 1024 * 1024;
@@ -531,24 +531,15 @@ impl ConnectionDriverEnd {
     }
 
     /// The next message to put on the wire. `None` once this side closed and everything queued was taken.
-    pub async fn next_outgoing(&mut self) -> Option<Bytes> {
+    #[cfg(test)]
+    async fn next_outgoing(&mut self) -> Option<Bytes> {
         self.outgoing.next().await
-    }
-
-    /// A message to put on the wire, if one is queued.
-    pub fn try_next_outgoing(&mut self) -> Option<Bytes> {
-        self.outgoing.try_next()
     }
 
     /// Delivers one message of the peer; waits while the layers above are slow. A message for a receiver that is
     /// gone, or for a closed connection, is dropped.
     pub async fn deliver(&self, message: Bytes) {
         self.incoming.deliver(message).await;
-    }
-
-    /// Says that no more messages will be delivered: `recv` gives what is queued, then `None`. Sending ends too.
-    pub fn end_incoming(&mut self) {
-        self.incoming.end();
     }
 
     /// Marks the connection closed. The first reason given stays.

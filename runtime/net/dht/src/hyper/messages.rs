@@ -276,7 +276,7 @@ impl Mutable {
     }
 
     /// What the signature covers, before hashing.
-    pub fn signed_part(&self) -> Vec<u8> {
+    pub(crate) fn signed_part(&self) -> Vec<u8> {
         let mut w = Writer::new();
         w.uint(self.seq).buffer(&self.value);
         w.finish()

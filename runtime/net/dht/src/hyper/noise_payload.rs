@@ -54,7 +54,7 @@ pub struct RelayThrough {
 pub struct NoisePayload {
     /// [`VERSION`]; with another one, nothing else is read.
     pub version: u64,
-    /// See [`super::error_code`].
+    /// 0 = fine, else why the sender gives up.
     pub error: u64,
     /// The sender's firewall.
     pub firewall: Firewall,

@@ -22,7 +22,7 @@ const TAG: usize = 16;
 /// State of one side's hole punching.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HolepunchPayload {
-    /// See [`super::error_code`].
+    /// 0 = fine, else why the sender gives up.
     pub error: u64,
     /// The sender's firewall.
     pub firewall: Firewall,

@@ -37,7 +37,7 @@ pub static NS: LazyLock<Namespaces> = LazyLock::new(|| {
 });
 
 /// The 64 bytes signed for an ANNOUNCE ([`Namespaces::announce`]) or UNANNOUNCE to the node `id`, which gave `token`.
-pub fn announce_signable(
+fn announce_signable(
     target: &Target,
     token: &Token,
     id: &NodeId,
@@ -76,7 +76,7 @@ pub fn sign_announce(
 }
 
 /// Whether `announce` is signed by the peer it is about.
-pub fn verify_announce(
+pub(crate) fn verify_announce(
     target: &Target,
     token: &Token,
     id: &NodeId,

@@ -179,12 +179,6 @@ impl Node {
         self.inner.lock().rpc.remote_address()
     }
 
-    /// Our address as others see it: host, and port if consistent (else 0).
-    pub fn nat_address(&self) -> Option<(Ipv4Addr, u16)> {
-        let state = self.inner.lock();
-        Some((state.rpc.nat().host()?, state.rpc.nat().port()))
-    }
-
     /// Whether others may need our packet first before theirs reach us, as far as known.
     pub fn firewalled(&self) -> bool {
         self.inner.lock().rpc.firewalled()

@@ -21,23 +21,23 @@ pub const REQUEST: u8 = 0x03;
 pub const REPLY: u8 = 0x13;
 
 /// Commands of dht-rpc itself (flag `internal`).
-pub mod internal {
+pub(crate) mod internal {
     /// Answer at once.
-    pub const PING: u64 = 0;
+    pub(crate) const PING: u64 = 0;
     /// Answer to another port of the same host (value: u16).
-    pub const PING_NAT: u64 = 1;
+    pub(crate) const PING_NAT: u64 = 1;
     /// Answer with the closest known nodes.
-    pub const FIND_NODE: u64 = 2;
+    pub(crate) const FIND_NODE: u64 = 2;
     /// A node you told me about is down (value: address).
-    pub const DOWN_HINT: u64 = 3;
+    pub(crate) const DOWN_HINT: u64 = 3;
     /// Answer after some time (value: u32 milliseconds).
-    pub const DELAYED_PING: u64 = 4;
+    pub(crate) const DELAYED_PING: u64 = 4;
 }
 
 /// Reply error: no such command here.
 pub const UNKNOWN_COMMAND: u64 = 1;
 /// Reply error: the token is of another address or too old.
-pub const INVALID_TOKEN: u64 = 2;
+pub(crate) const INVALID_TOKEN: u64 = 2;
 
 /// A request on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct Request {
     pub id: Option<NodeId>,
     /// Token from an earlier reply, proving that the sender owns its address.
     pub token: Option<Token>,
-    /// Whether `command` is one of [`internal`].
+    /// Whether `command` is one of dht-rpc's own.
     pub internal: bool,
     /// Command number.
     pub command: u64,

@@ -142,7 +142,7 @@ impl Rpc {
     }
 
     /// The nodes last heard from, latest first.
-    pub fn latest_nodes(&self, n: usize) -> Vec<SocketAddrV4> {
+    pub(crate) fn latest_nodes(&self, n: usize) -> Vec<SocketAddrV4> {
         self.table.latest(n).into_iter().map(|e| e.address).collect()
     }
 
@@ -158,7 +158,7 @@ impl Rpc {
 
     /// Whether an address that others named is worth a packet. Else anybody could make us write to machines of our own
     /// network: those are asked only where the DHT itself, or our own address on it, is of that kind.
-    pub fn is_dialable(&self, address: SocketAddrV4) -> bool {
+    pub(crate) fn is_dialable(&self, address: SocketAddrV4) -> bool {
         let kind = reach(address);
         let own = self.nat.host().map(|ip| SocketAddrV4::new(ip, 1));
         let mut known = self.config.bootstrap.iter().copied();
@@ -241,7 +241,7 @@ impl Rpc {
     }
 
     /// Forgets a request without an event.
-    pub fn cancel_request(&mut self, id: RequestId) {
+    pub(crate) fn cancel_request(&mut self, id: RequestId) {
         self.io.remove(id);
         self.purposes.remove(&id);
     }
