@@ -9,7 +9,7 @@ use base::lock;
 use bosc_runtime::Link;
 use core_store::Core;
 use corestore::Corestore;
-use hypercore::DiscoveryKey;
+use hypercore::{DiscoveryKey, PublicKey};
 use hyperdrive::Hyperdrive;
 use hyperswarm::{Discovery, JoinOptions, Sought, Swarm, SwarmConfig, Threads};
 use tokio::sync::mpsc;
@@ -26,14 +26,14 @@ pub(crate) struct Network {
     _threads: Threads,
     bootstrap: Vec<String>,
     /// Public keys of the peers that there was a connection with, also a short one.
-    met: Arc<Mutex<HashSet<[u8; 32]>>>,
+    met: Arc<Mutex<HashSet<PublicKey>>>,
 }
 
 /// A peer came or went.
 #[derive(Debug, Clone)]
 pub(crate) enum PeerChange {
-    Joined([u8; 32]),
-    Left([u8; 32]),
+    Joined(PublicKey),
+    Left(PublicKey),
 }
 
 impl Network {
@@ -55,7 +55,7 @@ impl Network {
         let swarm = threads.run(Swarm::new(config)).await?;
         let mut connections = swarm.connections();
         let store = store.clone();
-        let met = Arc::<Mutex<HashSet<[u8; 32]>>>::default();
+        let met = Arc::<Mutex<HashSet<PublicKey>>>::default();
         let meeting = met.clone();
         tokio::spawn(async move {
             while let Some(connection) = connections.recv().await {
@@ -91,8 +91,9 @@ impl Network {
     }
 
     /// Looks for peers of a core; with `server`, announces it as well.
-    pub(crate) fn join(&self, topic: DiscoveryKey, server: bool) -> Discovery {
-        self.swarm.join(topic.0, JoinOptions { server, client: true })
+    pub(crate) fn join(&self, core: DiscoveryKey, server: bool) -> Discovery {
+        let options = JoinOptions { server, client: true };
+        self.swarm.join(core.topic(), options)
     }
 
     /// Waits until a peer told of a drive with at least `length` blocks.
@@ -133,7 +134,7 @@ impl Network {
         let link = Link::plain(entries.key());
         let connected = self.swarm.connection_count();
         if met == 0
-            && let Some(text) = out_of_reach(&link, &self.swarm.sought(&entries.discovery_key().0))
+            && let Some(text) = out_of_reach(&link, &self.swarm.sought(&entries.discovery_key().topic()))
         {
             return anyhow::anyhow!(text);
         }

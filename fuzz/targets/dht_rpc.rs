@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use arbitrary::Arbitrary;
 use bosc_fuzz::{Damage, live};
-use dht::address::{Reach, node_id, reach};
+use dht::address::{Reach, reach};
+use dht::id::{NodeId, Target, Token};
 use dht::rpc::message::{Message, Reply, Request};
 use dht::rpc::{Event, Outgoing, QueryOptions, Rpc, RpcConfig, SocketId, Transmit};
 use libfuzzer_sys::fuzz_target;
@@ -106,11 +107,11 @@ fuzz_target!(|input: (bool, Vec<Step>)| {
                 let request = Request {
                     tid: *tid,
                     to: known,
-                    id: has_id.then(|| node_id(from)),
-                    token: token.map(|byte| [byte; 32]),
+                    id: has_id.then(|| NodeId::of(from)),
+                    token: token.map(|byte| Token([byte; 32])),
                     internal: *internal,
                     command: (*command).into(),
-                    target: target.map(|byte| [byte; 32]),
+                    target: target.map(|byte| Target([byte; 32])),
                     value: value.clone(),
                 };
                 let mut bytes = request.encode();
@@ -139,8 +140,8 @@ fuzz_target!(|input: (bool, Vec<Step>)| {
                 let reply = Reply {
                     tid: request.tid,
                     to: to.get(),
-                    id: has_id.then(|| node_id(from)),
-                    token: token.then_some([3; 32]),
+                    id: has_id.then(|| NodeId::of(from)),
+                    token: token.then_some(Token([3; 32])),
                     closer_nodes: closer.iter().map(|address| address.get()).collect(),
                     error: (*error).into(),
                     value: value.clone(),
@@ -180,7 +181,7 @@ fuzz_target!(|input: (bool, Vec<Step>)| {
             }
             Step::Query(target, command) => {
                 if queries.len() < 8 {
-                    queries.push(rpc.query(now, QueryOptions::new([*target; 32], (*command).into())));
+                    queries.push(rpc.query(now, QueryOptions::new(Target([*target; 32]), (*command).into())));
                     fed += 65_536;
                 }
             }

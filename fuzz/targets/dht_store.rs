@@ -8,18 +8,20 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use arbitrary::Arbitrary;
+use base::KeyPair;
+use base::hash::blake2b;
+use base::wire::Writer;
 use bosc_fuzz::{Damage, live};
-use dht::address::hash;
 use dht::hyper::command;
 use dht::hyper::messages::{Announce, Handshake, Holepunch, LookupReply, Mode, Mutable, Peer};
 use dht::hyper::sign::{NS, mutable_signable, sign_announce};
 use dht::hyper::store::{Store, Verdict};
+use dht::id::{NodeId, Target, Token};
 use dht::rpc::{Incoming, SocketId};
 use libfuzzer_sys::fuzz_target;
-use secret_stream::KeyPair;
 
-const ID: [u8; 32] = [1; 32];
-const TOKEN: [u8; 32] = [2; 32];
+const ID: NodeId = NodeId([1; 32]);
+const TOKEN: Token = Token([2; 32]);
 /// What fits one packet beside the head of an answer.
 const PACKET: usize = 1200;
 
@@ -86,7 +88,7 @@ fn mode(n: u8) -> Mode {
 }
 
 /// Command, target and value of a request.
-fn encode(body: &Body) -> (u64, [u8; 32], Vec<u8>) {
+fn encode(body: &Body) -> (u64, Target, Vec<u8>) {
     match body {
         Body::Announce {
             pair,
@@ -97,13 +99,15 @@ fn encode(body: &Body) -> (u64, [u8; 32], Vec<u8>) {
             bump,
         } => {
             let pair = &PAIRS[usize::from(*pair) % 3];
-            let target = topic.map_or(hash(&[&pair.public_key]), |byte| [byte % 3; 32]);
+            let target = topic.map_or(Target::of_key(&pair.public_key), |byte| {
+                Target([byte % 3; 32])
+            });
             let announce = Announce {
                 peer: Some(Peer {
                     public_key: pair.public_key,
                     relay_addresses: (0..relays % 9).map(address).collect(),
                 }),
-                refresh: refresh.map(|byte| hash(&[&[byte % 4; 32]])),
+                refresh: refresh.map(|byte| blake2b(&[&[byte % 4; 32]])),
                 signature: None,
                 bump: *bump,
             };
@@ -122,12 +126,12 @@ fn encode(body: &Body) -> (u64, [u8; 32], Vec<u8>) {
                 signature: None,
                 bump: 0,
             };
-            (command::ANNOUNCE, [0; 32], announce.encode())
+            (command::ANNOUNCE, Target([0; 32]), announce.encode())
         }
-        Body::Lookup(byte) => (command::LOOKUP, [byte % 3; 32], Vec::new()),
+        Body::Lookup(byte) => (command::LOOKUP, Target([byte % 3; 32]), Vec::new()),
         Body::FindPeer(pair) => {
             let key = PAIRS[usize::from(*pair) % 3].public_key;
-            (command::FIND_PEER, hash(&[&key]), Vec::new())
+            (command::FIND_PEER, Target::of_key(&key), Vec::new())
         }
         Body::PutMutable { pair, seq, value } => {
             let pair = &PAIRS[usize::from(*pair) % 3];
@@ -139,18 +143,18 @@ fn encode(body: &Body) -> (u64, [u8; 32], Vec<u8>) {
             mutable.signature = pair.sign(&mutable_signable(&mutable));
             (
                 command::MUTABLE_PUT,
-                hash(&[&pair.public_key]),
+                Target::of_key(&pair.public_key),
                 mutable.encode_put(&pair.public_key),
             )
         }
         Body::GetMutable(pair, seq) => {
             let key = PAIRS[usize::from(*pair) % 3].public_key;
-            let mut out = Vec::new();
-            base::wire::put_uint(&mut out, (*seq).into());
-            (command::MUTABLE_GET, hash(&[&key]), out)
+            let mut w = Writer::new();
+            w.uint((*seq).into());
+            (command::MUTABLE_GET, Target::of_key(&key), w.finish())
         }
-        Body::PutImmutable(value) => (command::IMMUTABLE_PUT, hash(&[value]), value.clone()),
-        Body::GetImmutable(value) => (command::IMMUTABLE_GET, hash(&[value]), Vec::new()),
+        Body::PutImmutable(value) => (command::IMMUTABLE_PUT, Target::of_value(value), value.clone()),
+        Body::GetImmutable(value) => (command::IMMUTABLE_GET, Target::of_value(value), Vec::new()),
         Body::Handshake {
             mode: n,
             noise,
@@ -165,7 +169,7 @@ fn encode(body: &Body) -> (u64, [u8; 32], Vec<u8>) {
                 relay_address: relay.map(address),
             };
             let key = PAIRS[usize::from(*pair) % 3].public_key;
-            (command::PEER_HANDSHAKE, hash(&[&key]), message.encode())
+            (command::PEER_HANDSHAKE, Target::of_key(&key), message.encode())
         }
         Body::Holepunch {
             mode: n,
@@ -179,9 +183,9 @@ fn encode(body: &Body) -> (u64, [u8; 32], Vec<u8>) {
                 payload: payload.clone(),
                 peer_address: peer.map(address),
             };
-            (command::PEER_HOLEPUNCH, [0; 32], message.encode())
+            (command::PEER_HOLEPUNCH, Target([0; 32]), message.encode())
         }
-        Body::Raw(command, value) => ((*command).into(), [0; 32], value.clone()),
+        Body::Raw(command, value) => ((*command).into(), Target([0; 32]), value.clone()),
     }
 }
 
@@ -222,7 +226,7 @@ fuzz_target!(|steps: Vec<Step>| {
     }
 });
 
-fn check(command: u64, target: &[u8; 32], value: Option<&[u8]>, asked: usize) {
+fn check(command: u64, target: &Target, value: Option<&[u8]>, asked: usize) {
     let Some(value) = value else {
         return;
     };
@@ -240,13 +244,13 @@ fn check(command: u64, target: &[u8; 32], value: Option<&[u8]>, asked: usize) {
         }
         command::FIND_PEER => {
             let peer = Peer::decode(value).expect("ours");
-            assert_eq!(hash(&[&peer.public_key]), *target);
+            assert_eq!(Target::of_key(&peer.public_key), *target);
         }
         command::MUTABLE_GET => {
             let mutable = Mutable::decode(value).expect("ours");
             let owner = PAIRS
                 .iter()
-                .find(|pair| hash(&[&pair.public_key]) == *target)
+                .find(|pair| Target::of_key(&pair.public_key) == *target)
                 .expect("one of them");
             assert!(KeyPair::verify(
                 &owner.public_key,
@@ -254,7 +258,7 @@ fn check(command: u64, target: &[u8; 32], value: Option<&[u8]>, asked: usize) {
                 &mutable.signature
             ));
         }
-        command::IMMUTABLE_GET => assert_eq!(hash(&[value]), *target),
+        command::IMMUTABLE_GET => assert_eq!(Target::of_value(value), *target),
         _ => {}
     }
 }

@@ -4,6 +4,7 @@
 #![no_main]
 
 use bosc_fuzz::within;
+use hypercore::PublicKey;
 use hypercore::manifest::Manifest;
 use libfuzzer_sys::fuzz_target;
 use multisig::{Ballot, EncryptedKey, KeyName, Request, Response, Team, decode_public_key};
@@ -26,7 +27,7 @@ fn read(pick: u8, bytes: &[u8]) {
         4 => {
             if let Ok(key) = EncryptedKey::read(bytes) {
                 assert_eq!(EncryptedKey::decode(&key.encode()).as_ref(), Ok(&key));
-                let public = key.public_key().unwrap_or([7; 32]);
+                let public = key.public_key().unwrap_or(PublicKey([7; 32]));
                 let legacy = EncryptedKey::decode(&key.encode_legacy()).expect("ours");
                 assert_eq!(legacy.with_public_key(public), key.with_public_key(public));
             }
@@ -62,12 +63,12 @@ fn request(request: Option<Request>) {
     assert_eq!(Request::decode(request.as_bytes()).as_ref(), Ok(&request));
     assert_eq!(request.to_string().parse().as_ref(), Ok(&request));
     assert!(
-        request.signables(&[0xee; 32]).is_err()
+        request.signables(&PublicKey([0xee; 32])).is_err()
             || request
                 .manifest()
                 .signers
                 .iter()
-                .any(|signer| signer.public_key == [0xee; 32])
+                .any(|signer| signer.public_key == PublicKey([0xee; 32]))
     );
     for signer in &request.manifest().signers {
         let [entries, contents] = request.signables(&signer.public_key).expect("one of its signers");

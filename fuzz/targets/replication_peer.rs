@@ -16,10 +16,10 @@ use hypercore::merkle::{Node, SeekResult};
 use hypercore::messages::{self, Range, Sync, Want, kind};
 use hypercore::proof::{Data, DataBlock, DataUpgrade, Request, RequestBlock, RequestSeek, RequestUpgrade};
 use hypercore::replication::{
-    Action, Change, Done, Head, InvalidRequest, Job, Peer, PeerError, Verdict, View,
+    Action, Change, Done, Handshake, Head, InvalidRequest, Job, Peer, PeerError, Verdict, View,
 };
 use hypercore::wants::Wants;
-use hypercore::{Key, PeerInfo};
+use hypercore::{Key, PeerInfo, PublicKey};
 use libfuzzer_sys::fuzz_target;
 
 /// Requests of ours that may be under way: the window, and the few that do not count.
@@ -156,12 +156,10 @@ fuzz_target!(|steps: Vec<Step>| {
     };
     let mut have = Bitfield::default();
     have.set_range(3, 30, true);
-    let info = |is_initiator| secret_stream::ConnectionInfo {
-        public_key: [1; 32],
-        remote_public_key: [2; 32],
-        handshake_hash: [3; 64],
+    let info = |is_initiator| Handshake {
         is_initiator,
-        remote_address: None,
+        hash: [3; 64],
+        remote_public_key: [2; 32],
     };
     let key = Key([5; 32]);
     let mut peer = Peer::new(key, head, &info(true));
@@ -477,7 +475,7 @@ impl Session {
                         additional_nodes: Vec::new(),
                         signature: vec![0; 64],
                     }),
-                    manifest: manifest.then(|| Manifest::single([1; 32])),
+                    manifest: manifest.then(|| Manifest::single(PublicKey([1; 32]))),
                     ..Data::default()
                 };
                 (kind::DATA, messages::encode_data(id, &data))

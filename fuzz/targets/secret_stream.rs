@@ -8,7 +8,7 @@ use bosc_fuzz::Damage;
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use secret_stream::noise::HandshakeResult;
-use secret_stream::{FrameDecoder, SecretStream};
+use secret_stream::{FrameDecoder, PublicKey, SecretStream};
 
 #[derive(Debug, Arbitrary)]
 struct Input {
@@ -28,8 +28,8 @@ fn side(is_initiator: bool) -> SecretStream {
         tx,
         rx,
         hash: [3; 64],
-        public_key: [4; 32],
-        remote_public_key: [5; 32],
+        public_key: PublicKey([4; 32]),
+        remote_public_key: PublicKey([5; 32]),
         is_initiator,
     };
     SecretStream::with_header(&handshake, &[u8::from(is_initiator); 24])

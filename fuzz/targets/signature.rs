@@ -6,6 +6,7 @@
 use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
+use base::wire::Writer;
 use bosc_fuzz::{Damage, within};
 use hypercore::manifest::{Manifest, Signer};
 use hypercore::merkle::{Batch, Node};
@@ -81,10 +82,12 @@ fn inflate(bytes: &[u8]) {
     let Ok((proofs, nodes)) = signature::inflate(bytes) else {
         return;
     };
-    let mut again = signature::assemble(&proofs);
-    again.pop(); // The count of no nodes.
-    hypercore::merkle::write_nodes(&mut again, &nodes);
-    assert_eq!(signature::inflate(&again), Ok((proofs, nodes)));
+    let assembled = signature::assemble(&proofs);
+    let (_no_nodes, without) = assembled.split_last().expect("the count of no nodes");
+    let mut w = Writer::with_capacity(bytes.len());
+    w.raw(without);
+    hypercore::merkle::write_nodes(&mut w, &nodes);
+    assert_eq!(signature::inflate(&w.finish()), Ok((proofs, nodes)));
 }
 
 fn altered(which: usize, proofs: &[(u8, u8, u8)], damages: &[Damage]) {

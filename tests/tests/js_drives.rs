@@ -160,7 +160,7 @@ async fn a_stage_reaches_peers_of_a_seed_in_another_process_within_a_second() ->
     .await?;
     let mut connections = swarm.connections();
     swarm.join(
-        core.discovery_key().0,
+        core.discovery_key().topic(),
         JoinOptions {
             server: false,
             client: true,

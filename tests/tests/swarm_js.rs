@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use hyperswarm::{JoinOptions, Swarm, SwarmConfig};
+use hyperswarm::{JoinOptions, Swarm, SwarmConfig, Topic};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 const MESSAGES: usize = 128;
@@ -194,7 +194,7 @@ impl Drop for JsPeer {
     }
 }
 
-async fn join(bootstrap: &str, topic: [u8; 32], server: bool) -> Result<(Swarm, hyperswarm::Discovery)> {
+async fn join(bootstrap: &str, topic: Topic, server: bool) -> Result<(Swarm, hyperswarm::Discovery)> {
     let config = SwarmConfig {
         bootstrap: Some(vec![bootstrap.to_owned()]),
         ..SwarmConfig::default()
@@ -213,7 +213,7 @@ async fn join(bootstrap: &str, topic: [u8; 32], server: bool) -> Result<(Swarm, 
 /// Sends to whoever comes until told to stop.
 async fn send(
     bootstrap: String,
-    topic: [u8; 32],
+    topic: Topic,
     ready: mpsc::Sender<()>,
     stop: tokio::sync::oneshot::Receiver<()>,
 ) -> Result<()> {
@@ -243,7 +243,7 @@ async fn send(
 }
 
 /// Receives everything. Returns how many bytes, and how long it took to connect.
-async fn receive(bootstrap: String, topic: [u8; 32]) -> Result<(usize, Duration)> {
+async fn receive(bootstrap: String, topic: Topic) -> Result<(usize, Duration)> {
     let start = Instant::now();
     let (swarm, _) = join(&bootstrap, topic, false).await?;
     let mut connections = swarm.connections();
@@ -280,8 +280,8 @@ fn check(modules: &Path, address: &str, dht: &Host, sender: &Host, receiver: &Ho
         .context("the local DHT did not start")?;
     let expected = MESSAGES * CHUNK + 3;
     for (n, sends, receives) in [(1, "rust", "rust"), (2, "rust", "js"), (3, "js", "rust")] {
-        let topic = [n; 32];
-        let (hex, messages) = (hex::encode(topic), MESSAGES.to_string());
+        let topic = Topic([n; 32]);
+        let (hex, messages) = (hex::encode(topic.0), MESSAGES.to_string());
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (mut rust_sender, mut js_sender) = (None, None);
         if sends == "rust" {

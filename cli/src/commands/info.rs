@@ -92,11 +92,7 @@ async fn show(drive: &Hyperdrive, manifest: bool, output: &Output) -> anyhow::Re
         .manifest()
         .filter(|found| manifest || found.signers.len() > 1)
     {
-        let signers: Vec<String> = found
-            .signers
-            .iter()
-            .map(|s| hypercore::Key(s.public_key).to_string())
-            .collect();
+        let signers: Vec<String> = found.signers.iter().map(|s| s.public_key.to_string()).collect();
         output.tag(
             "multisig",
             json!({ "quorum": found.quorum, "publicKeys": signers }),

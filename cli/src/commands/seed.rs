@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use bosc_runtime::Link;
 use core_store::{Core, CoreEvent, DownloadRange};
-use hypercore::Key;
+use hypercore::PublicKey;
 use hyperdrive::Hyperdrive;
 use indicatif::{HumanBytes, ProgressBar};
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ impl Traffic {
 
 pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> anyhow::Result<()> {
     let link: Link = args.link.parse()?;
-    let until: BTreeSet<[u8; 32]> = args
+    let until: BTreeSet<PublicKey> = args
         .until_sync
         .iter()
         .map(|key| peer_key(key))
@@ -99,8 +99,8 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
                     PeerChange::Joined(key) => ("peer-add", "o-o peer join", key),
                     PeerChange::Left(key) => ("peer-remove", "-_- peer drop", key),
                 };
-                output.tag(tag, json!(Key(key).to_string()));
-                bar.suspend(|| output.say(&format!("{face} {}", Key(key))));
+                output.tag(tag, json!(key.to_string()));
+                bar.suspend(|| output.say(&format!("{face} {key}")));
             }
             event = entry_events.recv() => count(event, &mut up, &mut down),
             event = next_event(&mut blobs) => count(event, &mut up, &mut down),
@@ -116,8 +116,8 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
                 output.tag("stats", stats);
                 if !until.is_empty() && until.iter().all(|peer| is_synced(peer, &drive, blobs.as_ref().map(|(core, ..)| core))) {
                     for peer in &until {
-                        output.tag("peer-sync", json!(Key(*peer).to_string()));
-                        bar.suspend(|| output.say(&format!("^_^ peer sync {}", Key(*peer))));
+                        output.tag("peer-sync", json!(peer.to_string()));
+                        bar.suspend(|| output.say(&format!("^_^ peer sync {peer}")));
                     }
                     break;
                 }
@@ -131,11 +131,9 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
     Ok(())
 }
 
-fn peer_key(text: &str) -> anyhow::Result<[u8; 32]> {
-    Ok(text
-        .parse::<Key>()
-        .context("--until-sync <key> must supply a valid z32 key")?
-        .0)
+fn peer_key(text: &str) -> anyhow::Result<PublicKey> {
+    text.parse()
+        .context("--until-sync <key> must supply a valid z32 key")
 }
 
 async fn contents(drive: &Hyperdrive) -> anyhow::Result<Core> {
@@ -172,7 +170,7 @@ fn stats(network: &Network, drive: &Hyperdrive, blobs: Option<&Core>, up: Value,
         "driveLength": drive.core().length(),
         "discoveryKey": drive.discovery_key().to_string(),
         "contentKey": blobs.map_or_else(|| "pending".to_owned(), |core| core.key().to_string()),
-        "whoami": Key(network.swarm.public_key()).to_string(),
+        "whoami": network.swarm.public_key().to_string(),
         "upload": up,
         "download": down,
         "natType": nat,
@@ -183,11 +181,11 @@ fn stats(network: &Network, drive: &Hyperdrive, blobs: Option<&Core>, up: Value,
 }
 
 /// Whether a peer holds both cores without a gap.
-fn is_synced(peer: &[u8; 32], drive: &Hyperdrive, blobs: Option<&Core>) -> bool {
+fn is_synced(peer: &PublicKey, drive: &Hyperdrive, blobs: Option<&Core>) -> bool {
     let holds = |core: &Core| {
         core.peers()
             .iter()
-            .any(|info| info.remote_public_key == *peer && info.remote_contiguous_length >= core.length())
+            .any(|info| info.remote_public_key == peer.0 && info.remote_contiguous_length >= core.length())
     };
     drive.core().length() > 0
         && holds(drive.core())

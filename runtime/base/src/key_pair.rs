@@ -5,11 +5,13 @@ use std::fmt;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::PublicKey;
+
 /// An Ed25519 key pair: the identity of a peer, and what signs its cores. The secret half is wiped on drop.
 #[derive(Clone)]
 pub struct KeyPair {
-    /// The public key, 32 bytes.
-    pub public_key: [u8; 32],
+    /// The public key.
+    pub public_key: PublicKey,
     signing: SigningKey,
 }
 
@@ -26,7 +28,7 @@ impl KeyPair {
         let signing = SigningKey::from_bytes(&seed);
         seed.zeroize();
         Self {
-            public_key: signing.verifying_key().to_bytes(),
+            public_key: PublicKey(signing.verifying_key().to_bytes()),
             signing,
         }
     }
@@ -35,7 +37,7 @@ impl KeyPair {
     pub fn from_secret_key(secret_key: &[u8; 64]) -> Option<Self> {
         let signing = SigningKey::from_keypair_bytes(secret_key).ok()?;
         Some(Self {
-            public_key: signing.verifying_key().to_bytes(),
+            public_key: PublicKey(signing.verifying_key().to_bytes()),
             signing,
         })
     }
@@ -57,8 +59,8 @@ impl KeyPair {
 
     /// Whether `signature` over `message` is by the holder of `public_key`. Refuses, as libsodium does,
     /// non-canonical scalars and keys or points of small order.
-    pub fn verify(public_key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
-        let Ok(key) = VerifyingKey::from_bytes(public_key) else {
+    pub fn verify(public_key: &PublicKey, message: &[u8], signature: &[u8; 64]) -> bool {
+        let Ok(key) = VerifyingKey::from_bytes(&public_key.0) else {
             return false;
         };
         key.verify_strict(message, &Signature::from_bytes(signature))
@@ -69,7 +71,7 @@ impl KeyPair {
 impl fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyPair(")?;
-        for byte in self.public_key {
+        for byte in self.public_key.0 {
             write!(f, "{byte:02x}")?;
         }
         f.write_str(", secret hidden)")
@@ -99,7 +101,7 @@ mod tests {
             b"hello",
             &signature
         ));
-        assert!(!KeyPair::verify(&[0; 32], b"hello", &signature));
+        assert!(!KeyPair::verify(&PublicKey([0; 32]), b"hello", &signature));
     }
 
     #[test]

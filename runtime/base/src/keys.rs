@@ -1,21 +1,49 @@
-//! The 32-byte names of cores: the key, which lets its holder read, and the discovery key, which only finds peers.
+//! Names of 32 bytes: of cores, by the key, which lets its holder read, and the discovery key, which only finds peers; of peers; of
+//! topics.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::hash::blake2b_keyed;
 
-/// A core's key: the hash of its manifest (or, for old "compat" cores, the signer's public key).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(pub [u8; 32]);
+/// Names of 32 bytes are types of their own, so that none is taken for another. Their text, and what `Debug` shows, is z-base-32.
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 32]);
 
-/// What a core is announced and replicated under: `BLAKE2b-256("hypercore", key)`. It does not reveal the key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DiscoveryKey(pub [u8; 32]);
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&z32::encode(&self.0))
+            }
+        }
 
-/// The text is neither 52 characters of z-base-32 nor 64 of hex (npm `hypercore-id-encoding`).
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+    )*};
+}
+
+names! {
+    /// A core's key: the hash of its manifest (or, for old "compat" cores, the signer's public key).
+    Key
+
+    /// What a core is announced and replicated under: `BLAKE2b-256("hypercore", key)`. It does not reveal the key.
+    DiscoveryKey
+
+    /// An Ed25519 public key: what a peer is known by, and what its signatures are checked with.
+    PublicKey
+
+    /// What peers meet under on the swarm.
+    Topic
+}
+
+/// The text is neither 52 characters of z-base-32 nor 64 of hex, as the text of a key is (npm `hypercore-id-encoding`).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not a core key: expected 52 z-base-32 characters or 64 hex digits")]
+#[error("\"{0}\" is not a key: expected 52 z-base-32 characters or 64 hex digits")]
 pub struct InvalidKey(pub String);
 
 impl Key {
@@ -31,7 +59,12 @@ impl Key {
 }
 
 impl DiscoveryKey {
-    /// The discovery key's bytes: the topic to join on the swarm.
+    /// The topic under which whoever has the core is found.
+    pub fn topic(&self) -> Topic {
+        Topic(self.0)
+    }
+
+    /// The discovery key's bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -47,40 +80,28 @@ impl FromStr for Key {
     type Err = InvalidKey;
 
     fn from_str(text: &str) -> Result<Self, InvalidKey> {
-        let bytes = match text.len() {
-            52 => z32::decode(text.as_bytes()).ok(),
-            64 => hex::decode(text).ok(),
-            _ => None,
-        };
-        // 52 z-base-32 characters carry 260 bits: the four spare ones must be zero, or two texts would name one key.
-        let key = bytes.and_then(|bytes| bytes.get(..32)?.try_into().ok()).map(Key);
-        key.filter(|key| text.len() == 64 || key.to_string() == text)
-            .ok_or_else(|| InvalidKey(text.to_owned()))
+        parse(text).map(Self)
     }
 }
 
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&z32::encode(&self.0))
+impl FromStr for PublicKey {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        parse(text).map(Self)
     }
 }
 
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({self})")
-    }
-}
-
-impl fmt::Display for DiscoveryKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&z32::encode(&self.0))
-    }
-}
-
-impl fmt::Debug for DiscoveryKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DiscoveryKey({self})")
-    }
+fn parse(text: &str) -> Result<[u8; 32], InvalidKey> {
+    let bytes = match text.len() {
+        52 => z32::decode(text.as_bytes()).ok(),
+        64 => hex::decode(text).ok(),
+        _ => None,
+    };
+    // 52 z-base-32 characters carry 260 bits: the four spare ones must be zero, or two texts would name one key.
+    let key = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes.get(..32)?).ok());
+    key.filter(|key| text.len() == 64 || z32::encode(key) == text)
+        .ok_or_else(|| InvalidKey(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -93,6 +114,8 @@ mod tests {
         assert_eq!(key.to_string().len(), 52);
         assert_eq!(key.to_string().parse(), Ok(key));
         assert_eq!(hex::encode(key.0).parse(), Ok(key));
+        assert_eq!(key.to_string().parse(), Ok(PublicKey(key.0)));
+        assert_eq!(format!("{key:?}"), format!("Key({key})"));
     }
 
     #[test]

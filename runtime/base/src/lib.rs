@@ -19,5 +19,5 @@ mod lock;
 pub mod wire;
 
 pub use key_pair::KeyPair;
-pub use keys::{DiscoveryKey, InvalidKey, Key};
+pub use keys::{DiscoveryKey, InvalidKey, Key, PublicKey, Topic};
 pub use lock::lock;

@@ -1,15 +1,5 @@
 //! The platform's name as deployment folders spell it: Node's words, `<platform>-<arch>`.
 
-/// Every host a deployment may hold desktop builds for.
-pub const DESKTOP_HOSTS: [&str; 6] = [
-    "darwin-arm64",
-    "darwin-x64",
-    "linux-arm64",
-    "linux-x64",
-    "win32-x64",
-    "win32-arm64",
-];
-
 /// This machine's platform: `linux`, `darwin` or `win32`; other systems by Rust's name.
 pub fn platform() -> &'static str {
     match std::env::consts::OS {

@@ -92,7 +92,7 @@ pub fn package_path(bundle: &Path) -> PathBuf {
 }
 
 /// The program that starts a bundle: the file itself, or the one in it that bears its name.
-pub fn program_path(host: &str, bundle: &Path) -> PathBuf {
+pub(crate) fn program_path(host: &str, bundle: &Path) -> PathBuf {
     if bundle.is_file() {
         return bundle.to_owned();
     }

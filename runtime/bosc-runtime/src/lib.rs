@@ -29,4 +29,3 @@ pub use error::{ApplyError, RuntimeError};
 pub use file::private_dir;
 pub use link::{Link, LinkError};
 pub use runtime::{Runtime, RuntimeConfig, UpdaterEvent, UpdaterState};
-pub use schedule::{BOOT_GRACE, DEFAULT_DELAY, Schedule};

@@ -352,7 +352,7 @@ async fn connect(
         source: source.into(),
     })??;
     swarm.join(
-        drive.discovery_key().0,
+        drive.discovery_key().topic(),
         JoinOptions {
             server: false,
             client: true,

@@ -1,7 +1,7 @@
 //! Counting responses: who answered, whether that is enough, and the signatures that result
 //! (npm `hyper-multisig` index.js, lib/sign.js).
 
-use hypercore::Key;
+use hypercore::PublicKey;
 use hypercore::signature::{PartialSignature, assemble};
 
 use crate::error::MultisigError;
@@ -13,7 +13,7 @@ use crate::response::{Response, ResponseError};
 pub struct Ballot {
     needed: u64,
     /// In the order of the manifest's signers.
-    by_signer: Vec<(Key, Option<Response>)>,
+    by_signer: Vec<(PublicKey, Option<Response>)>,
     repeated: Vec<usize>,
 }
 
@@ -35,7 +35,7 @@ impl Ballot {
         let signers = request.manifest().signers.iter();
         let mut ballot = Self {
             needed: request.manifest().quorum,
-            by_signer: signers.map(|signer| (Key(signer.public_key), None)).collect(),
+            by_signer: signers.map(|signer| (signer.public_key, None)).collect(),
             repeated: Vec::new(),
         };
         for (place, response) in responses.iter().enumerate() {
@@ -70,7 +70,7 @@ impl Ballot {
     }
 
     /// Signers, and whether they answered.
-    pub fn signers(&self) -> impl Iterator<Item = (Key, bool)> {
+    pub fn signers(&self) -> impl Iterator<Item = (PublicKey, bool)> {
         self.by_signer
             .iter()
             .map(|(key, answer)| (*key, answer.is_some()))
@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn request(length: u64) -> Request {
-        let keys = [1, 2, 3].map(|seed| Key(pair(seed).public_key));
+        let keys = [1, 2, 3].map(|seed| pair(seed).public_key);
         let manifest = Team::new(keys.to_vec(), 2, "x").unwrap().manifest();
         let content = Content {
             length: 4,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use core_store::Core;
-use hypercore::Key;
+use hypercore::PublicKey;
 
 /// How many peers must hold all of a core.
 pub const MIN_PEERS: usize = 2;
@@ -20,7 +20,7 @@ pub struct Patience(pub Duration);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The peer.
-    pub public_key: Key,
+    pub public_key: PublicKey,
     /// Blocks that it holds from the start without a gap.
     pub length: u64,
     /// Whether that is all that is asked for.
@@ -39,7 +39,7 @@ pub fn holders(core: &Core, length: u64) -> Vec<Holder> {
             0
         };
         let holder = Holder {
-            public_key: Key(peer.remote_public_key),
+            public_key: PublicKey(peer.remote_public_key),
             length: held,
             full: same_fork && peer.synced && held >= length,
         };
@@ -92,6 +92,6 @@ async fn wait(patience: Patience, condition: impl Fn() -> bool) -> bool {
     tokio::time::timeout(patience.0, reached).await.is_ok()
 }
 
-fn short(key: &Key) -> String {
+fn short(key: &PublicKey) -> String {
     key.to_string().chars().take(8).collect()
 }

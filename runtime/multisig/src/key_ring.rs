@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use hypercore::Key;
+use hypercore::PublicKey;
 
 use crate::secret_key::{EncryptedKey, SecretKeyError};
 
@@ -36,11 +36,11 @@ pub struct KeyFiles {
 
 /// One key of a ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicKey {
+pub struct NamedKey {
     /// Its name.
     pub name: KeyName,
     /// The public key.
-    pub public_key: Key,
+    pub public_key: PublicKey,
     /// Whether the secret key is here too.
     pub owned: bool,
 }
@@ -125,7 +125,7 @@ impl KeyRing {
     }
 
     /// All keys, by name. Files that are no keys are left out.
-    pub fn list(&self) -> Result<Vec<PublicKey>, KeyRingError> {
+    pub fn list(&self) -> Result<Vec<NamedKey>, KeyRingError> {
         let entries = match std::fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -140,7 +140,7 @@ impl KeyRing {
                 && let Ok(public_key) = read_public(&path)
             {
                 let owned = self.files(&name).secret.is_file();
-                keys.push(PublicKey {
+                keys.push(NamedKey {
                     name,
                     public_key,
                     owned,
@@ -155,14 +155,14 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`KeyRingError::NotFound`] if neither file is there.
-    pub fn public_key(&self, name: &KeyName) -> Result<PublicKey, KeyRingError> {
+    pub fn public_key(&self, name: &KeyName) -> Result<NamedKey, KeyRingError> {
         let files = self.files(name);
         if !files.public.is_file() && !files.secret.is_file() {
             return Err(KeyRingError::NotFound(name.clone(), self.folder.clone()));
         }
         if files.public.is_file() {
             let owned = files.secret.is_file();
-            return Ok(PublicKey {
+            return Ok(NamedKey {
                 name: name.clone(),
                 public_key: read_public(&files.public)?,
                 owned,
@@ -172,10 +172,10 @@ impl KeyRing {
         let public_key = read_secret(&files.secret)?
             .public_key()
             .ok_or_else(|| KeyRingError::Public(files.public.clone()))?;
-        self.write(&files.public, &public_key)?;
-        Ok(PublicKey {
+        self.write(&files.public, &public_key.0)?;
+        Ok(NamedKey {
             name: name.clone(),
-            public_key: Key(public_key),
+            public_key,
             owned: true,
         })
     }
@@ -191,7 +191,7 @@ impl KeyRing {
         }
         let secret = read_secret(&files.secret)?;
         restrict(&files.secret)?;
-        let public_key = self.public_key(name)?.public_key.0;
+        let public_key = self.public_key(name)?.public_key;
         match secret.public_key() {
             Some(own) if own != public_key => Err(KeyRingError::Mismatch(files.public, files.secret)),
             _ => Ok(secret.with_public_key(public_key)),
@@ -205,7 +205,7 @@ impl KeyRing {
     pub fn check_new(
         &self,
         name: &KeyName,
-        public_key: &Key,
+        public_key: &PublicKey,
         secret: Option<&EncryptedKey>,
     ) -> Result<KeyFiles, KeyRingError> {
         let files = self.files(name);
@@ -213,7 +213,7 @@ impl KeyRing {
             return Err(KeyRingError::Exists(name.clone()));
         }
         let own = secret.and_then(EncryptedKey::public_key);
-        if own.is_some_and(|own| own != public_key.0) {
+        if own.is_some_and(|own| own != *public_key) {
             return Err(KeyRingError::Mismatch(files.public, files.secret));
         }
         Ok(files)
@@ -226,12 +226,12 @@ impl KeyRing {
     pub fn add(
         &self,
         name: &KeyName,
-        public_key: &Key,
+        public_key: &PublicKey,
         secret: Option<&EncryptedKey>,
     ) -> Result<KeyFiles, KeyRingError> {
         let files = self.check_new(name, public_key, secret)?;
         if let Some(secret) = secret {
-            let secret = secret.clone().with_public_key(public_key.0);
+            let secret = secret.clone().with_public_key(*public_key);
             self.write(&files.secret, &secret.encode())?;
         }
         self.write(&files.public, &public_key.0)?;
@@ -289,14 +289,14 @@ fn read_secret(path: &Path) -> Result<EncryptedKey, KeyRingError> {
     })
 }
 
-fn read_public(path: &Path) -> Result<Key, KeyRingError> {
+fn read_public(path: &Path) -> Result<PublicKey, KeyRingError> {
     let bytes = std::fs::read(path).map_err(io(path))?;
     decode_public_key(&bytes).ok_or_else(|| KeyRingError::Public(path.to_owned()))
 }
 
 /// The public key that a file holds: its 32 bytes, as `pear` stores them, or text, as `hypercore-sign` does.
-pub fn decode_public_key(file: &[u8]) -> Option<Key> {
-    let raw = <[u8; 32]>::try_from(file).ok().map(Key);
+pub fn decode_public_key(file: &[u8]) -> Option<PublicKey> {
+    let raw = <[u8; 32]>::try_from(file).ok().map(PublicKey);
     raw.or_else(|| std::str::from_utf8(file).ok()?.trim().parse().ok())
 }
 
@@ -320,12 +320,12 @@ fn restrict(path: &Path) -> Result<(), KeyRingError> {
 mod tests {
     use super::*;
 
-    fn sealed() -> (Key, EncryptedKey) {
+    fn sealed() -> (PublicKey, EncryptedKey) {
         let vectors: serde_json::Value =
             serde_json::from_str(include_str!("../../../tests/vectors/multisig/vectors.json")).unwrap();
         let field = |name: &str| hex::decode(vectors["low"][name].as_str().unwrap()).unwrap();
         let key = EncryptedKey::decode(&field("file")).unwrap();
-        (Key(field("publicKey").try_into().unwrap()), key)
+        (PublicKey(field("publicKey").try_into().unwrap()), key)
     }
 
     fn name(text: &str) -> KeyName {
@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(ring.list().unwrap(), []);
         let (public, secret) = sealed();
         ring.add(&name("me"), &public, Some(&secret)).unwrap();
-        ring.add(&name("bob"), &Key([2; 32]), None).unwrap();
+        ring.add(&name("bob"), &PublicKey([2; 32]), None).unwrap();
         let found = ring.list().unwrap();
         let found: Vec<_> = found
             .iter()

@@ -33,7 +33,7 @@ mod text;
 pub use ballot::{Ballot, CoreSignatures};
 pub use error::{MultisigError, Part};
 pub use guard::{Holder, MIN_PEERS, Patience, holders};
-pub use key_ring::{KeyFiles, KeyName, KeyRing, KeyRingError, PublicKey, decode_public_key};
+pub use key_ring::{KeyFiles, KeyName, KeyRing, KeyRingError, NamedKey, decode_public_key};
 pub use release::{Changes, Committed, FileChange, Release, Versions};
 pub use request::{Content, Request, RequestError, Signable};
 pub use response::{Response, ResponseError};

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base::wire::{DecodeError, Reader, put_uint};
+use base::wire::{DecodeError, Reader, Writer};
 use hypercore::manifest::Manifest;
-use hypercore::{Key, signature};
+use hypercore::{Key, PublicKey, signature};
 use hyperdrive::content_manifest;
 
 use crate::text;
@@ -78,7 +78,7 @@ pub enum RequestError {
     Padding,
     /// The signer is not among the manifest's.
     #[error("Public key is not a declared signer for this request: {0} is none of its signers")]
-    NotASigner(Key),
+    NotASigner(PublicKey),
     /// The manifest is of version 0: the requester, not the team's key, would say what the signature holds for.
     #[error(
         "Refusing the request: its manifest is of version 0, under which a signature holds for whatever core the requester wrote into it, \
@@ -121,18 +121,13 @@ impl Request {
         }
         let contents_key = contents_key(&manifest)?;
         let version = if legacy { LEGACY_VERSION } else { VERSION };
-        let mut bytes = Vec::with_capacity(128 + 65 * manifest.signers.len());
-        put_uint(&mut bytes, version);
+        let mut w = Writer::with_capacity(128 + 65 * manifest.signers.len());
+        w.uint(version);
         if !legacy {
-            bytes.push(TYPE_REQUEST);
+            w.u8(TYPE_REQUEST);
         }
-        put_uint(&mut bytes, length);
-        put_uint(&mut bytes, FORK);
-        bytes.extend_from_slice(&tree_hash);
-        bytes.extend_from_slice(&manifest.encode());
-        put_uint(&mut bytes, FLAG_DRIVE);
-        put_uint(&mut bytes, content.length);
-        bytes.extend_from_slice(&content.tree_hash);
+        w.uint(length).uint(FORK).raw(&tree_hash).raw(&manifest.encode());
+        w.uint(FLAG_DRIVE).uint(content.length).raw(&content.tree_hash);
         Ok(Self {
             version,
             length,
@@ -140,7 +135,7 @@ impl Request {
             manifest,
             contents_key,
             content,
-            bytes,
+            bytes: w.finish(),
         })
     }
 
@@ -151,11 +146,8 @@ impl Request {
         if version > VERSION {
             return Err(RequestError::Version(version));
         }
-        if version > LEGACY_VERSION {
-            let [kind] = reader.fixed()?;
-            if kind != TYPE_REQUEST {
-                return Err(RequestError::IsResponse);
-            }
+        if version > LEGACY_VERSION && reader.u8()? != TYPE_REQUEST {
+            return Err(RequestError::IsResponse);
         }
         let length = reader.uint()?;
         let fork = reader.uint()?;
@@ -238,10 +230,10 @@ impl Request {
     }
 
     /// What the holder of `public_key` signs: the tree of entries, then that of the contents.
-    pub fn signables(&self, public_key: &[u8; 32]) -> Result<[Signable; 2], RequestError> {
+    pub fn signables(&self, public_key: &PublicKey) -> Result<[Signable; 2], RequestError> {
         let mut signers = self.manifest.signers.iter();
         if !signers.any(|signer| signer.public_key == *public_key) {
-            return Err(RequestError::NotASigner(Key(*public_key)));
+            return Err(RequestError::NotASigner(*public_key));
         }
         let Content { length, tree_hash } = &self.content;
         Ok([
@@ -295,7 +287,7 @@ mod tests {
             |(signers, (content_length, content_hash), length, hash, legacy)| {
                 let signer = |(namespace, public_key)| Signer {
                     namespace,
-                    public_key,
+                    public_key: PublicKey(public_key),
                 };
                 let content = Content {
                     length: content_length,
@@ -314,17 +306,14 @@ mod tests {
 
     /// A request as anybody may write one, whatever it asks.
     fn written(manifest: &Manifest, fork: u64, content: Option<Content>, legacy: bool) -> Vec<u8> {
-        let mut bytes = if legacy { vec![2] } else { vec![3, 0] };
-        put_uint(&mut bytes, 5);
-        put_uint(&mut bytes, fork);
-        bytes.extend_from_slice(&[2; 32]);
-        bytes.extend_from_slice(&manifest.encode());
-        put_uint(&mut bytes, u64::from(content.is_some()));
+        let mut w = Writer::new();
+        w.raw(if legacy { &[2] } else { &[3, 0] }).uint(5).uint(fork);
+        w.raw(&[2; 32]).raw(&manifest.encode());
+        w.uint(u64::from(content.is_some()));
         if let Some(content) = content {
-            put_uint(&mut bytes, content.length);
-            bytes.extend_from_slice(&content.tree_hash);
+            w.uint(content.length).raw(&content.tree_hash);
         }
-        bytes
+        w.finish()
     }
 
     proptest! {
@@ -355,14 +344,14 @@ mod tests {
         #[test]
         fn garbage_never_panics(bytes: Vec<u8>) {
             if let Ok(request) = Request::decode(&bytes) {
-                let _ = request.signables(&[0; 32]);
+                let _ = request.signables(&PublicKey([0; 32]));
             }
         }
     }
 
     #[test]
     fn what_is_no_request_is_named() {
-        let manifest = Manifest::single([1; 32]);
+        let manifest = Manifest::single(PublicKey([1; 32]));
         let empty = Request::new(manifest.clone(), 0, [2; 32], CONTENT, false);
         assert_eq!(empty, Err(RequestError::Empty));
         let mut request = written(&manifest, 0, Some(CONTENT), false);
@@ -370,7 +359,7 @@ mod tests {
         assert_eq!(Request::decode(&request), Err(RequestError::Empty));
         request[2] = 5;
         assert!(matches!(
-            Request::decode(&request).and_then(|request| request.signables(&[9; 32])),
+            Request::decode(&request).and_then(|request| request.signables(&PublicKey([9; 32]))),
             Err(RequestError::NotASigner(_))
         ));
         request[1] = 1;
@@ -382,7 +371,7 @@ mod tests {
 
     #[test]
     fn what_can_become_no_release_is_refused_when_it_is_read() {
-        let manifest = Manifest::single([1; 32]);
+        let manifest = Manifest::single(PublicKey([1; 32]));
         for legacy in [false, true] {
             for version in 1..=3 {
                 let manifest = Manifest {

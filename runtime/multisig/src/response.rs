@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base::wire::{DecodeError, Reader, put_uint};
-use hypercore::{Key, KeyPair};
+use base::wire::{DecodeError, Reader, Writer};
+use hypercore::{KeyPair, PublicKey};
 
 use crate::request::{LEGACY_VERSION, Request, RequestError, VERSION};
 use crate::text;
@@ -16,7 +16,7 @@ const TYPE_RESPONSE: u8 = 1;
 pub struct Response {
     version: u64,
     request_hash: [u8; 32],
-    public_key: [u8; 32],
+    public_key: PublicKey,
     signatures: Vec<[u8; 64]>,
 }
 
@@ -43,7 +43,7 @@ pub enum ResponseError {
     OtherRequest,
     /// The signer is not one of the team.
     #[error("Public key does not match: {0} is none of the signers")]
-    Stranger(Key),
+    Stranger(PublicKey),
     /// A drive needs two signatures.
     #[error("Invalid response: signature count does not match")]
     Count,
@@ -75,18 +75,15 @@ impl Response {
 
     /// The encoded response.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(68 + 64 * self.signatures.len());
-        put_uint(&mut out, self.version);
+        let mut w = Writer::with_capacity(68 + 64 * self.signatures.len());
+        w.uint(self.version);
         if self.version > LEGACY_VERSION {
-            out.push(TYPE_RESPONSE);
+            w.u8(TYPE_RESPONSE);
         }
-        out.extend_from_slice(&self.request_hash);
-        out.extend_from_slice(&self.public_key);
-        put_uint(&mut out, self.signatures.len() as u64);
-        self.signatures
-            .iter()
-            .for_each(|signature| out.extend_from_slice(signature));
-        out
+        w.raw(&self.request_hash)
+            .raw(&self.public_key.0)
+            .list(&self.signatures, |w, signature| w.raw(signature));
+        w.finish()
     }
 
     /// Reads a response that must fill `bytes`.
@@ -96,16 +93,12 @@ impl Response {
         if version > VERSION {
             return Err(ResponseError::Version);
         }
-        if version > LEGACY_VERSION {
-            let [kind] = reader.fixed()?;
-            if kind != TYPE_RESPONSE {
-                return Err(ResponseError::IsRequest);
-            }
+        if version > LEGACY_VERSION && reader.u8()? != TYPE_RESPONSE {
+            return Err(ResponseError::IsRequest);
         }
         let request_hash = reader.fixed()?;
-        let public_key = reader.fixed()?;
-        let count = reader.count(64)?;
-        let signatures = (0..count).map(|_| reader.fixed()).collect::<Result<_, _>>()?;
+        let public_key = PublicKey(reader.fixed()?);
+        let signatures = reader.list(64, Reader::fixed)?;
         if !reader.is_empty() {
             return Err(ResponseError::Malformed);
         }
@@ -140,8 +133,8 @@ impl Response {
     }
 
     /// Who signed.
-    pub fn public_key(&self) -> Key {
-        Key(self.public_key)
+    pub fn public_key(&self) -> PublicKey {
+        self.public_key
     }
 
     /// One over the entries and one over the contents, if [`Self::verify`] found the answer good.
@@ -183,6 +176,7 @@ mod tests {
                 whole[..32].copy_from_slice(half);
                 whole
             });
+            let public_key = PublicKey(public_key);
             let response = Response { version, request_hash, public_key, signatures: signatures.collect() };
             prop_assert_eq!(response.to_string().parse(), Ok(response.clone()));
             let bytes = response.encode();

@@ -4,8 +4,8 @@
 //! has neither the version byte nor the public key: 153 bytes. The payload is `id 8 ‖ secret key 64 ‖ BLAKE2b-256 of both`, XORed
 //! with 104 bytes of scrypt-salsa208-sha256.
 
-use base::wire::{DecodeError, Reader, put_buffer, put_uint};
-use hypercore::KeyPair;
+use base::wire::{DecodeError, Reader, Writer};
+use hypercore::{KeyPair, PublicKey};
 use zeroize::Zeroizing;
 
 use crate::text;
@@ -30,7 +30,7 @@ pub struct EncryptedKey {
     mem: u64,
     salt: [u8; 32],
     payload: [u8; PAYLOAD],
-    public_key: Option<[u8; 32]>,
+    public_key: Option<PublicKey>,
 }
 
 /// The secret key cannot be read, or not with this passphrase.
@@ -141,12 +141,12 @@ impl EncryptedKey {
     }
 
     /// The public key, which version 0 does not hold.
-    pub fn public_key(&self) -> Option<[u8; 32]> {
+    pub fn public_key(&self) -> Option<PublicKey> {
         self.public_key
     }
 
     /// The same with its public key, as version 1 stores it.
-    pub fn with_public_key(self, public_key: [u8; 32]) -> Self {
+    pub fn with_public_key(self, public_key: PublicKey) -> Self {
         Self {
             public_key: Some(public_key),
             ..self
@@ -160,13 +160,14 @@ impl EncryptedKey {
         if version > 1 {
             return Err(SecretKeyError::Version);
         }
-        let (ops, mem) = (
-            reader.fixed().map(u64::from_le_bytes)?,
-            reader.fixed().map(u64::from_le_bytes)?,
-        );
+        let (ops, mem) = (reader.u64()?, reader.u64()?);
         let salt = reader.fixed()?;
         let payload = reader.buffer()?.try_into().map_err(|_| SecretKeyError::Invalid)?;
-        let public_key = if version > 0 { Some(reader.fixed()?) } else { None };
+        let public_key = if version > 0 {
+            Some(PublicKey(reader.fixed()?))
+        } else {
+            None
+        };
         if !reader.is_empty() {
             return Err(SecretKeyError::Invalid);
         }
@@ -190,18 +191,18 @@ impl EncryptedKey {
 
     /// The bytes: version 1 when the public key is known, else version 0.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(186);
+        let mut w = Writer::with_capacity(186);
         if self.public_key.is_some() {
-            put_uint(&mut out, 1);
+            w.uint(1);
         }
-        out.extend_from_slice(&self.ops.to_le_bytes());
-        out.extend_from_slice(&self.mem.to_le_bytes());
-        out.extend_from_slice(&self.salt);
-        put_buffer(&mut out, &self.payload);
+        w.u64(self.ops)
+            .u64(self.mem)
+            .raw(&self.salt)
+            .buffer(&self.payload);
         if let Some(public_key) = &self.public_key {
-            out.extend_from_slice(public_key);
+            w.raw(&public_key.0);
         }
-        out
+        w.finish()
     }
 
     /// The bytes as version 0, the only one that `hypercore-sign` 3 reads.
@@ -278,7 +279,7 @@ mod tests {
         assert_eq!(legacy.public_key(), None);
         assert_eq!(legacy.open(b"pass phrase").unwrap(), pair);
         assert_eq!(legacy.with_public_key(pair.public_key), key);
-        let swapped = key.clone().with_public_key([9; 32]);
+        let swapped = key.clone().with_public_key(PublicKey([9; 32]));
         assert_eq!(swapped.open(b"pass phrase"), Err(SecretKeyError::PublicKey));
         let secret = pair.secret_key();
         assert!(!file.windows(32).any(|window| window == &secret[..32]));
@@ -305,7 +306,7 @@ mod tests {
         #[test]
         fn garbage_never_panics(bytes: Vec<u8>, cut in 0usize..186) {
             let _ = EncryptedKey::read(&bytes);
-            let whole = EncryptedKey { ops: 1, mem: 2, salt: [3; 32], payload: [4; PAYLOAD], public_key: Some([5; 32]) };
+            let whole = EncryptedKey { ops: 1, mem: 2, salt: [3; 32], payload: [4; PAYLOAD], public_key: Some(PublicKey([5; 32])) };
             let encoded = whole.encode();
             prop_assert_eq!(EncryptedKey::decode(&encoded), Ok(whole));
             prop_assert!(EncryptedKey::decode(&encoded[..cut]).is_err());

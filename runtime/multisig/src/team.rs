@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use hypercore::Key;
 use hypercore::manifest::{Manifest, Signer};
+use hypercore::{Key, PublicKey};
 use hyperdrive::content_manifest;
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 /// The order of the keys, the quorum and the namespace all go into the link: changing any makes another drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Team {
-    public_keys: Vec<Key>,
+    public_keys: Vec<PublicKey>,
     quorum: u64,
     namespace: String,
 }
@@ -32,7 +32,7 @@ pub enum TeamError {
     PublicKey(String),
     /// A signer is listed twice, and could then sign for two.
     #[error("multisig.publicKeys lists {0} twice: each signer counts once")]
-    Twice(Key),
+    Twice(PublicKey),
     /// The quorum is not between one and the number of signers.
     #[error("multisig.quorum is {quorum}, but must be from 1 to {signers}, the number of publicKeys")]
     Quorum {
@@ -48,7 +48,7 @@ impl Team {
     ///
     /// # Errors
     /// If a key is there twice or the quorum cannot be met.
-    pub fn new(public_keys: Vec<Key>, quorum: u64, namespace: &str) -> Result<Self, TeamError> {
+    pub fn new(public_keys: Vec<PublicKey>, quorum: u64, namespace: &str) -> Result<Self, TeamError> {
         let mut seen = HashSet::new();
         if let Some(twice) = public_keys.iter().find(|key| !seen.insert(key.0)) {
             return Err(TeamError::Twice(*twice));
@@ -89,7 +89,7 @@ impl Team {
             "the number of signers that a release needs, such as 2",
         ))?;
         let keys = keys.iter().map(|key| {
-            let parsed = key.as_str().and_then(|text| text.parse::<Key>().ok());
+            let parsed = key.as_str().and_then(|text| text.parse::<PublicKey>().ok());
             parsed.ok_or_else(|| {
                 TeamError::PublicKey(key.as_str().map_or_else(|| key.to_string(), str::to_owned))
             })
@@ -100,9 +100,9 @@ impl Team {
     /// The manifest of the drive's core of entries.
     pub fn manifest(&self) -> Manifest {
         let namespace = base::hash::blake2b(&[self.namespace.as_bytes()]);
-        let signer = |key: &Key| Signer {
+        let signer = |key: &PublicKey| Signer {
             namespace,
-            public_key: key.0,
+            public_key: *key,
         };
         Manifest::multi(self.quorum, self.public_keys.iter().map(signer).collect())
     }
@@ -120,7 +120,7 @@ impl Team {
     }
 
     /// The signers, in the order that the link depends on.
-    pub fn public_keys(&self) -> &[Key] {
+    pub fn public_keys(&self) -> &[PublicKey] {
         &self.public_keys
     }
 

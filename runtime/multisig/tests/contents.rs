@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use corestore::Corestore;
 use hyperblobs::{BlockMap, MapBlock};
-use hypercore::{Key, KeyPair};
+use hypercore::KeyPair;
 use hyperdrive::{Hyperdrive, PutOptions};
 use multisig::{Content, MultisigError, Patience, Release, Team};
 
@@ -35,7 +35,7 @@ async fn a_file_whose_chunks_are_not_released_is_refused() {
     drive.bee().put(b"files\0/late", value.as_bytes()).await.unwrap();
     assert_eq!(drive.get("/late").await.unwrap().as_deref(), Some(&b"late"[..]));
 
-    let signer = Key(KeyPair::from_seed([1; 32]).public_key);
+    let signer = KeyPair::from_seed([1; 32]).public_key;
     let team = Team::new(vec![signer], 1, "x").unwrap();
     let length = drive.core().length();
     let release = Release::open(&store, drive, length, team).unwrap();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bosc_tests::peers::noise;
 use bytes::Bytes;
+use hypercore::PublicKey;
 use hypercore::crypto::replication_capability;
 use hypercore::manifest::Manifest;
 use hypercore::messages::{PROTOCOL, Range, Sync, decode_request, encode_data, encode_handshake, kind};
@@ -61,7 +62,7 @@ impl Hostile {
             server: self.waits,
             client: !self.waits,
         };
-        swarm.join(self.key.discovery_key().0, client);
+        swarm.join(self.key.discovery_key().topic(), client);
         let connection = timeout(PATIENCE, connections.recv()).await?;
         Ok((swarm, connection.context("the swarm ended")?))
     }
@@ -155,7 +156,7 @@ impl Hostile {
             hash: None,
             seek: None,
             upgrade: None,
-            manifest: Some(Manifest::single([7; 32])),
+            manifest: Some(Manifest::single(PublicKey([7; 32]))),
         };
         let (until, mut sent) = (Instant::now() + time, 0);
         while let Ok(Some(frame)) = timeout_at(until, connection.recv()).await {

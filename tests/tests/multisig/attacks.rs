@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use base::wire::put_uint;
+use base::wire::Writer;
 use bosc_tests::peers::{expect_same, read_tree};
 use bosc_tests::process::{Process, run, wait_until};
 use bosc_tests::team::{refused, with_stdin};
 use corestore::{Corestore, GetOptions};
 use hypercore::manifest::{Manifest, Signer};
 use hypercore::signature::{PartialSignature, assemble, signable};
-use hypercore::{Key, KeyPair};
+use hypercore::{Key, KeyPair, PublicKey};
 use multisig::{Ballot, Request, Response};
 use rusqlite::{Connection, params};
 
@@ -159,7 +159,7 @@ fn one_signer_alone_ships_nothing() {
 
 /// A request of version 3 for a core alone, as anybody may write one: under a manifest of version 0, where the requester says
 /// what a signature holds for.
-fn test_request(namespace: Key, signer: [u8; 32], length: u64, hash: &[u8; 32]) -> String {
+fn test_request(namespace: Key, signer: PublicKey, length: u64, hash: &[u8; 32]) -> String {
     let manifest = Manifest {
         version: 0,
         ..Manifest::multi(
@@ -170,23 +170,18 @@ fn test_request(namespace: Key, signer: [u8; 32], length: u64, hash: &[u8; 32]) 
             }],
         )
     };
-    let mut bytes = vec![3, 0];
-    put_uint(&mut bytes, length);
-    put_uint(&mut bytes, 0);
-    bytes.extend_from_slice(hash);
-    bytes.extend_from_slice(&manifest.encode());
-    put_uint(&mut bytes, 0);
-    z32::encode(&bytes)
+    let mut w = Writer::new();
+    w.u8(3).u8(0).uint(length).uint(0);
+    w.raw(hash).raw(&manifest.encode()).uint(0);
+    z32::encode(&w.finish())
 }
 
 /// An answer to `request` made of two signatures.
-fn spliced(request: &Request, signer: [u8; 32], signatures: [[u8; 64]; 2]) -> Response {
-    let mut bytes = vec![3, 1];
-    bytes.extend_from_slice(&request.hash());
-    bytes.extend_from_slice(&signer);
-    put_uint(&mut bytes, 2);
-    bytes.extend_from_slice(signatures.as_flattened());
-    Response::decode(&bytes).unwrap()
+fn spliced(request: &Request, signer: PublicKey, signatures: [[u8; 64]; 2]) -> Response {
+    let mut w = Writer::new();
+    w.u8(3).u8(1).raw(&request.hash()).raw(&signer.0);
+    w.list(&signatures, |w, signature| w.raw(signature));
+    Response::decode(&w.finish()).unwrap()
 }
 
 /// One signer asks another to sign two "tests", which are the two halves of a release that only the first has seen.

@@ -35,7 +35,7 @@ async fn lurk(bootstrap: &str, link: &str) -> (Swarm, Hyperdrive) {
         server: true,
         client: true,
     };
-    swarm.join(drive.discovery_key().0, options).flushed().await;
+    swarm.join(drive.discovery_key().topic(), options).flushed().await;
     (swarm, drive)
 }
 

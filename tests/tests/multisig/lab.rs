@@ -8,7 +8,7 @@ use anyhow::Result;
 use bosc_tests::peers::{Place, write_deployment};
 use bosc_tests::process::{Process, run, wait_until};
 use bosc_tests::team::{refused, seeders, verlink, write_config};
-use hypercore::{Key, KeyPair};
+use hypercore::KeyPair;
 use multisig::{Request, Response, Team};
 
 /// Two of three must sign; `release` is the store of the machine that stages and provisions.
@@ -31,7 +31,7 @@ impl Lab {
     pub(crate) fn new(name: &str) -> Result<Self> {
         let place = Place::new(name)?;
         let pairs = [1, 2, 3].map(|seed| KeyPair::from_seed([seed; 32]));
-        let keys = pairs.each_ref().map(|pair| Key(pair.public_key));
+        let keys = pairs.each_ref().map(|pair| pair.public_key);
         write_config(&place, &keys.map(|key| key.to_string()), 2)?;
         let touch = || Ok::<_, anyhow::Error>(place.run("release", &["touch"])?.trim().to_owned());
         Ok(Self {
@@ -105,7 +105,7 @@ impl Lab {
         let folder = self.place.home.join(folder);
         std::fs::create_dir(&folder)?;
         std::fs::write(folder.join("default"), field("file")?)?;
-        std::fs::write(folder.join("default.public"), self.pairs[0].public_key)?;
+        std::fs::write(folder.join("default.public"), self.pairs[0].public_key.0)?;
         Ok(())
     }
 

@@ -41,7 +41,7 @@ impl Rogue {
                 client: true,
             };
             let mut connections = swarm.connections();
-            let announced = swarm.join(forgery.key.discovery_key().0, both);
+            let announced = swarm.join(forgery.key.discovery_key().topic(), both);
             tokio::spawn(async move {
                 while let Some(connection) = connections.recv().await {
                     tokio::spawn(lie(connection, forgery.clone()));
@@ -71,7 +71,7 @@ async fn lie(mut connection: Connection, forgery: Forgery) -> Result<()> {
     let handshake = Handshake {
         is_initiator: info.is_initiator,
         hash: info.handshake_hash,
-        remote_public_key: info.remote_public_key,
+        remote_public_key: info.remote_public_key.0,
     };
     let own = &forgery.own;
     let mut peer = Peer::new(forgery.key, CoreView(own).head(), &handshake);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use hypercore::Key;
+use hypercore::PublicKey;
 use multisig::{EncryptedKey, KeyFiles, KeyName, KeyRing, KeyRingError, decode_public_key};
 use serde_json::{Value, json};
 
@@ -78,7 +78,7 @@ fn get(ring: &KeyRing, args: &GetKey, dry_run: bool, output: &Output) -> anyhow:
 }
 
 /// A new key under a new password.
-fn make(ring: &KeyRing, name: &KeyName, args: &GetKey, output: &Output) -> anyhow::Result<Key> {
+fn make(ring: &KeyRing, name: &KeyName, args: &GetKey, output: &Output) -> anyhow::Result<PublicKey> {
     output.say(&format!(
         "there is no key \"{name}\" in {} yet: choose a password for a new one",
         ring.folder().display()
@@ -86,10 +86,7 @@ fn make(ring: &KeyRing, name: &KeyName, args: &GetKey, output: &Output) -> anyho
     let password = password::choose("Password: ", args.password.password_fd)?;
     let secret = EncryptedKey::generate(&password)?;
     drop(password);
-    let public_key = secret
-        .public_key()
-        .map(Key)
-        .context("a new key has a public key")?;
+    let public_key = secret.public_key().context("a new key has a public key")?;
     let files = ring.add(name, &public_key, Some(&secret))?;
     output.say(&format!(
         "the secret key is in {}, under that password; keep a copy elsewhere, nobody can restore either",
@@ -179,7 +176,7 @@ fn with_paths(files: &KeyFiles, mut data: Value) -> Value {
 }
 
 /// A public key as text, or the file that holds it, raw or as text.
-fn public_key(given: &str) -> anyhow::Result<Key> {
+fn public_key(given: &str) -> anyhow::Result<PublicKey> {
     if let Ok(key) = given.parse() {
         return Ok(key);
     }

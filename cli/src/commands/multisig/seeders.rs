@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bosc_runtime::Link;
-use hypercore::Key;
+use hypercore::PublicKey;
 use multisig::{Content, MIN_PEERS, Part, Release, holders};
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ pub(super) async fn wait(network: &Network, release: &Release, content: &Content
 /// What one peer holds of the team's drive.
 #[derive(Debug, PartialEq, Eq)]
 struct PeerCopy {
-    peer: Key,
+    peer: PublicKey,
     /// Blocks of entries.
     entries: u64,
     /// Blocks of contents.

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use anyhow::bail;
 use bosc_runtime::Link;
-use hypercore::Key;
+use hypercore::PublicKey;
 use multisig::{KeyRing, Request, Response, Team};
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ pub(super) fn run(args: &args::Sign, options: &MultisigOptions, output: &Output)
     let secret = ring.secret_key(&name)?;
     let public_key = ring.public_key(&name)?.public_key;
     // Before anything is asked: whether this key may sign at all, and whether the request is the team's.
-    request.signables(&public_key.0)?;
+    request.signables(&public_key)?;
     let known = known_team(options)?;
     let ours = known
         .as_ref()
@@ -68,11 +68,11 @@ fn known_team(options: &MultisigOptions) -> anyhow::Result<Option<Team>> {
 }
 
 /// Who is asked: each signer's key, by the name that it has here, if any.
-fn signers(request: &Request, own: &Key, ring: &KeyRing, output: &Output) {
+fn signers(request: &Request, own: &PublicKey, ring: &KeyRing, output: &Output) {
     // A ring that cannot be listed names nobody; the keys say enough.
     let known = ring.list().unwrap_or_default();
     for signer in &request.manifest().signers {
-        let key = Key(signer.public_key);
+        let key = signer.public_key;
         let name = known.iter().find(|known| known.public_key == key);
         let name = name.map_or_else(|| "(no name here)".to_owned(), |known| known.name.to_string());
         let you = if key == *own { ", you" } else { "" };

@@ -71,12 +71,12 @@ impl Note {
     }
 
     /// Writes the note, whole or not at all.
-    pub fn save(&self, dir: &Path) -> io::Result<()> {
+    pub(crate) fn save(&self, dir: &Path) -> io::Result<()> {
         file::write_whole(&Self::path(dir), self)
     }
 
     /// Whether `version` was taken back before.
-    pub fn is_bad(&self, version: &str) -> bool {
+    pub(crate) fn is_bad(&self, version: &str) -> bool {
         self.bad.iter().any(|bad| bad == version)
     }
 

@@ -22,7 +22,7 @@ fn reader_of(path: &Path, key: Key) -> Core {
 
 /// What a stranger can say without any signature: that the key itself is the one signer's.
 fn compat(key: Key) -> Manifest {
-    Manifest::single(key.0)
+    Manifest::single(hypercore::PublicKey(key.0))
 }
 
 #[test]

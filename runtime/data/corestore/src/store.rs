@@ -2,8 +2,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use base::lock;
 use core_store::replication::Replication;
 use core_store::storage::FindingPeers;
 use core_store::{Core, CoreOptions, Storage};
@@ -173,11 +174,7 @@ impl Corestore {
 
     /// The live replications.
     fn replications(&self) -> MutexGuard<'_, Vec<Replication>> {
-        let mut live = self
-            .inner
-            .replications
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut live = lock(&self.inner.replications);
         live.retain(|replication| !replication.is_closed());
         live
     }

@@ -1,8 +1,9 @@
 //! The bee itself: shared state, versions and look-ups.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use base::lock;
 use bytes::Bytes;
 use core_store::{Core, Download, DownloadRange};
 
@@ -274,7 +275,7 @@ impl Bee {
 
     /// The cache of this fork of the core.
     fn cache(&self) -> MutexGuard<'_, Cache> {
-        let mut cache = self.shared.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = lock(&self.shared.cache);
         let fork = self.core().fork();
         if cache.fork != fork {
             *cache = Cache {

@@ -93,7 +93,7 @@ impl Blobs {
     }
 
     /// The chunks of a blob with a block map, if the map is here.
-    pub async fn local_block_map(&self, id: &BlobId) -> Result<Option<BlockMap>, BlobError> {
+    async fn local_block_map(&self, id: &BlobId) -> Result<Option<BlockMap>, BlobError> {
         match self.load_map(id, false).await {
             Ok(map) => Ok(Some(map)),
             Err(BlobError::NotHere { .. }) => Ok(None),

@@ -52,7 +52,7 @@ pub enum Chunking {
 
 /// Cuts a stream into blocks: push bytes, take blocks, finish.
 #[derive(Debug)]
-pub struct Chunker {
+pub(crate) struct Chunker {
     chunking: Chunking,
     buffer: BytesMut,
     /// Bytes of the buffer that were looked at, without a border among them.
@@ -62,7 +62,7 @@ pub struct Chunker {
 
 impl Chunker {
     /// A chunker at the start of a file.
-    pub fn new(chunking: Chunking) -> Self {
+    pub(crate) fn new(chunking: Chunking) -> Self {
         Self {
             chunking,
             buffer: BytesMut::new(),
@@ -72,12 +72,12 @@ impl Chunker {
     }
 
     /// Adds bytes; follow with [`Chunker::next_block`] until that gives `None`.
-    pub fn push(&mut self, data: &[u8]) {
+    pub(crate) fn push(&mut self, data: &[u8]) {
         self.buffer.extend_from_slice(data);
     }
 
     /// The next complete block, if the bytes pushed so far hold one.
-    pub fn next_block(&mut self) -> Option<Bytes> {
+    pub(crate) fn next_block(&mut self) -> Option<Bytes> {
         let length = match self.chunking {
             Chunking::Plain => (self.buffer.len() >= PLAIN_BLOCK).then_some(PLAIN_BLOCK)?,
             Chunking::Content => self.find_border()?,
@@ -87,7 +87,7 @@ impl Chunker {
     }
 
     /// What is left at the end of the file; `None` when nothing is.
-    pub fn finish(mut self) -> Option<Bytes> {
+    pub(crate) fn finish(mut self) -> Option<Bytes> {
         (!self.buffer.is_empty()).then(|| self.buffer.split().freeze())
     }
 

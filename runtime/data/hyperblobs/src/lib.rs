@@ -32,7 +32,7 @@ mod writer;
 
 pub use blobs::Blobs;
 pub use block_map::{BlockMap, MapBlock};
-pub use chunker::{Chunker, Chunking};
+pub use chunker::Chunking;
 pub use error::BlobError;
 pub use id::BlobId;
 pub use read::BlobStream;

@@ -16,7 +16,7 @@ pub struct ChunkIndex {
 
 impl ChunkIndex {
     /// Adds a block of the core, if its content is here.
-    pub fn add_local(&mut self, core: &Core, index: u64) -> Result<(), BlobError> {
+    pub(crate) fn add_local(&mut self, core: &Core, index: u64) -> Result<(), BlobError> {
         if let Some(leaf) = core.leaf(index)? {
             self.insert(
                 leaf.hash,

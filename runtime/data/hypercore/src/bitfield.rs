@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Bits in a page.
-pub const PAGE_BITS: u64 = 32_768;
+pub(crate) const PAGE_BITS: u64 = 32_768;
 /// Bytes in a page.
-pub const PAGE_BYTES: usize = 4096;
+pub(crate) const PAGE_BYTES: usize = 4096;
 const WORDS: usize = PAGE_BYTES / 8;
 
 /// A sparse bitfield that remembers which pages changed since they were last stored. Clones share their pages until one of

@@ -5,11 +5,11 @@ use std::sync::LazyLock;
 use base::hash::{blake2b_keyed, namespace};
 
 /// Prefix of what a signature covers.
-pub static TREE: LazyLock<[u8; 32]> = LazyLock::new(|| namespace("hypercore", 0));
+pub(crate) static TREE: LazyLock<[u8; 32]> = LazyLock::new(|| namespace("hypercore", 0));
 /// Prefix of the initiator's replication capability.
-pub static REPLICATE_INITIATOR: LazyLock<[u8; 32]> = LazyLock::new(|| namespace("hypercore", 1));
+pub(crate) static REPLICATE_INITIATOR: LazyLock<[u8; 32]> = LazyLock::new(|| namespace("hypercore", 1));
 /// Prefix of the responder's replication capability.
-pub static REPLICATE_RESPONDER: LazyLock<[u8; 32]> = LazyLock::new(|| namespace("hypercore", 2));
+pub(crate) static REPLICATE_RESPONDER: LazyLock<[u8; 32]> = LazyLock::new(|| namespace("hypercore", 2));
 /// Prefix of a manifest when it is hashed into a key.
 pub static MANIFEST: LazyLock<[u8; 32]> = LazyLock::new(|| namespace("hypercore", 3));
 /// The signer namespace of a manifest that names none.

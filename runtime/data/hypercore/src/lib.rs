@@ -30,5 +30,5 @@ pub mod replication;
 pub mod signature;
 pub mod wants;
 
-pub use base::{DiscoveryKey, InvalidKey, Key, KeyPair};
+pub use base::{DiscoveryKey, InvalidKey, Key, KeyPair, PublicKey};
 pub use replication::PeerInfo;

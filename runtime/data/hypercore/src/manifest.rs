@@ -2,18 +2,18 @@
 //!
 //! Format: npm `hypercore` lib/messages.js (`manifest`, versions 0 to 3) and lib/verifier.js (`manifestHash`).
 
-use base::wire::{DecodeError, Reader, put_buffer, put_uint};
+use base::wire::{DecodeError, Reader, Writer};
 
-use crate::Key;
 use crate::crypto;
+use crate::{Key, PublicKey};
 
 /// One of the keys that may sign. Ed25519 is the only signature scheme there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signer {
     /// Domain of the signature; only version 0 manifests sign over it.
     pub namespace: [u8; 32],
-    /// Ed25519 public key.
-    pub public_key: [u8; 32],
+    /// Whose signatures they are.
+    pub public_key: PublicKey,
 }
 
 /// A prefix of the core that is fixed by its tree hash instead of a signature.
@@ -48,12 +48,16 @@ const PATCH: u64 = 1;
 const PROLOGUE: u64 = 2;
 const LINKED: u64 = 4;
 const USER_DATA: u64 = 8;
+/// The only hash there is.
+const BLAKE2B: u64 = 0;
+/// The only signature scheme there is.
+const ED25519: u64 = 0;
 /// Encoded size of one signer: scheme, namespace, public key.
 const SIGNER_SIZE: usize = 65;
 
 impl Manifest {
     /// The manifest of a core with one signer and the default namespace, as `touch` makes it.
-    pub fn single(public_key: [u8; 32]) -> Self {
+    pub fn single(public_key: PublicKey) -> Self {
         Self::multi(
             1,
             vec![Signer {
@@ -88,58 +92,47 @@ impl Manifest {
 
     /// Whether `key` is the single signer's public key itself (cores older than manifests).
     pub fn is_compat(&self, key: &Key) -> bool {
-        matches!(self.signers.as_slice(), [signer] if signer.public_key == key.0)
+        matches!(self.signers.as_slice(), [signer] if signer.public_key.0 == key.0)
     }
 
     /// The encoded manifest.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(8 + SIGNER_SIZE * self.signers.len());
-        put_uint(&mut out, u64::from(self.version));
+        let mut w = Writer::with_capacity(8 + SIGNER_SIZE * self.signers.len());
+        w.uint(u64::from(self.version));
         if self.version == 0 {
-            self.encode_v0(&mut out);
-            return out;
+            self.encode_v0(&mut w);
+            return w.finish();
         }
         let mut flags = 0;
         flags |= if self.allow_patch { PATCH } else { 0 };
         flags |= if self.prologue.is_some() { PROLOGUE } else { 0 };
         flags |= if self.linked.is_some() { LINKED } else { 0 };
         flags |= if self.user_data.is_some() { USER_DATA } else { 0 };
-        put_uint(&mut out, flags);
-        put_uint(&mut out, 0); // hash: blake2b
-        put_uint(&mut out, self.quorum);
-        put_signers(&mut out, &self.signers);
+        w.uint(flags).uint(BLAKE2B).uint(self.quorum);
+        w.list(&self.signers, put_signer);
         if let Some(prologue) = &self.prologue {
-            out.extend_from_slice(&prologue.hash);
-            put_uint(&mut out, prologue.length);
+            w.raw(&prologue.hash).uint(prologue.length);
         }
         if let Some(linked) = &self.linked {
-            put_uint(&mut out, linked.len() as u64);
-            linked.iter().for_each(|key| out.extend_from_slice(key));
+            w.list(linked, |w, key| w.raw(key));
         }
         if let Some(user_data) = &self.user_data {
-            put_buffer(&mut out, user_data);
+            w.buffer(user_data);
         }
-        out
+        w.finish()
     }
 
-    fn encode_v0(&self, out: &mut Vec<u8>) {
-        put_uint(out, 0); // hash: blake2b
+    fn encode_v0(&self, w: &mut Writer) {
+        w.uint(BLAKE2B);
         match (&self.prologue, self.signers.as_slice()) {
-            (Some(prologue), []) => {
-                put_uint(out, 0);
-                out.extend_from_slice(&prologue.hash);
-            }
-            (_, [signer]) if self.quorum == 1 && !self.allow_patch => {
-                put_uint(out, 1);
-                put_signer(out, signer);
-            }
-            (_, signers) => {
-                put_uint(out, 2);
-                put_uint(out, u64::from(self.allow_patch));
-                put_uint(out, self.quorum);
-                put_signers(out, signers);
-            }
-        }
+            (Some(prologue), []) => w.uint(0).raw(&prologue.hash),
+            (_, [signer]) if self.quorum == 1 && !self.allow_patch => put_signer(w.uint(1), signer),
+            (_, signers) => w
+                .uint(2)
+                .uint(u64::from(self.allow_patch))
+                .uint(self.quorum)
+                .list(signers, put_signer),
+        };
     }
 
     /// Reads a manifest that must fill `bytes`.
@@ -160,7 +153,7 @@ impl Manifest {
             0 => Self::read_v0(reader)?,
             1..=3 => {
                 let flags = reader.uint()?;
-                read_zero(reader)?;
+                read_exactly(reader, BLAKE2B)?;
                 let quorum = reader.uint()?;
                 let signers = read_signers(reader)?;
                 let prologue = if flags & PROLOGUE != 0 {
@@ -172,8 +165,7 @@ impl Manifest {
                     None
                 };
                 let linked = if flags & LINKED != 0 {
-                    let count = reader.count(32)?;
-                    Some((0..count).map(|_| reader.fixed()).collect::<Result<_, _>>()?)
+                    Some(reader.list(32, Reader::fixed)?)
                 } else {
                     None
                 };
@@ -203,7 +195,7 @@ impl Manifest {
     }
 
     fn read_v0(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        read_zero(reader)?;
+        read_exactly(reader, BLAKE2B)?;
         let mut manifest = Self {
             version: 0,
             ..Self::multi(0, Vec::new())
@@ -230,19 +222,12 @@ impl Manifest {
     }
 }
 
-fn put_signer(out: &mut Vec<u8>, signer: &Signer) {
-    put_uint(out, 0); // scheme: ed25519
-    out.extend_from_slice(&signer.namespace);
-    out.extend_from_slice(&signer.public_key);
+fn put_signer<'a>(w: &'a mut Writer, signer: &Signer) -> &'a mut Writer {
+    w.uint(ED25519).raw(&signer.namespace).raw(&signer.public_key.0)
 }
 
-fn put_signers(out: &mut Vec<u8>, signers: &[Signer]) {
-    put_uint(out, signers.len() as u64);
-    signers.iter().for_each(|signer| put_signer(out, signer));
-}
-
-fn read_zero(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
-    if reader.uint()? == 0 {
+fn read_exactly(reader: &mut Reader<'_>, only: u64) -> Result<(), DecodeError> {
+    if reader.uint()? == only {
         Ok(())
     } else {
         Err(DecodeError)
@@ -250,16 +235,15 @@ fn read_zero(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
 }
 
 fn read_signer(reader: &mut Reader<'_>) -> Result<Signer, DecodeError> {
-    read_zero(reader)?;
+    read_exactly(reader, ED25519)?;
     Ok(Signer {
         namespace: reader.fixed()?,
-        public_key: reader.fixed()?,
+        public_key: PublicKey(reader.fixed()?),
     })
 }
 
 fn read_signers(reader: &mut Reader<'_>) -> Result<Vec<Signer>, DecodeError> {
-    let count = reader.count(SIGNER_SIZE)?;
-    (0..count).map(|_| read_signer(reader)).collect()
+    reader.list(SIGNER_SIZE, read_signer)
 }
 
 #[cfg(test)]
@@ -315,7 +299,7 @@ mod tests {
     fn any_manifest() -> impl Strategy<Value = Manifest> {
         let signer = any::<([u8; 32], [u8; 32])>().prop_map(|(namespace, public_key)| Signer {
             namespace,
-            public_key,
+            public_key: PublicKey(public_key),
         });
         let extras = (
             proptest::option::of((any::<[u8; 32]>(), 0u64..1 << 40)),

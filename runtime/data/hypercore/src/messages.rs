@@ -1,6 +1,6 @@
 //! The messages of `hypercore/alpha` as bytes (npm `hypercore` lib/messages.js, `wire`).
 
-use base::wire::{DecodeError, Reader, put_buffer, put_uint};
+use base::wire::{DecodeError, Reader, Writer};
 use bytes::Bytes;
 
 use crate::manifest::Manifest;
@@ -37,7 +37,7 @@ pub mod kind {
 }
 
 /// Reason in a no-data message: the block is not stored.
-pub const NOT_AVAILABLE: u64 = 1;
+pub(crate) const NOT_AVAILABLE: u64 = 1;
 /// Reason in a no-data message: the request is nonsense.
 pub const INVALID_REQUEST: u64 = 2;
 
@@ -72,11 +72,12 @@ impl Sync {
             self.has_manifest,
             self.allow_push,
         ];
-        let mut out = vec![flags(&bits)];
-        put_uint(&mut out, self.fork);
-        put_uint(&mut out, self.length);
-        put_uint(&mut out, self.remote_length);
-        out
+        let mut w = Writer::new();
+        w.u8(flags(&bits))
+            .uint(self.fork)
+            .uint(self.length)
+            .uint(self.remote_length);
+        w.finish()
     }
 
     /// From bytes.
@@ -110,12 +111,12 @@ pub struct Range {
 impl Range {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![flags(&[self.drop, self.length == 1])];
-        put_uint(&mut out, self.start);
+        let mut w = Writer::new();
+        w.u8(flags(&[self.drop, self.length == 1])).uint(self.start);
         if self.length != 1 {
-            put_uint(&mut out, self.length);
+            w.uint(self.length);
         }
-        out
+        w.finish()
     }
 
     /// From bytes.
@@ -146,13 +147,12 @@ pub struct Want {
 impl Want {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        put_uint(&mut out, self.start);
-        put_uint(&mut out, self.length);
+        let mut w = Writer::new();
+        w.uint(self.start).uint(self.length);
         if self.any {
-            put_uint(&mut out, 1);
+            w.uint(1);
         }
-        out
+        w.finish()
     }
 
     /// From bytes.
@@ -166,24 +166,15 @@ impl Want {
 
 /// Encodes a bitfield message: 32-bit words that cover the blocks from `start` on.
 pub fn encode_bitfield(start: u64, words: &[u32]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(12 + 4 * words.len());
-    put_uint(&mut out, start);
-    put_uint(&mut out, words.len() as u64);
-    words
-        .iter()
-        .for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
-    out
+    let mut w = Writer::with_capacity(12 + 4 * words.len());
+    w.uint(start).list(words, |w, word| w.u32(*word));
+    w.finish()
 }
 
 /// Decodes a bitfield message.
 pub fn decode_bitfield(bytes: &[u8]) -> Result<(u64, Vec<u32>), DecodeError> {
     let mut reader = Reader::new(bytes);
-    let start = reader.uint()?;
-    let count = reader.count(4)?;
-    let words = (0..count)
-        .map(|_| reader.fixed().map(u32::from_le_bytes))
-        .collect::<Result<_, _>>()?;
-    Ok((start, words))
+    Ok((reader.uint()?, reader.list(4, Reader::u32)?))
 }
 
 /// Encodes the handshake that opens a channel: flags (1: seeks) and the capability.
@@ -200,9 +191,9 @@ pub fn decode_handshake(bytes: &[u8]) -> Result<[u8; 32], DecodeError> {
 
 /// Encodes a single number (a cancel, or a no-data without reason).
 pub fn encode_id(id: u64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(9);
-    put_uint(&mut out, id);
-    out
+    let mut w = Writer::with_capacity(9);
+    w.uint(id);
+    w.finish()
 }
 
 /// Decodes a leading request id (of a cancel or a no-data).
@@ -212,12 +203,12 @@ pub fn decode_id(bytes: &[u8]) -> Result<u64, DecodeError> {
 
 /// Encodes a no-data message.
 pub fn encode_no_data(id: u64, reason: u64) -> Vec<u8> {
-    let mut out = encode_id(id);
-    put_uint(&mut out, u64::from(reason != 0));
+    let mut w = Writer::new();
+    w.uint(id).uint(u64::from(reason != 0));
     if reason != 0 {
-        put_uint(&mut out, reason);
+        w.uint(reason);
     }
-    out
+    w.finish()
 }
 
 fn flags(bits: &[bool]) -> u8 {
@@ -236,25 +227,21 @@ pub fn encode_request(id: u64, request: &Request) -> Vec<u8> {
         request.manifest,
         request.priority != 0,
     ];
-    let mut out = vec![flags(&bits)];
-    put_uint(&mut out, id);
-    put_uint(&mut out, request.fork);
+    let mut w = Writer::new();
+    w.u8(flags(&bits)).uint(id).uint(request.fork);
     for block in [request.block, request.hash].into_iter().flatten() {
-        put_uint(&mut out, block.index);
-        put_uint(&mut out, block.nodes);
+        w.uint(block.index).uint(block.nodes);
     }
     if let Some(seek) = request.seek {
-        put_uint(&mut out, seek.bytes);
-        put_uint(&mut out, seek.padding);
+        w.uint(seek.bytes).uint(seek.padding);
     }
     if let Some(upgrade) = request.upgrade {
-        put_uint(&mut out, upgrade.start);
-        put_uint(&mut out, upgrade.length);
+        w.uint(upgrade.start).uint(upgrade.length);
     }
     if request.priority != 0 {
-        put_uint(&mut out, request.priority);
+        w.uint(request.priority);
     }
-    out
+    w.finish()
 }
 
 /// Decodes a request and its id.
@@ -306,34 +293,31 @@ pub fn encode_data(id: u64, data: &Data) -> Vec<u8> {
         data.upgrade.is_some(),
         data.manifest.is_some(),
     ];
-    let mut out = Vec::with_capacity(256 + data.block.as_ref().map_or(0, |block| block.value.len()));
-    out.push(flags(&bits));
-    put_uint(&mut out, id);
-    put_uint(&mut out, data.fork);
+    let room = 256 + data.block.as_ref().map_or(0, |block| block.value.len());
+    let mut w = Writer::with_capacity(room);
+    w.u8(flags(&bits)).uint(id).uint(data.fork);
     if let Some(block) = &data.block {
-        put_uint(&mut out, block.index);
-        put_buffer(&mut out, &block.value);
-        write_nodes(&mut out, &block.nodes);
+        w.uint(block.index).buffer(&block.value);
+        write_nodes(&mut w, &block.nodes);
     }
     if let Some(hash) = &data.hash {
-        put_uint(&mut out, hash.index);
-        write_nodes(&mut out, &hash.nodes);
+        w.uint(hash.index);
+        write_nodes(&mut w, &hash.nodes);
     }
     if let Some(seek) = &data.seek {
-        put_uint(&mut out, seek.bytes);
-        write_nodes(&mut out, &seek.nodes);
+        w.uint(seek.bytes);
+        write_nodes(&mut w, &seek.nodes);
     }
     if let Some(upgrade) = &data.upgrade {
-        put_uint(&mut out, upgrade.start);
-        put_uint(&mut out, upgrade.length);
-        write_nodes(&mut out, &upgrade.nodes);
-        write_nodes(&mut out, &upgrade.additional_nodes);
-        put_buffer(&mut out, &upgrade.signature);
+        w.uint(upgrade.start).uint(upgrade.length);
+        write_nodes(&mut w, &upgrade.nodes);
+        write_nodes(&mut w, &upgrade.additional_nodes);
+        w.buffer(&upgrade.signature);
     }
     if let Some(manifest) = &data.manifest {
-        out.extend_from_slice(&manifest.encode());
+        w.raw(&manifest.encode());
     }
-    out
+    w.finish()
 }
 
 /// Decodes an answer and the id of its request. The block is a slice of `bytes`, not a copy.
@@ -424,7 +408,7 @@ mod tests {
                 upgrade: upgrade.map(|(start, length, nodes, additional_nodes, signature)| {
                     DataUpgrade { start, length, nodes, additional_nodes, signature }
                 }),
-                manifest: manifest.then(|| Manifest::single([7; 32])),
+                manifest: manifest.then(|| Manifest::single(crate::PublicKey([7; 32]))),
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Formats: npm `hypercore` lib/caps.js (`treeSignable`, `treeSignableCompat`), lib/messages.js (`multiSignature`,
 //! `multiSignaturev0`), rules: lib/verifier.js.
 
-use base::wire::{DecodeError, Reader, put_uint};
+use base::wire::{DecodeError, Reader, Writer};
 
 use crate::manifest::Manifest;
 use crate::merkle::{Batch, Node, read_nodes, write_nodes};
@@ -50,29 +50,24 @@ pub fn signable_compat(tree_hash: &[u8; 32], length: u64, fork: u64) -> Vec<u8> 
 
 /// Encodes a multi-signature (version 1 and up) without patch nodes.
 pub fn assemble(proofs: &[PartialSignature]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(3 + proofs.len() * 67);
-    put_uint(&mut out, proofs.len() as u64);
-    for proof in proofs {
-        put_uint(&mut out, proof.signer);
-        out.extend_from_slice(&proof.signature);
-        put_uint(&mut out, proof.patch);
-    }
-    write_nodes(&mut out, &[]);
-    out
+    let mut w = Writer::with_capacity(3 + proofs.len() * 67);
+    w.list(proofs, |w, proof| {
+        w.uint(proof.signer).raw(&proof.signature).uint(proof.patch)
+    });
+    write_nodes(&mut w, &[]);
+    w.finish()
 }
 
 /// Decodes a multi-signature: its proofs and the nodes that patches refer to.
 pub fn inflate(bytes: &[u8]) -> Result<(Vec<PartialSignature>, Vec<Node>), DecodeError> {
     let mut reader = Reader::new(bytes);
-    let count = reader.count(66)?;
-    let mut proofs = Vec::with_capacity(count);
-    for _ in 0..count {
-        proofs.push(PartialSignature {
+    let proofs = reader.list(66, |reader| {
+        Ok(PartialSignature {
             signer: reader.uint()?,
             signature: reader.fixed()?,
             patch: reader.uint()?,
-        });
-    }
+        })
+    })?;
     Ok((proofs, read_nodes(&mut reader)?))
 }
 
@@ -80,9 +75,7 @@ pub fn inflate(bytes: &[u8]) -> Result<(Vec<PartialSignature>, Vec<Node>), Decod
 /// The indices only compress; which nodes a patch needs follows from its length.
 fn inflate_v0(bytes: &[u8]) -> Result<(Vec<PartialSignature>, Vec<Node>), DecodeError> {
     let mut reader = Reader::new(bytes);
-    let count = reader.count(66)?;
-    let mut proofs = Vec::with_capacity(count);
-    for _ in 0..count {
+    let proofs = reader.list(66, |reader| {
         let has_patch = reader.uint()? & 1 != 0;
         let signer = reader.uint()?;
         let signature = reader.fixed()?;
@@ -90,16 +83,14 @@ fn inflate_v0(bytes: &[u8]) -> Result<(Vec<PartialSignature>, Vec<Node>), Decode
         if has_patch {
             reader.uint()?;
             patch = reader.uint()?;
-            for _ in 0..reader.count(1)? {
-                reader.uint()?;
-            }
+            reader.list(1, |reader| reader.uint().map(|_| ()))?;
         }
-        proofs.push(PartialSignature {
+        Ok(PartialSignature {
             signer,
             signature,
             patch,
-        });
-    }
+        })
+    })?;
     Ok((proofs, read_nodes(&mut reader)?))
 }
 
@@ -309,7 +300,7 @@ mod tests {
     fn compat_cores_verify_without_a_context() {
         let pair = &pairs()[0];
         let manifest = Manifest::single(pair.public_key);
-        let key = Key(pair.public_key);
+        let key = Key(pair.public_key.0);
         let signature = sign(&manifest, &key, &tree(), pair).unwrap();
         assert_eq!(signature.len(), 64);
         assert!(verify(&manifest, &key, &tree(), &signature));

@@ -34,7 +34,7 @@ fn keys_and_discovery_keys() {
         assert_eq!(Key(key).discovery_key().0, expected);
     }
     let pair = KeyPair::from_seed(array(&v["key_pair"]["seed"]));
-    assert_eq!(pair.public_key, array::<32>(&v["key_pair"]["public_key"]));
+    assert_eq!(pair.public_key.0, array::<32>(&v["key_pair"]["public_key"]));
     assert_eq!(*pair.secret_key(), array::<64>(&v["key_pair"]["secret_key"]));
 }
 

@@ -58,7 +58,7 @@ impl Batch {
     }
 
     /// Writes a file from a stream.
-    pub async fn put_stream(
+    pub(crate) async fn put_stream(
         &mut self,
         path: &str,
         content: ByteStream,
@@ -98,7 +98,7 @@ impl Batch {
     }
 
     /// Writes an entry as it is; its content must be in the drive already.
-    pub async fn put_entry(&mut self, entry: Entry) -> Result<(), DriveError> {
+    pub(crate) async fn put_entry(&mut self, entry: Entry) -> Result<(), DriveError> {
         let key = path::normalize(&entry.key)?;
         self.entries
             .put(&files().encode(key.as_bytes()), &entry.encode())
@@ -107,7 +107,11 @@ impl Batch {
     }
 
     /// Changes the executable flag and metadata of an entry.
-    pub async fn set_attributes(&mut self, entry: &Entry, options: PutOptions) -> Result<(), DriveError> {
+    pub(crate) async fn set_attributes(
+        &mut self,
+        entry: &Entry,
+        options: PutOptions,
+    ) -> Result<(), DriveError> {
         let PutOptions {
             executable, metadata, ..
         } = options;

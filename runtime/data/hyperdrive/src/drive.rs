@@ -136,7 +136,7 @@ impl Hyperdrive {
     }
 
     /// The contents. Waits for the drive's first block when it is not here yet.
-    pub async fn open_blobs(&self) -> Result<Blobs, DriveError> {
+    pub(crate) async fn open_blobs(&self) -> Result<Blobs, DriveError> {
         let open = || async {
             let core = self.core();
             // A core of ours, or one that nobody wrote to yet, has no header to wait for if we know its signers.
@@ -207,7 +207,7 @@ impl Hyperdrive {
     }
 
     /// Streams the content of a file.
-    pub async fn read_stream(&self, path: &str) -> Result<ByteStream, DriveError> {
+    pub(crate) async fn read_stream(&self, path: &str) -> Result<ByteStream, DriveError> {
         match self.entry(path).await? {
             Some(entry) => self.read_entry(&entry, 0, u64::MAX).await,
             None => Err(DriveError::NotFound { path: path.into() }),
@@ -303,7 +303,7 @@ impl Hyperdrive {
     }
 
     /// Writes a file from a stream.
-    pub async fn put_stream(
+    pub(crate) async fn put_stream(
         &self,
         path: &str,
         content: ByteStream,

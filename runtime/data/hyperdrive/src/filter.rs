@@ -66,7 +66,7 @@ impl PathFilter {
     }
 
     /// Whether the folder `key` is left out with all beneath it, so that nobody needs to look inside.
-    pub fn ignores_folder(&self, key: &str) -> bool {
+    pub(crate) fn ignores_folder(&self, key: &str) -> bool {
         let only = |only: &String| path::is_within(key, only) || path::is_within(only, key);
         if !self.only.is_empty() && !self.only.iter().any(only) {
             return true;

@@ -4,8 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use base::lock;
 use futures::TryStreamExt;
 
 use crate::error::DriveError;
@@ -85,7 +86,7 @@ fn create(
     key: &str,
     executable: bool,
 ) -> Result<(Temporary, File, PathBuf), DriveError> {
-    let _making = folders.lock().unwrap_or_else(PoisonError::into_inner);
+    let _making = lock(folders);
     let folder = parent_folder(root, key, true)?.unwrap_or_else(|| root.to_path_buf());
     let full = join(root, key);
     // An empty folder makes way, any other stays.
@@ -162,7 +163,7 @@ fn is_running(_id: i32) -> bool {
 
 /// Deletes a file or link, and the folders that it leaves empty.
 pub(crate) fn del(root: &Path, folders: &Mutex<()>, key: &str) -> Result<(), DriveError> {
-    let _removing = folders.lock().unwrap_or_else(PoisonError::into_inner);
+    let _removing = lock(folders);
     let Some(folder) = parent_folder(root, key, false)? else {
         return Ok(());
     };
@@ -183,7 +184,7 @@ pub(crate) fn del(root: &Path, folders: &Mutex<()>, key: &str) -> Result<(), Dri
 /// Writes a link that stays inside the folder.
 pub(crate) fn symlink(root: &Path, folders: &Mutex<()>, key: &str, target: &str) -> Result<(), DriveError> {
     let link = check_link(key, target)?;
-    let _making = folders.lock().unwrap_or_else(PoisonError::into_inner);
+    let _making = lock(folders);
     parent_folder(root, key, true)?;
     let full = join(root, key);
     match look(&full)? {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use base::lock;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
@@ -137,7 +138,7 @@ pub fn mirror<'a>(src: &'a dyn Drive, dst: &'a dyn Drive, options: MirrorOptions
 impl Mirror<'_> {
     /// Counts so far.
     pub fn totals(&self) -> Totals {
-        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.totals)
     }
 
     /// Runs to the end without looking at the changes.
@@ -203,7 +204,7 @@ impl Run<'_> {
         }
         let (src, dst) = (self.gather(self.src).await?, self.gather(self.dst).await?);
         target::check(&src, self.dst.as_local().is_some(), &self.options.prefix)?;
-        self.totals.lock().unwrap_or_else(PoisonError::into_inner).files = src.len() as u64;
+        lock(&self.totals).files = src.len() as u64;
 
         let mut batch = match drive {
             Some(drive) if !self.options.dry_run => Some(drive.batch().await?),
@@ -408,7 +409,7 @@ impl Run<'_> {
     }
 
     fn send(&self, diff: Diff) {
-        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut totals = lock(&self.totals);
         match diff.op {
             DiffOp::Add => totals.add += 1,
             DiffOp::Change => totals.change += 1,

@@ -20,7 +20,7 @@ pub fn normalize(path: &str) -> Result<String, DriveError> {
 }
 
 /// Like [`normalize`] for a folder: no `/` at the end, and the root is the empty string.
-pub fn normalize_folder(path: &str) -> Result<String, DriveError> {
+pub(crate) fn normalize_folder(path: &str) -> Result<String, DriveError> {
     let resolved = resolve("/", path)?;
     Ok(resolved.trim_end_matches('/').to_owned())
 }

@@ -1,40 +1,9 @@
-//! IPv4 addresses on the DHT: node ids derived from them and which of them are worth dialling (npm dht-rpc lib/peer.js, npm bogon).
+//! IPv4 addresses on the DHT: which of them are worth dialling (npm bogon).
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use crate::wire::Writer;
-
-/// A point in the 256-bit key space: node ids, targets, topics.
-pub type Id = [u8; 32];
-
-/// BLAKE2b-256.
-pub fn hash(parts: &[&[u8]]) -> Id {
-    let mut state = blake2b_simd::Params::new().hash_length(32).to_state();
-    for part in parts {
-        state.update(part);
-    }
-    let mut out = [0; 32];
-    out.copy_from_slice(state.finalize().as_bytes());
-    out
-}
-
-/// BLAKE2b-256 of `data` under a key of at most 64 bytes.
-pub fn keyed_hash(key: &[u8], data: &[u8]) -> Id {
-    let mut out = [0; 32];
-    let hash = blake2b_simd::Params::new().hash_length(32).key(key).hash(data);
-    out.copy_from_slice(hash.as_bytes());
-    out
-}
-
-/// The id a persistent node has by its address: BLAKE2b-256 of the six address bytes.
-pub fn node_id(address: SocketAddrV4) -> Id {
-    let mut w = Writer::new();
-    w.address(address);
-    hash(&[&w.finish()])
-}
-
 /// The IPv4 form of a socket address, also of an IPv4-mapped IPv6 one.
-pub fn to_v4(address: SocketAddr) -> Option<SocketAddrV4> {
+pub(crate) fn to_v4(address: SocketAddr) -> Option<SocketAddrV4> {
     match address {
         SocketAddr::V4(a) => Some(a),
         SocketAddr::V6(a) => Some(SocketAddrV4::new(a.ip().to_ipv4_mapped()?, a.port())),
@@ -42,13 +11,13 @@ pub fn to_v4(address: SocketAddr) -> Option<SocketAddrV4> {
 }
 
 /// Private-use, carrier-grade NAT, loopback and link-local addresses.
-pub fn is_private(ip: &Ipv4Addr) -> bool {
+pub(crate) fn is_private(ip: &Ipv4Addr) -> bool {
     let [a, b, ..] = ip.octets();
     ip.is_private() || ip.is_loopback() || ip.is_link_local() || (a == 100 && (64..128).contains(&b))
 }
 
 /// Addresses nobody can be reached at: this-network, documentation, benchmarking, multicast, future use.
-pub fn is_reserved(ip: &Ipv4Addr) -> bool {
+pub(crate) fn is_reserved(ip: &Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
     a == 0
         || (a == 192 && b == 0 && (c == 0 || c == 2))
@@ -90,12 +59,6 @@ pub fn reach(address: SocketAddrV4) -> Reach {
     }
 }
 
-/// Whether `a` is nearer to `target` than `b` by the XOR metric.
-pub fn compare_distance(target: &Id, a: &Id, b: &Id) -> std::cmp::Ordering {
-    let distance = |x: Id| x.into_iter().zip(target).map(|(x, t)| x ^ t);
-    distance(*a).cmp(distance(*b))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,14 +94,5 @@ mod tests {
                 "{ip}"
             );
         }
-    }
-
-    #[test]
-    fn distance_is_the_xor_metric() {
-        let target = [0b1000_0000; 32];
-        assert_eq!(
-            compare_distance(&target, &[0b1000_0001; 32], &[0; 32]),
-            std::cmp::Ordering::Less
-        );
     }
 }

@@ -1,8 +1,8 @@
 //! HyperDHT: the Kademlia RPC, peer announce and lookup, relayed handshakes and hole punching.
 //!
 //! Wire compatible with npm `dht-rpc` and `hyperdht`. The layers, from low to high:
-//! - [`wire`], [`address`], [`rpc::message`], [`hyper::messages`]: formats;
-//! - [`rpc::Rpc`], [`hyper::store::Store`], [`hyper::nat::Nat`]: state machines without I/O, so that they can be simulated;
+//! - [`address`], [`id`], [`rpc::message`], [`hyper::messages`]: formats;
+//! - [`rpc::Rpc`], [`hyper::store::Store`], `hyper::nat`: state machines without I/O, so that they can be simulated;
 //! - [`Node`]: a node on real sockets; [`local`]: a network of them in one process.
 
 #![cfg_attr(
@@ -19,12 +19,13 @@ pub mod address;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod hyper;
+pub mod id;
 pub mod local;
 mod node;
 pub mod rpc;
 #[cfg(test)]
 mod vectors;
-pub mod wire;
+mod wire;
 
 mod error;
 

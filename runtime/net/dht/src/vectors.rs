@@ -4,15 +4,15 @@ mod keys;
 
 use std::net::SocketAddrV4;
 
-use secret_stream::KeyPair;
+use base::KeyPair;
 use serde_json::Value;
 
-use crate::address::node_id;
 use crate::hyper::Firewall;
 use crate::hyper::messages::{Announce, Handshake, Holepunch, LookupReply, Mode, Mutable, Peer};
 use crate::hyper::noise_payload::{HolepunchInfo, NoisePayload, RelayInfo, UdxInfo};
 use crate::hyper::secure_payload::{HolepunchPayload, SecurePayload};
 use crate::hyper::sign::{NS, mutable_signable, sign_announce, verify_announce};
+use crate::id::{NodeId, Target, Token};
 use crate::node::ServerHandshake;
 use crate::rpc::message::{Message, Reply, Request};
 
@@ -51,18 +51,18 @@ fn relays() -> Vec<SocketAddrV4> {
 fn requests_and_replies() {
     let v = vectors();
     assert_eq!(
-        node_id(address(&v["node_id"]["address"]).unwrap()),
-        array(&v["node_id"]["id"]).unwrap()
+        Some(NodeId::of(address(&v["node_id"]["address"]).unwrap())),
+        array(&v["node_id"]["id"]).map(NodeId)
     );
     for r in v["requests"].as_array().unwrap() {
         let request = Request {
             tid: r["tid"].as_u64().unwrap() as u16,
             to: address(&r["to"]).unwrap(),
-            id: array(&r["id"]),
-            token: array(&r["token"]),
+            id: array(&r["id"]).map(NodeId),
+            token: array(&r["token"]).map(Token),
             internal: r["internal"].as_bool().unwrap(),
             command: r["command"].as_u64().unwrap(),
-            target: array(&r["target"]),
+            target: array(&r["target"]).map(Target),
             value: bytes(&r["value"]),
         };
         let wire = bytes(&r["hex"]).unwrap();
@@ -73,8 +73,8 @@ fn requests_and_replies() {
         let reply = Reply {
             tid: r["tid"].as_u64().unwrap() as u16,
             to: address(&r["to"]).unwrap(),
-            id: array(&r["id"]),
-            token: array(&r["token"]),
+            id: array(&r["id"]).map(NodeId),
+            token: array(&r["token"]).map(Token),
             closer_nodes: addresses(&r["closer"]),
             error: r["error"].as_u64().unwrap(),
             value: bytes(&r["value"]),
@@ -180,9 +180,9 @@ fn signatures_and_namespaces() {
     let a = &v["announce"];
     let key_pair = KeyPair::from_seed(array(&a["seed"]).unwrap());
     let (target, token, id) = (
-        array(&a["target"]).unwrap(),
-        array(&a["token"]).unwrap(),
-        array(&a["id"]).unwrap(),
+        Target(array(&a["target"]).unwrap()),
+        Token(array(&a["token"]).unwrap()),
+        NodeId(array(&a["id"]).unwrap()),
     );
     let peer = Peer {
         public_key: key_pair.public_key,
@@ -206,7 +206,13 @@ fn signatures_and_namespaces() {
         let signed = sign_announce(&key_pair, &target, &token, &id, announce.clone(), namespace);
         assert_eq!(signed.signature, array(&a[signature]), "{signature}");
         assert!(verify_announce(&target, &token, &id, &signed, namespace));
-        assert!(!verify_announce(&target, &token, &target, &signed, namespace));
+        assert!(!verify_announce(
+            &target,
+            &token,
+            &NodeId(target.0),
+            &signed,
+            namespace
+        ));
     }
     let whole = Announce {
         signature: Some([14; 64]),
@@ -245,8 +251,8 @@ fn hole_punching_payload() {
         punching: true,
         addresses: Some(relays()),
         remote_address: Some(relays()[0]),
-        token: Some([10; 32]),
-        remote_token: Some([11; 32]),
+        token: Some(Token([10; 32])),
+        remote_token: Some(Token([11; 32])),
     };
     assert_eq!(secure.open(&bytes(&v["sealed"]).unwrap()), Some(expected));
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base::KeyPair;
 use dht::hyper::command;
 use dht::hyper::messages::{Handshake, Holepunch, Mode};
 use dht::hyper::noise_payload::{NoisePayload, UdxInfo};
 use dht::hyper::sign::NS;
+use dht::id::Target;
 use dht::rpc::message::Request;
 use dht::{ConnectOptions, Node, NodeConfig, ServerOptions};
-use secret_stream::KeyPair;
 use secret_stream::noise::{Handshake as Noise, Pattern};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// More than sessions are kept at once, in all.
 const FLOOD: u32 = 3000;
 
-fn request(tid: u16, to: SocketAddrV4, target: [u8; 32], command: u64, value: Vec<u8>) -> Vec<u8> {
+fn request(tid: u16, to: SocketAddrV4, target: Target, command: u64, value: Vec<u8>) -> Vec<u8> {
     let request = Request {
         tid,
         to,
@@ -36,7 +37,7 @@ fn request(tid: u16, to: SocketAddrV4, target: [u8; 32], command: u64, value: Ve
 }
 
 /// A valid handshake, said to be relayed for a client at an address that is another one each time.
-fn handshake(i: u32, server: &KeyPair, to: SocketAddrV4, target: [u8; 32]) -> Vec<u8> {
+fn handshake(i: u32, server: &KeyPair, to: SocketAddrV4, target: Target) -> Vec<u8> {
     let keys = KeyPair::generate();
     let mut noise = Noise::new(
         Pattern::IK,
@@ -76,7 +77,7 @@ async fn a_flood_of_handshakes_keeps_nobody_out() {
     };
     let node = Node::start(config).await.unwrap();
     let keys = KeyPair::from_seed([1; 32]);
-    let target = dht::address::hash(&[&keys.public_key]);
+    let target = Target::of_key(&keys.public_key);
     let (connections, mut accepted) = mpsc::channel(32);
     let options = ServerOptions {
         connections,

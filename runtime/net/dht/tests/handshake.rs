@@ -3,13 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use base::{KeyPair, PublicKey};
 use dht::hyper::command;
 use dht::hyper::messages::{Handshake, Mode};
 use dht::hyper::noise_payload::{NoisePayload, UdxInfo};
 use dht::hyper::sign::NS;
+use dht::id::Target;
 use dht::rpc::message::{Message, Reply, Request};
 use dht::{Node, NodeConfig, ServerOptions};
-use secret_stream::KeyPair;
 use secret_stream::noise::{Handshake as Noise, Pattern};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -17,13 +18,7 @@ use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-async fn ask(
-    socket: &UdpSocket,
-    to: SocketAddrV4,
-    tid: u16,
-    target: [u8; 32],
-    noise: &[u8],
-) -> Option<Reply> {
+async fn ask(socket: &UdpSocket, to: SocketAddrV4, tid: u16, target: Target, noise: &[u8]) -> Option<Reply> {
     let value = Handshake {
         mode: Mode::FromClient,
         noise: noise.to_vec(),
@@ -65,11 +60,11 @@ async fn one_session_per_handshake_through_however_many_relays() {
     };
     let node = Node::start(config).await.unwrap();
     let key_pair = KeyPair::from_seed([1; 32]);
-    let target = dht::address::hash(&[&key_pair.public_key]);
+    let target = Target::of_key(&key_pair.public_key);
     let (connections, mut accepted) = mpsc::channel(8);
     let options = ServerOptions {
         connections,
-        firewall: Box::new(|key| key == &[9; 32]),
+        firewall: Box::new(|key| key == &PublicKey([9; 32])),
     };
     let server = node.listen(key_pair.clone(), options);
     server.announced().await;

@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
+use base::KeyPair;
 use dht::hyper::command;
 use dht::hyper::messages::{Handshake, Mode};
 use dht::rpc::message::{Message, Reply};
 use dht::{ConnectOptions, Node, NodeConfig, ServerOptions};
-use secret_stream::KeyPair;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::timeout;

@@ -5,14 +5,15 @@ use std::collections::{BinaryHeap, HashMap};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
+use base::{KeyPair, PublicKey};
 use dht::hyper::command;
 use dht::hyper::messages::{Announce, LookupReply, Peer};
 use dht::hyper::sign::{NS, sign_announce};
 use dht::hyper::store::{Store, Verdict};
+use dht::id::Target;
 use dht::rpc::{Event, Outgoing, QueryOptions, Response, Rpc, RpcConfig, SocketId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use secret_stream::KeyPair;
 
 struct Node {
     rpc: Rpc,
@@ -160,7 +161,7 @@ impl Network {
         panic!("the query of node {i} never ended");
     }
 
-    fn announce(&mut self, i: usize, key_pair: &KeyPair, topic: [u8; 32]) -> usize {
+    fn announce(&mut self, i: usize, key_pair: &KeyPair, topic: Target) -> usize {
         let (_, closest) = self.query(i, QueryOptions::new(topic, command::LOOKUP));
         self.nodes[i].answers = 0;
         for response in closest {
@@ -189,10 +190,10 @@ impl Network {
         self.nodes[i].answers
     }
 
-    fn lookup(&mut self, i: usize, topic: [u8; 32]) -> Vec<[u8; 32]> {
+    fn lookup(&mut self, i: usize, topic: Target) -> Vec<PublicKey> {
         let (replies, _) = self.query(i, QueryOptions::new(topic, command::LOOKUP));
         let values = replies.iter().filter_map(|r| r.value.as_deref());
-        let mut keys: Vec<[u8; 32]> = values
+        let mut keys: Vec<PublicKey> = values
             .flat_map(|value| LookupReply::decode(value).unwrap().peers)
             .map(|peer| peer.public_key)
             .collect();
@@ -214,9 +215,9 @@ fn announce_and_find(loss: f64) {
         network.join(i, false);
     }
     network.run(Duration::from_secs(5));
-    let topic = [42; 32];
+    let topic = Target([42; 32]);
     let (a, b) = (KeyPair::from_seed([1; 32]), KeyPair::from_seed([2; 32]));
-    assert_eq!(network.lookup(41, topic), Vec::<[u8; 32]>::new());
+    assert_eq!(network.lookup(41, topic), Vec::<PublicKey>::new());
     assert!(
         network.announce(40, &a, topic) >= 15,
         "most of the closest nodes took the announcement"
@@ -230,7 +231,7 @@ fn announce_and_find(loss: f64) {
     assert_eq!(network.lookup(41, topic), both);
     // Nobody renews them: forgotten after at most 4/3 of 20 minutes.
     network.run(Duration::from_secs(28 * 60));
-    assert_eq!(network.lookup(41, topic), Vec::<[u8; 32]>::new());
+    assert_eq!(network.lookup(41, topic), Vec::<PublicKey>::new());
 }
 
 #[test]

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use base::PublicKey;
 use dht::Link;
 
 use crate::limits::{Guest, Place};
-
-type Key = [u8; 32];
 
 /// A connection, or an attempt to make one.
 #[derive(Debug, Clone)]
@@ -33,7 +32,12 @@ pub(crate) enum Verdict {
 
 /// Both sides decide alike: a connection that carried messages both ways is outdated when the peer connects anew, as
 /// it must have lost it, and so is one that it had begun itself; else the connection that the side with the greater key began stays.
-pub(crate) fn decide(own: &Key, remote: &Key, new_is_ours: bool, existing: Option<&Entry>) -> Verdict {
+pub(crate) fn decide(
+    own: &PublicKey,
+    remote: &PublicKey,
+    new_is_ours: bool,
+    existing: Option<&Entry>,
+) -> Verdict {
     let Some(existing) = existing else {
         return Verdict::Keep;
     };
@@ -50,19 +54,19 @@ pub(crate) fn decide(own: &Key, remote: &Key, new_is_ours: bool, existing: Optio
 /// One entry per peer.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    by_key: HashMap<Key, Entry>,
+    by_key: HashMap<PublicKey, Entry>,
     next_id: u64,
 }
 
 impl Connections {
-    pub(crate) fn get(&self, key: &Key) -> Option<&Entry> {
+    pub(crate) fn get(&self, key: &PublicKey) -> Option<&Entry> {
         self.by_key.get(key)
     }
 
     /// Sets the peer's entry, and returns its id and what it replaces.
     pub(crate) fn insert(
         &mut self,
-        key: Key,
+        key: PublicKey,
         link: Option<Link>,
         inbound: Option<Instant>,
     ) -> (u64, Option<Entry>) {
@@ -76,7 +80,7 @@ impl Connections {
     }
 
     /// Gives an attempt its connection. Returns false if the attempt was replaced meanwhile.
-    pub(crate) fn open(&mut self, key: &Key, id: u64, link: Link) -> bool {
+    pub(crate) fn open(&mut self, key: &PublicKey, id: u64, link: Link) -> bool {
         match self.by_key.get_mut(key).filter(|e| e.id == id) {
             Some(entry) => {
                 entry.link = Some(link);
@@ -87,7 +91,7 @@ impl Connections {
     }
 
     /// Removes the entry unless another took its place.
-    pub(crate) fn remove(&mut self, key: &Key, id: u64) -> bool {
+    pub(crate) fn remove(&mut self, key: &PublicKey, id: u64) -> bool {
         let is_current = self.by_key.get(key).is_some_and(|e| e.id == id);
         if is_current {
             self.by_key.remove(key);
@@ -96,7 +100,7 @@ impl Connections {
     }
 
     /// Peers with an open connection.
-    pub(crate) fn open_keys(&self) -> impl Iterator<Item = &Key> {
+    pub(crate) fn open_keys(&self) -> impl Iterator<Item = &PublicKey> {
         self.by_key
             .iter()
             .filter(|(_, e)| e.link.is_some())
@@ -114,7 +118,7 @@ impl Connections {
 
     /// Those that others made.
     pub(crate) fn guests(&self, now: Instant) -> Vec<Guest> {
-        let guest = |(key, entry): (&Key, &Entry)| {
+        let guest = |(key, entry): (&PublicKey, &Entry)| {
             let (link, since) = (entry.link.as_ref()?, entry.inbound?);
             Some(Guest {
                 key: *key,
@@ -127,7 +131,7 @@ impl Connections {
     }
 
     /// Takes the peer's entry out.
-    pub(crate) fn take(&mut self, key: &Key) -> Option<Entry> {
+    pub(crate) fn take(&mut self, key: &PublicKey) -> Option<Entry> {
         self.by_key.remove(key)
     }
 
@@ -143,7 +147,7 @@ mod tests {
 
     #[test]
     fn both_sides_keep_the_same_connection() {
-        let (low, high) = ([1; 32], [2; 32]);
+        let (low, high) = (PublicKey([1; 32]), PublicKey([2; 32]));
         let attempt = Entry {
             id: 1,
             link: None,
@@ -158,12 +162,12 @@ mod tests {
     #[test]
     fn a_replaced_attempt_cannot_open_or_remove_its_successor() {
         let mut connections = Connections::default();
-        let (first, _) = connections.insert([1; 32], None, None);
-        let (second, old) = connections.insert([1; 32], Some(Link::default()), None);
+        let (first, _) = connections.insert(PublicKey([1; 32]), None, None);
+        let (second, old) = connections.insert(PublicKey([1; 32]), Some(Link::default()), None);
         assert_eq!(old.map(|e| e.id), Some(first));
-        assert!(!connections.open(&[1; 32], first, Link::default()));
-        assert!(!connections.remove(&[1; 32], first));
+        assert!(!connections.open(&PublicKey([1; 32]), first, Link::default()));
+        assert!(!connections.remove(&PublicKey([1; 32]), first));
         assert_eq!(connections.open_keys().count(), 1);
-        assert!(connections.remove(&[1; 32], second));
+        assert!(connections.remove(&PublicKey([1; 32]), second));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use base::lock;
+use base::{Topic, lock};
 use rand::RngExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
@@ -27,12 +27,12 @@ const JITTER: f64 = 0.2;
 /// A joined topic. Clones are one handle.
 #[derive(Clone)]
 pub struct Discovery {
-    joined: (Arc<Inner>, Arc<Topic>),
+    joined: (Arc<Inner>, Arc<Joined>),
     left: Arc<AtomicBool>,
 }
 
 impl Discovery {
-    pub(crate) fn new(joined: (Arc<Inner>, Arc<Topic>)) -> Self {
+    pub(crate) fn new(joined: (Arc<Inner>, Arc<Joined>)) -> Self {
         Self {
             joined,
             left: Arc::default(),
@@ -40,7 +40,7 @@ impl Discovery {
     }
 
     /// The joined topic.
-    pub fn topic(&self) -> [u8; 32] {
+    pub fn topic(&self) -> Topic {
         self.joined.1.topic
     }
 
@@ -75,8 +75,8 @@ impl Discovery {
     }
 }
 
-pub(crate) struct Topic {
-    topic: [u8; 32],
+pub(crate) struct Joined {
+    topic: Topic,
     roles: Mutex<JoinOptions>,
     handles: AtomicUsize,
     /// Rounds done.
@@ -95,8 +95,8 @@ struct Progress {
     relays: Vec<SocketAddrV4>,
 }
 
-impl Topic {
-    pub(crate) fn join(inner: &Arc<Inner>, topic: [u8; 32], options: JoinOptions) -> (Arc<Inner>, Arc<Self>) {
+impl Joined {
+    pub(crate) fn join(inner: &Arc<Inner>, topic: Topic, options: JoinOptions) -> (Arc<Inner>, Arc<Self>) {
         let mut state = inner.lock();
         if let Some(known) = state.topics.get(&topic) {
             known.handles.fetch_add(1, Ordering::AcqRel);
@@ -233,7 +233,7 @@ impl Topic {
 }
 
 /// Does rounds until the topic is left.
-async fn run(inner: Arc<Inner>, topic: Arc<Topic>) {
+async fn run(inner: Arc<Inner>, topic: Arc<Joined>) {
     let _working = topic.working.lock().await;
     let mut pause = FIRST_PAUSE;
     let mut last_full = Instant::now();

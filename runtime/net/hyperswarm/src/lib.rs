@@ -5,14 +5,14 @@
 //! peers are tried again with growing pauses.
 //!
 //! ```no_run
-//! # async fn example(topic: [u8; 32]) -> Result<(), hyperswarm::SwarmError> {
+//! # async fn example(topic: base::Topic) -> Result<(), hyperswarm::SwarmError> {
 //! use hyperswarm::{JoinOptions, Swarm, SwarmConfig};
 //!
 //! let swarm = Swarm::new(SwarmConfig::default()).await?;
 //! let mut connections = swarm.connections();
 //! swarm.join(topic, JoinOptions::default()).flushed().await;
 //! while let Some(connection) = connections.recv().await {
-//!     println!("connected to {:x?}", connection.info().remote_public_key);
+//!     println!("connected to {}", connection.info().remote_public_key);
 //! }
 //! # Ok(())
 //! # }
@@ -37,9 +37,10 @@ mod peers;
 mod swarm;
 mod threads;
 
+pub use base::{KeyPair, PublicKey, Topic};
 pub use config::{JoinOptions, SwarmConfig, SwarmError};
 pub use discovery::Discovery;
 pub use peers::Sought;
-pub use secret_stream::{Connection, KeyPair};
+pub use secret_stream::Connection;
 pub use swarm::Swarm;
 pub use threads::Threads;

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use base::PublicKey;
+
 /// Nobody is sent away earlier: whoever came has to ask for something first.
 const GRACE: Duration = Duration::from_secs(3);
 /// A peer that was sent nothing for so long has nothing to do here.
@@ -14,8 +16,6 @@ pub(crate) const BAN: Duration = Duration::from_secs(10 * 60);
 const MAX_BANS: usize = 4096;
 /// Different liars at one address before the address is banned: keys cost nothing, addresses do.
 const LIARS_OF_ADDRESS: u32 = 4;
-
-type Key = [u8; 32];
 
 /// What counts as one address: an IPv4 address or an IPv6 network of 64 bits, which is what one user gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,7 +44,7 @@ impl Place {
 /// A connection that somebody else made.
 #[derive(Debug, Clone)]
 pub(crate) struct Guest {
-    pub(crate) key: Key,
+    pub(crate) key: PublicKey,
     pub(crate) place: Option<Place>,
     pub(crate) connected_for: Duration,
     pub(crate) unserved_for: Duration,
@@ -53,7 +53,7 @@ pub(crate) struct Guest {
 /// Who has to go for a newcomer when all places are taken: of the address that holds most, if that is more than its share
 /// and the newcomer's holds fewer; else whoever has been idle longest. An address of many, a school say, thus keeps all its
 /// places while there are enough, and all that are used while nobody else comes.
-pub(crate) fn who_leaves(guests: &[Guest], newcomer: Option<Place>, places: usize) -> Option<Key> {
+pub(crate) fn who_leaves(guests: &[Guest], newcomer: Option<Place>, places: usize) -> Option<PublicKey> {
     let mut counts: HashMap<Place, usize> = HashMap::new();
     for place in guests.iter().filter_map(|guest| guest.place) {
         *counts.entry(place).or_default() += 1;
@@ -84,13 +84,13 @@ pub(crate) fn who_leaves(guests: &[Guest], newcomer: Option<Place>, places: usiz
 /// Peers that are kept out for a while.
 #[derive(Debug, Default)]
 pub(crate) struct Bans {
-    keys: HashMap<Key, Instant>,
+    keys: HashMap<PublicKey, Instant>,
     places: HashMap<Place, (u32, Instant)>,
 }
 
 impl Bans {
     /// Keeps a peer out, and its address once enough liars came from there.
-    pub(crate) fn add(&mut self, now: Instant, key: Key, place: Option<Place>) {
+    pub(crate) fn add(&mut self, now: Instant, key: PublicKey, place: Option<Place>) {
         let until = now + BAN;
         make_room(&mut self.keys, now, |until| *until);
         let is_new = self.keys.insert(key, until).is_none_or(|old| old <= now);
@@ -102,12 +102,12 @@ impl Bans {
     }
 
     /// Whether a peer is kept out.
-    pub(crate) fn has(&self, now: Instant, key: &Key) -> bool {
+    pub(crate) fn has(&self, now: Instant, key: &PublicKey) -> bool {
         self.until(now, key).is_some()
     }
 
     /// Until when it is, if it is.
-    pub(crate) fn until(&self, now: Instant, key: &Key) -> Option<Instant> {
+    pub(crate) fn until(&self, now: Instant, key: &PublicKey) -> Option<Instant> {
         self.keys.get(key).copied().filter(|until| *until > now)
     }
 
@@ -143,7 +143,7 @@ mod tests {
 
     fn guest(number: u8, address: &str, connected: u64, unserved: u64) -> Guest {
         Guest {
-            key: [number; 32],
+            key: PublicKey([number; 32]),
             place: Some(Place::of(address.parse().unwrap())),
             connected_for: Duration::from_secs(connected),
             unserved_for: Duration::from_secs(unserved),
@@ -162,7 +162,10 @@ mod tests {
             guest(3, "9.0.0.3:1", 60, 50),
             guest(4, "9.0.0.4:1", 2, 2),
         ];
-        assert_eq!(who_leaves(&guests, place("9.9.9.9:1"), 4), Some([3; 32]));
+        assert_eq!(
+            who_leaves(&guests, place("9.9.9.9:1"), 4),
+            Some(PublicKey([3; 32]))
+        );
         assert_eq!(who_leaves(&guests[..1], place("9.9.9.9:1"), 1), None);
         assert_eq!(who_leaves(&guests[3..], place("9.9.9.9:1"), 1), None);
     }
@@ -174,7 +177,7 @@ mod tests {
             .collect();
         guests.extend((20..32).map(|n| guest(n, &format!("9.0.1.{n}:1"), 60, 4)));
         let gone = who_leaves(&guests, place("9.9.9.9:1"), 32).unwrap();
-        assert!(gone[0] < 20 && gone[0] % 3 == 2, "{gone:?}");
+        assert!(gone.0[0] < 20 && gone.0[0] % 3 == 2, "{gone:?}");
         // Not for one more of its own, and not if it is a local network.
         assert_eq!(who_leaves(&guests, place("9.0.0.1:7"), 32), None);
         let local: Vec<Guest> = (0..32).map(|n| guest(n, "192.168.1.1:1", 60, 1)).collect();
@@ -190,20 +193,20 @@ mod tests {
         let (home, local) = (place("9.0.0.1:1"), place("127.0.0.1:1"));
         for number in 0..4 {
             assert!(!bans.has_place(now, home), "{number}");
-            bans.add(now, [number; 32], home);
-            bans.add(now, [number; 32], home);
-            bans.add(now, [100 + number; 32], local);
-            assert!(bans.has(now, &[number; 32]) && !bans.has(now, &[50; 32]));
+            bans.add(now, PublicKey([number; 32]), home);
+            bans.add(now, PublicKey([number; 32]), home);
+            bans.add(now, PublicKey([100 + number; 32]), local);
+            assert!(bans.has(now, &PublicKey([number; 32])) && !bans.has(now, &PublicKey([50; 32])));
         }
         assert!(bans.has_place(now, home) && !bans.has_place(now, local) && !bans.has_place(now, None));
         let later = now + BAN;
-        assert!(!bans.has(later, &[1; 32]) && !bans.has_place(later, home));
+        assert!(!bans.has(later, &PublicKey([1; 32])) && !bans.has_place(later, home));
         for number in 0..10_000u32 {
             let mut key = [0; 32];
             key[..4].copy_from_slice(&number.to_le_bytes());
             bans.add(
                 later,
-                key,
+                PublicKey(key),
                 place(&format!("8.{}.{}.1:1", number / 256, number % 256)),
             );
         }

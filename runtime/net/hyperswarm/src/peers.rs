@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
+use base::{PublicKey, Topic};
+
 /// Pauses after the first, second, … failed attempt.
 const BACKOFF: [Duration; 6] = [
     Duration::from_secs(1),
@@ -32,8 +34,6 @@ const MAX_RELAYS: usize = 12;
 /// Nodes answer one lookup within this time; what was not named for so long counts anew.
 const ONE_LOOKUP: Duration = Duration::from_secs(5);
 
-type Key = [u8; 32];
-
 /// A node that others say relays for a peer. They may say anything, so what more of them say comes first.
 #[derive(Debug)]
 struct Relay {
@@ -46,7 +46,7 @@ struct Relay {
 #[derive(Debug)]
 struct Peer {
     relays: Vec<Relay>,
-    topics: HashSet<[u8; 32]>,
+    topics: HashSet<Topic>,
     attempts: u32,
     /// When it may be tried; none = only after it was found again.
     next: Option<Instant>,
@@ -89,7 +89,7 @@ pub struct Sought {
 /// Whom to connect to next.
 #[derive(Debug, Default)]
 pub(crate) struct PeerQueue {
-    peers: HashMap<Key, Peer>,
+    peers: HashMap<PublicKey, Peer>,
 }
 
 fn backoff(attempts: u32) -> Duration {
@@ -136,8 +136,8 @@ impl PeerQueue {
     pub(crate) fn found(
         &mut self,
         now: Instant,
-        key: Key,
-        topic: [u8; 32],
+        key: PublicKey,
+        topic: Topic,
         relays: &[SocketAddrV4],
         draw: impl Fn() -> u32,
     ) {
@@ -173,12 +173,12 @@ impl PeerQueue {
     }
 
     /// Whether the peer was found on the topic.
-    pub(crate) fn is_on(&self, key: &Key, topic: &[u8; 32]) -> bool {
+    pub(crate) fn is_on(&self, key: &PublicKey, topic: &Topic) -> bool {
         self.peers.get(key).is_some_and(|p| p.topics.contains(topic))
     }
 
     /// Forgets what was found on a topic that was left.
-    pub(crate) fn leave(&mut self, topic: &[u8; 32]) {
+    pub(crate) fn leave(&mut self, topic: &Topic) {
         self.peers.retain(|_, peer| {
             peer.topics.remove(topic);
             !peer.topics.is_empty() || peer.busy || peer.connected.is_some()
@@ -186,7 +186,11 @@ impl PeerQueue {
     }
 
     /// The peer to try now, fewest failures first, then by chance. It counts as busy until [`PeerQueue::closed`].
-    pub(crate) fn take(&mut self, now: Instant, draw: impl Fn() -> u32) -> Option<(Key, Vec<SocketAddrV4>)> {
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        draw: impl Fn() -> u32,
+    ) -> Option<(PublicKey, Vec<SocketAddrV4>)> {
         let (key, peer) = self
             .peers
             .iter_mut()
@@ -215,7 +219,7 @@ impl PeerQueue {
     }
 
     /// A connection with the peer is open.
-    pub(crate) fn opened(&mut self, now: Instant, key: &Key) {
+    pub(crate) fn opened(&mut self, now: Instant, key: &PublicKey) {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.busy = false;
             peer.connected = Some(now);
@@ -225,7 +229,7 @@ impl PeerQueue {
     }
 
     /// What came of looking for peers of that topic.
-    pub(crate) fn sought(&self, topic: &[u8; 32]) -> Sought {
+    pub(crate) fn sought(&self, topic: &Topic) -> Sought {
         let mut sought = Sought::default();
         let mut last = None;
         for peer in self.peers.values().filter(|p| p.topics.contains(topic)) {
@@ -242,7 +246,7 @@ impl PeerQueue {
     }
 
     /// The connection, or the attempt to make one, is over. When it is tried again depends on why.
-    pub(crate) fn closed(&mut self, now: Instant, key: &Key, end: End) {
+    pub(crate) fn closed(&mut self, now: Instant, key: &PublicKey, end: End) {
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
@@ -275,7 +279,7 @@ impl PeerQueue {
     }
 
     /// The attempt is over because another connection with the peer is there; that one counts.
-    pub(crate) fn superseded(&mut self, key: &Key) {
+    pub(crate) fn superseded(&mut self, key: &PublicKey) {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.busy = false;
         }
@@ -286,7 +290,7 @@ impl PeerQueue {
 mod tests {
     use super::*;
 
-    const TOPIC: [u8; 32] = [9; 32];
+    const TOPIC: Topic = Topic([9; 32]);
 
     fn relay(port: u16) -> Vec<SocketAddrV4> {
         vec![SocketAddrV4::new([1, 2, 3, 4].into(), port)]
@@ -296,10 +300,10 @@ mod tests {
         End::Failed("no answer".into())
     }
 
-    fn number(n: u32) -> Key {
+    fn number(n: u32) -> PublicKey {
         let mut key = [0; 32];
         key[..4].copy_from_slice(&n.to_le_bytes());
-        key
+        PublicKey(key)
     }
 
     #[test]
@@ -317,13 +321,13 @@ mod tests {
             (0, None, End::Banned(until, why()), until - now),
         ] {
             let mut queue = PeerQueue::default();
-            queue.found(now, [1; 32], TOPIC, &relay(1), || 0);
+            queue.found(now, PublicKey([1; 32]), TOPIC, &relay(1), || 0);
             for _ in 0..earlier {
-                queue.closed(now, &[1; 32], failed());
+                queue.closed(now, &PublicKey([1; 32]), failed());
             }
             let since = lived.map(|lived| now - lived * second);
-            since.inspect(|since| queue.opened(*since, &[1; 32]));
-            queue.closed(now, &[1; 32], end.clone());
+            since.inspect(|since| queue.opened(*since, &PublicKey([1; 32])));
+            queue.closed(now, &PublicKey([1; 32]), end.clone());
             assert_eq!(queue.next(), Some(now + pause), "{end:?} after {earlier}");
         }
     }
@@ -331,14 +335,14 @@ mod tests {
     #[test]
     fn invented_peers_do_not_keep_a_later_one_out_nor_push_out_one_that_was_met() {
         let (now, mut queue) = (Instant::now(), PeerQueue::default());
-        queue.found(now, [1; 32], TOPIC, &relay(1), || 0);
-        queue.opened(now, &[1; 32]);
-        queue.closed(now, &[1; 32], End::Closed);
+        queue.found(now, PublicKey([1; 32]), TOPIC, &relay(1), || 0);
+        queue.opened(now, &PublicKey([1; 32]));
+        queue.closed(now, &PublicKey([1; 32]), End::Closed);
         for n in 0..MAX_PEERS as u32 * 2 {
             queue.found(now, number(n), TOPIC, &relay(1), || n);
         }
-        queue.found(now, [2; 32], TOPIC, &relay(1), || 0);
-        assert!(queue.is_on(&[1; 32], &TOPIC) && queue.is_on(&[2; 32], &TOPIC));
+        queue.found(now, PublicKey([2; 32]), TOPIC, &relay(1), || 0);
+        assert!(queue.is_on(&PublicKey([1; 32]), &TOPIC) && queue.is_on(&PublicKey([2; 32]), &TOPIC));
         assert_eq!(queue.peers.len(), MAX_PEERS);
     }
 
@@ -349,7 +353,7 @@ mod tests {
         for n in 0..4 {
             queue.found(now, number(n), TOPIC, &relay(1), || 0);
         }
-        queue.found(now, number(9), [8; 32], &relay(1), || 0);
+        queue.found(now, number(9), Topic([8; 32]), &relay(1), || 0);
         let later = now + Duration::from_secs(1);
         queue.closed(later, &number(0), End::Failed("the last".into()));
         queue.closed(now, &number(1), failed());
@@ -369,20 +373,20 @@ mod tests {
     fn a_failing_peer_is_tried_ever_less_often_then_only_when_found_again() {
         let start = Instant::now();
         let mut queue = PeerQueue::default();
-        queue.found(start, [1; 32], TOPIC, &relay(1), || 0);
+        queue.found(start, PublicKey([1; 32]), TOPIC, &relay(1), || 0);
         let mut now = start;
         let mut pauses = Vec::new();
         while let Some(at) = queue.next() {
             pauses.push((at - now).as_secs());
             now = at;
-            assert_eq!(queue.take(now, || 0), Some(([1; 32], relay(1))));
+            assert_eq!(queue.take(now, || 0), Some((PublicKey([1; 32]), relay(1))));
             assert_eq!(queue.take(now, || 0), None, "it is busy");
-            queue.closed(now, &[1; 32], failed());
+            queue.closed(now, &PublicKey([1; 32]), failed());
         }
         assert_eq!(pauses, [0, 1, 2, 5, 15, 30, 60, 60, 60]);
-        queue.found(now, [1; 32], TOPIC, &relay(1), || 0);
+        queue.found(now, PublicKey([1; 32]), TOPIC, &relay(1), || 0);
         assert_eq!(queue.next(), Some(now + Duration::from_secs(60)));
-        queue.found(now, [1; 32], TOPIC, &relay(2), || 0);
+        queue.found(now, PublicKey([1; 32]), TOPIC, &relay(2), || 0);
         assert_eq!(queue.next(), Some(now), "new relays: it was restarted");
     }
 
@@ -390,14 +394,14 @@ mod tests {
     fn a_lost_good_connection_is_made_again_soon() {
         let now = Instant::now();
         let mut queue = PeerQueue::default();
-        queue.found(now, [1; 32], TOPIC, &relay(1), || 0);
+        queue.found(now, PublicKey([1; 32]), TOPIC, &relay(1), || 0);
         for _ in 0..3 {
-            queue.closed(now, &[1; 32], failed());
+            queue.closed(now, &PublicKey([1; 32]), failed());
         }
-        queue.opened(now, &[1; 32]);
+        queue.opened(now, &PublicKey([1; 32]));
         assert_eq!(queue.next(), None);
         let later = now + GOOD_CONNECTION;
-        queue.closed(later, &[1; 32], End::Closed);
+        queue.closed(later, &PublicKey([1; 32]), End::Closed);
         assert_eq!(queue.next(), Some(later + Duration::from_secs(1)));
         queue.leave(&TOPIC);
         assert_eq!(queue.next(), None);
@@ -410,17 +414,17 @@ mod tests {
         let honest: Vec<_> = (1..4).flat_map(relay).collect();
         for round in 0..10 {
             let lie: Vec<_> = (1000 + round * 100..).take(50).flat_map(relay).collect();
-            queue.found(now, [1; 32], TOPIC, &lie, || 0);
+            queue.found(now, PublicKey([1; 32]), TOPIC, &lie, || 0);
             for _ in 0..5 {
-                queue.found(now, [1; 32], TOPIC, &honest, || 0);
+                queue.found(now, PublicKey([1; 32]), TOPIC, &honest, || 0);
             }
-            queue.found(now, [1; 32], TOPIC, &lie, || 0);
+            queue.found(now, PublicKey([1; 32]), TOPIC, &lie, || 0);
             let (_, relays) = queue.take(now, || 0).unwrap();
             assert_eq!(relays[..3], honest, "named by most");
             assert!(relays.len() <= MAX_RELAYS);
             let taken = relays.iter().filter(|address| lie.contains(address));
             assert_eq!(taken.count(), RELAYS_PER_ANSWER, "only so many of one answer");
-            queue.superseded(&[1; 32]);
+            queue.superseded(&PublicKey([1; 32]));
             now += Duration::from_secs(600);
         }
     }
@@ -432,11 +436,11 @@ mod tests {
         for restart in 0..20 {
             let relays: Vec<_> = (restart * 3..).take(3).flat_map(relay).collect();
             for _ in 0..20 {
-                queue.found(now, [1; 32], TOPIC, &relays, || 0);
+                queue.found(now, PublicKey([1; 32]), TOPIC, &relays, || 0);
             }
             let (_, known) = queue.take(now, || 0).unwrap();
             assert_eq!(known[..3], relays);
-            queue.superseded(&[1; 32]);
+            queue.superseded(&PublicKey([1; 32]));
             now += Duration::from_secs(60);
         }
     }

@@ -5,17 +5,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
-use base::lock;
+use base::{KeyPair, PublicKey, Topic, lock};
 use dht::{ConnectOptions, DhtError, Link, Node, NodeConfig, PeerConnection, Server, ServerOptions};
 use rand::RngExt;
-use secret_stream::{CloseReason, Connection, KeyPair};
+use secret_stream::{CloseReason, Connection};
 use tokio::sync::{Notify, OnceCell, mpsc, watch};
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{JoinOptions, SwarmConfig, SwarmError};
 use crate::connections::Connections;
-use crate::discovery::{Discovery, Topic};
+use crate::discovery::{Discovery, Joined};
 use crate::inbound::{Unproven, accept};
 use crate::limits::{Bans, Place, who_leaves};
 use crate::peers::{End, PeerQueue, Sought};
@@ -31,8 +31,6 @@ const QUEUE: usize = 64;
 
 /// Why a banned peer is not dialled.
 const LIED: &str = "it lied, and is kept out for a while";
-
-type Key = [u8; 32];
 
 /// A peer of many topics. Clones share it; when the last is dropped, or by [`Swarm::destroy`], it ends.
 #[derive(Clone)]
@@ -73,7 +71,7 @@ pub(crate) struct Inner {
 pub(crate) struct State {
     pub(crate) queue: PeerQueue,
     pub(crate) connections: Connections,
-    pub(crate) topics: HashMap<Key, Arc<Topic>>,
+    pub(crate) topics: HashMap<Topic, Arc<Joined>>,
     pub(crate) unproven: Unproven,
     pub(crate) bans: Bans,
     /// Attempts that are not slow yet.
@@ -83,7 +81,7 @@ pub(crate) struct State {
 
 impl State {
     /// What the end of a connection says of the peer. `used`: messages went both ways.
-    fn end(&self, now: Instant, key: &Key, reason: &CloseReason, used: bool) -> End {
+    fn end(&self, now: Instant, key: &PublicKey, reason: &CloseReason, used: bool) -> End {
         if let Some(until) = self.bans.until(now, key) {
             return End::Banned(until, LIED.into());
         }
@@ -143,14 +141,14 @@ impl Swarm {
     }
 
     /// The public key other peers see.
-    pub fn public_key(&self) -> [u8; 32] {
+    pub fn public_key(&self) -> PublicKey {
         self.inner.key_pair.public_key
     }
 
     /// Joins `topic`. Joined several times, it has the roles of all calls, and is left when all handles left it;
     /// dropping a handle does not leave.
-    pub fn join(&self, topic: [u8; 32], options: JoinOptions) -> Discovery {
-        Discovery::new(Topic::join(&self.inner, topic, options))
+    pub fn join(&self, topic: Topic, options: JoinOptions) -> Discovery {
+        Discovery::new(Joined::join(&self.inner, topic, options))
     }
 
     /// New connections, each once, deduplicated. Taken once; a second call gets a closed receiver.
@@ -161,7 +159,7 @@ impl Swarm {
 
     /// Waits until every joined topic was announced or looked up once, and every peer found was tried once.
     pub async fn flush(&self) {
-        let topics: Vec<Arc<Topic>> = self.inner.lock().topics.values().cloned().collect();
+        let topics: Vec<Arc<Joined>> = self.inner.lock().topics.values().cloned().collect();
         for topic in topics {
             topic.flushed().await;
         }
@@ -175,7 +173,7 @@ impl Swarm {
 
     /// Takes all announcements back, closes every connection and the sockets.
     pub async fn destroy(&self) {
-        let topics: Vec<Arc<Topic>> = self.inner.lock().topics.drain().map(|(_, topic)| topic).collect();
+        let topics: Vec<Arc<Joined>> = self.inner.lock().topics.drain().map(|(_, topic)| topic).collect();
         futures::future::join_all(topics.iter().map(|topic| topic.leave(&self.inner))).await;
         if let Some(server) = self.inner.server.get() {
             server.close().await;
@@ -189,19 +187,14 @@ impl Swarm {
     }
 
     /// What came of looking for the peers of a topic so far.
-    pub fn sought(&self, topic: &[u8; 32]) -> Sought {
+    pub fn sought(&self, topic: &Topic) -> Sought {
         self.inner.lock().queue.sought(topic)
-    }
-
-    /// Public keys of the connected peers.
-    pub fn connected_peers(&self) -> Vec<[u8; 32]> {
-        self.inner.lock().connections.open_keys().copied().collect()
     }
 
     /// Cuts the connection with a peer that lied and keeps it out for ten minutes: it is neither dialled nor taken. An address
     /// with several liars is kept out, too. [`secret_stream::ConnectionSender::close_as_liar`] does the same for one's own
     /// connection.
-    pub fn ban(&self, key: &[u8; 32], reason: &str) {
+    pub fn ban(&self, key: &PublicKey, reason: &str) {
         let link = self
             .inner
             .lock()
@@ -258,7 +251,7 @@ impl Inner {
             .get_or_init(|| async {
                 let inner = Arc::downgrade(self);
                 let firewall =
-                    Box::new(move |key: &Key| inner.upgrade().is_none_or(|inner| inner.refuses(key)));
+                    Box::new(move |key: &PublicKey| inner.upgrade().is_none_or(|inner| inner.refuses(key)));
                 let options = ServerOptions {
                     connections: self.accepted.clone(),
                     firewall,
@@ -269,7 +262,7 @@ impl Inner {
     }
 
     /// Whether a client is turned away before it gets an answer. Its address is not known yet.
-    fn refuses(&self, key: &Key) -> bool {
+    fn refuses(&self, key: &PublicKey) -> bool {
         let (now, state) = (Instant::now(), self.lock());
         state.bans.has(now, key)
             || (state.connections.get(key).is_none()
@@ -277,7 +270,7 @@ impl Inner {
                 && who_leaves(&state.connections.guests(now), None, self.max_inbound).is_none())
     }
 
-    pub(crate) fn ban(&self, key: &Key, link: Option<&Link>, reason: &str) {
+    pub(crate) fn ban(&self, key: &PublicKey, link: Option<&Link>, reason: &str) {
         tracing::info!(peer = %hex(key), %reason, "peer banned for a while");
         let place = link.and_then(Link::remote_address).map(Place::of);
         self.lock().bans.add(Instant::now(), *key, place);
@@ -287,7 +280,7 @@ impl Inner {
     }
 
     /// Whether a peer found on `topic` is connected.
-    pub(crate) fn is_connected_on(&self, topic: &Key) -> bool {
+    pub(crate) fn is_connected_on(&self, topic: &Topic) -> bool {
         let state = self.lock();
         state
             .connections
@@ -314,7 +307,7 @@ impl Inner {
             }
             // One that broke, and left nobody behind: it or another may be back already.
             let lonely = state.topics.iter().filter(|(topic, _)| {
-                let on_it = |key: &Key| state.queue.is_on(key, topic);
+                let on_it = |key: &PublicKey| state.queue.is_on(key, topic);
                 reason.is_failure() && on_it(&key) && !state.connections.open_keys().any(on_it)
             });
             lonely.for_each(|(_, topic)| topic.look_again());
@@ -334,8 +327,8 @@ impl Inner {
 }
 
 /// The first bytes of a key, for logs.
-fn hex(key: &Key) -> String {
-    key.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+fn hex(key: &PublicKey) -> String {
+    key.0.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Connects to the peers that were found, a few at a time.
@@ -378,7 +371,7 @@ async fn dial(inner: Arc<Inner>) {
     }
 }
 
-async fn attempt(inner: Arc<Inner>, key: Key, relay_addresses: Vec<std::net::SocketAddrV4>, id: u64) {
+async fn attempt(inner: Arc<Inner>, key: PublicKey, relay_addresses: Vec<std::net::SocketAddrV4>, id: u64) {
     let options = ConnectOptions {
         key_pair: Some(inner.key_pair.clone()),
         relay_addresses,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dht::local::LocalNetwork;
-use hyperswarm::{Connection, JoinOptions, KeyPair, Swarm, SwarmConfig};
+use hyperswarm::{Connection, JoinOptions, KeyPair, Swarm, SwarmConfig, Topic};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -61,8 +61,8 @@ async fn a_client_finds_a_server_and_they_talk() {
     let network = network().await;
     let (server, mut at_server) = swarm(&network, 1).await;
     let (client, mut at_client) = swarm(&network, 2).await;
-    server.join([7; 32], SERVER).flushed().await;
-    client.join([7; 32], CLIENT).flushed().await;
+    server.join(Topic([7; 32]), SERVER).flushed().await;
+    client.join(Topic([7; 32]), CLIENT).flushed().await;
     client.flush().await;
     let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
     assert_eq!(a.info().remote_public_key, client.public_key());
@@ -88,9 +88,9 @@ async fn a_client_finds_a_server_and_they_talk() {
 async fn a_server_that_comes_later_is_found() {
     let network = network().await;
     let (client, mut at_client) = swarm(&network, 3).await;
-    client.join([8; 32], CLIENT).flushed().await;
+    client.join(Topic([8; 32]), CLIENT).flushed().await;
     let (server, mut at_server) = swarm(&network, 4).await;
-    server.join([8; 32], SERVER).flushed().await;
+    server.join(Topic([8; 32]), SERVER).flushed().await;
     let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
     exchange(&mut a, &mut b).await;
 }
@@ -101,7 +101,7 @@ async fn peers_that_dial_each_other_end_up_with_one_connection() {
     let (one, mut at_one) = swarm(&network, 5).await;
     let (two, mut at_two) = swarm(&network, 6).await;
     let both = JoinOptions::default();
-    let (a, b) = (one.join([9; 32], both), two.join([9; 32], both));
+    let (a, b) = (one.join(Topic([9; 32]), both), two.join(Topic([9; 32]), both));
     tokio::join!(a.flushed(), b.flushed());
     // Either may see a connection that the other dropped as a duplicate: the last is the one that lives.
     let talk = async {
@@ -126,12 +126,12 @@ async fn peers_that_dial_each_other_end_up_with_one_connection() {
 async fn a_left_topic_is_not_found_any_more() {
     let network = network().await;
     let (server, _at_server) = swarm(&network, 10).await;
-    let topic = server.join([11; 32], SERVER);
+    let topic = server.join(Topic([11; 32]), SERVER);
     topic.flushed().await;
     let lookup = async |expected: bool| {
         let (client, _) = swarm(&network, 12).await;
         client.node().bootstrapped().await;
-        let mut query = client.node().lookup([11; 32], Vec::new());
+        let mut query = client.node().lookup(Topic([11; 32]), Vec::new());
         let mut found = false;
         while let Some(peers) = query.next().await {
             found |= peers.peers.iter().any(|p| p.public_key == server.public_key());
@@ -141,7 +141,7 @@ async fn a_left_topic_is_not_found_any_more() {
     lookup(true).await;
     topic.leave().await;
     lookup(false).await;
-    server.join([11; 32], SERVER).flushed().await;
+    server.join(Topic([11; 32]), SERVER).flushed().await;
     lookup(true).await;
     server.destroy().await;
     lookup(false).await;
@@ -157,13 +157,13 @@ async fn a_full_swarm_takes_nobody_more() {
     };
     let server = Swarm::new(config).await.unwrap();
     let mut at_server = server.connections();
-    server.join([13; 32], SERVER).flushed().await;
+    server.join(Topic([13; 32]), SERVER).flushed().await;
     let (first, mut at_first) = swarm(&network, 14).await;
-    first.join([13; 32], CLIENT);
+    first.join(Topic([13; 32]), CLIENT);
     let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_first).await);
     exchange(&mut a, &mut b).await;
     let (second, mut at_second) = swarm(&network, 15).await;
-    second.join([13; 32], CLIENT).flushed().await;
+    second.join(Topic([13; 32]), CLIENT).flushed().await;
     // The server gives no answer, and the place becomes free when the first goes.
     assert_eq!(server.connection_count(), 1);
     first.destroy().await;
@@ -176,10 +176,10 @@ async fn a_full_swarm_takes_nobody_more() {
 async fn a_restarted_server_is_connected_to_again() {
     let network = network().await;
     let (client, mut at_client) = swarm(&network, 16).await;
-    client.join([17; 32], CLIENT);
+    client.join(Topic([17; 32]), CLIENT);
     for round in 0..2 {
         let (server, mut at_server) = swarm(&network, 18).await;
-        server.join([17; 32], SERVER).flushed().await;
+        server.join(Topic([17; 32]), SERVER).flushed().await;
         let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
         exchange(&mut a, &mut b).await;
         server.destroy().await;
@@ -194,7 +194,7 @@ async fn a_swarm_without_bootstrap_is_alone_but_works() {
         ..SwarmConfig::default()
     };
     let swarm = Swarm::new(config).await.unwrap();
-    let topic = swarm.join([1; 32], CLIENT);
+    let topic = swarm.join(Topic([1; 32]), CLIENT);
     timeout(PATIENCE, topic.flushed()).await.unwrap();
     timeout(PATIENCE, swarm.flush()).await.unwrap();
     timeout(PATIENCE, swarm.destroy()).await.unwrap();
@@ -213,12 +213,15 @@ async fn a_swarm_without_bootstrap_is_alone_but_works() {
 async fn a_topic_joined_twice_stays_until_both_handles_left() {
     let network = network().await;
     let (server, _at_server) = swarm(&network, 20).await;
-    let (first, second) = (server.join([21; 32], SERVER), server.join([21; 32], SERVER));
+    let (first, second) = (
+        server.join(Topic([21; 32]), SERVER),
+        server.join(Topic([21; 32]), SERVER),
+    );
     second.flushed().await;
     let (client, _) = swarm(&network, 22).await;
     client.node().bootstrapped().await;
     let found = async || {
-        let mut query = client.node().lookup([21; 32], Vec::new());
+        let mut query = client.node().lookup(Topic([21; 32]), Vec::new());
         let mut found = false;
         while let Some(peers) = query.next().await {
             found |= peers.peers.iter().any(|p| p.public_key == server.public_key());
@@ -247,7 +250,7 @@ async fn peers_survive_that_the_dht_comes_later_and_is_replaced() {
             ..SwarmConfig::default()
         };
         let swarm = Swarm::new(config).await.unwrap();
-        swarm.join([30; 32], options);
+        swarm.join(Topic([30; 32]), options);
         let connections = swarm.connections();
         (swarm, connections)
     };
@@ -300,7 +303,7 @@ async fn idle_connections_in_all_places_make_room_for_a_client() {
     };
     let server = Swarm::new(config).await.unwrap();
     let mut at_server = server.connections();
-    server.join([40; 32], SERVER).flushed().await;
+    server.join(Topic([40; 32]), SERVER).flushed().await;
     let taken = tokio::spawn(async move {
         let mut all = Vec::new();
         for _ in 0..32 {
@@ -314,7 +317,7 @@ async fn idle_connections_in_all_places_make_room_for_a_client() {
     tokio::time::sleep(Duration::from_secs(6)).await;
     let start = std::time::Instant::now();
     let (client, mut at_client) = swarm(&network, 41).await;
-    client.join([40; 32], CLIENT);
+    client.join(Topic([40; 32]), CLIENT);
     let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
     assert_eq!(a.info().remote_public_key, client.public_key());
     exchange(&mut a, &mut b).await;
@@ -327,7 +330,7 @@ async fn idle_connections_in_all_places_make_room_for_a_client() {
 async fn a_swarm_serves_more_clients_than_it_dials() {
     let network = network().await;
     let (server, mut at_server) = swarm(&network, 42).await;
-    server.join([42; 32], SERVER).flushed().await;
+    server.join(Topic([42; 32]), SERVER).flushed().await;
     let taken = tokio::spawn(async move {
         let mut all = Vec::new();
         while all.len() < 65 {
@@ -339,7 +342,7 @@ async fn a_swarm_serves_more_clients_than_it_dials() {
     let crowd = idle_crowd(&network, &server, 64).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (client, mut at_client) = swarm(&network, 43).await;
-    client.join([42; 32], CLIENT);
+    client.join(Topic([42; 32]), CLIENT);
     let b = next(&mut at_client).await;
     assert_eq!(b.info().remote_public_key, server.public_key());
     assert_eq!(taken.await.unwrap().len(), 65);
@@ -350,12 +353,12 @@ async fn a_swarm_serves_more_clients_than_it_dials() {
 async fn places_of_clients_that_left_are_free_at_once() {
     let network = network().await;
     let (server, mut at_server) = swarm(&network, 44).await;
-    server.join([44; 32], SERVER).flushed().await;
+    server.join(Topic([44; 32]), SERVER).flushed().await;
     let mut clients = Vec::new();
     let mut held = Vec::new();
     for seed in 100..110 {
         let (client, mut at_client) = swarm(&network, seed).await;
-        client.join([44; 32], CLIENT);
+        client.join(Topic([44; 32]), CLIENT);
         let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
         exchange(&mut a, &mut b).await;
         held.push((a, b));
@@ -378,9 +381,9 @@ async fn places_of_clients_that_left_are_free_at_once() {
 async fn a_liar_is_kept_out() {
     let network = network().await;
     let (server, mut at_server) = swarm(&network, 45).await;
-    server.join([45; 32], SERVER).flushed().await;
+    server.join(Topic([45; 32]), SERVER).flushed().await;
     let (client, mut at_client) = swarm(&network, 46).await;
-    client.join([45; 32], CLIENT);
+    client.join(Topic([45; 32]), CLIENT);
     let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
     exchange(&mut a, &mut b).await;
     let (sender, _receiver) = a.split();
@@ -395,7 +398,7 @@ async fn a_liar_is_kept_out() {
     assert_eq!(server.connection_count(), 0);
     // The other way round: one that we dial is not dialled again.
     let (other, mut at_other) = swarm(&network, 47).await;
-    other.join([45; 32], CLIENT);
+    other.join(Topic([45; 32]), CLIENT);
     let (_a, _b) = (next(&mut at_server).await, next(&mut at_other).await);
     other.ban(&server.public_key(), "it offers what it does not have");
     let again = timeout(Duration::from_secs(5), at_other.recv()).await;
@@ -424,7 +427,7 @@ fn a_server_that_died_without_a_word_is_replaced_within_six_seconds() {
                 };
                 let server = Swarm::new(config).await.unwrap();
                 let mut at_server = server.connections();
-                server.join([50; 32], SERVER).flushed().await;
+                server.join(Topic([50; 32]), SERVER).flushed().await;
                 let mut client = next(&mut at_server).await;
                 client.send(Bytes::from(vec![7; 1000])).await.unwrap();
                 client.recv().await;
@@ -440,7 +443,7 @@ fn a_server_that_died_without_a_word_is_replaced_within_six_seconds() {
     runtime.block_on(async {
         start_server(true);
         let (client, mut at_client) = swarm(&network, 51).await;
-        client.join([50; 32], CLIENT);
+        client.join(Topic([50; 32]), CLIENT);
         let mut first = next(&mut at_client).await;
         assert_eq!(first.recv().await.unwrap().len(), 1000);
         first.send(Bytes::from(vec![8; 1000])).await.unwrap();

@@ -70,25 +70,25 @@ impl Inbox {
                 Cursor::Start => {
                     self.opens = 0;
                     let mut reader = Reader::part(&frame, 0..frame.len());
-                    let channel = reader.uint()?;
+                    let channel = reader.number()?;
                     let body = reader.position()..frame.len();
                     if channel != 0 || reader.uint()? != 0 {
                         self.drop_first();
                         return Ok(Some((frame, channel, body)));
                     }
-                    let channel = reader.uint()?;
+                    let channel = reader.number()?;
                     (reader.position(), channel)
                 }
             };
             let mut reader = Reader::part(&frame, position..frame.len());
             while !reader.is_empty() {
-                let length = reader.uint()?;
+                let length = reader.number()?;
                 if length == 0 {
-                    channel = reader.uint()?;
+                    channel = reader.number()?;
                     continue;
                 }
                 let start = reader.position();
-                reader.take(length)?;
+                reader.skip(length)?;
                 self.cursor = Cursor::Batch(reader.position(), channel);
                 return Ok(Some((frame, channel, start..start + length)));
             }

@@ -316,9 +316,9 @@ impl Mux {
                     self.inbox.count_open(MAX_OPENS_PER_FRAME)?;
                     self.on_open(reader)
                 }
-                2 => self.on_reject(reader.uint()?),
+                2 => self.on_reject(reader.number()?),
                 3 => {
-                    self.on_close(reader.uint()?);
+                    self.on_close(reader.number()?);
                     Ok(())
                 }
                 _ => Ok(()), // A control message of a later version.
@@ -330,19 +330,19 @@ impl Mux {
                 let (channel, payload) = (*channel, reader.rest());
                 self.events.push_back(Queued::Event(Event::Message {
                     channel,
-                    kind: kind as u64,
+                    kind,
                     payload,
                 }));
             }
             Some((_, Remote::Pending(pending))) => {
-                self.requests.keep(pending, kind as u64, reader.copy())?;
+                self.requests.keep(pending, kind, reader.copy())?;
             }
         }
         Ok(())
     }
 
     fn on_open(&mut self, mut reader: Reader<'_>) -> Result<(), MuxError> {
-        let number = reader.uint()?;
+        let number = reader.number()?;
         let protocol = reader.string()?;
         let id = reader.copied_buffer()?;
         let handshake = reader.copy();

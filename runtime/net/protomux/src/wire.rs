@@ -1,7 +1,9 @@
 //! Frames as bytes.
 
+use std::ops::Range;
+
+use base::wire::{self, DecodeError, Writer};
 use bytes::Bytes;
-use compact_encoding::{decode_usize, encode_var_u64, encoded_size_var_u64};
 
 /// Messages up to this size are copied out of frames above the other: a copy costs little more than sharing does.
 const COPY_UP_TO: usize = 512;
@@ -27,95 +29,73 @@ pub enum MuxError {
     Overrun,
 }
 
-/// A cursor over one frame.
-#[derive(Clone)]
+impl From<DecodeError> for MuxError {
+    fn from(_: DecodeError) -> Self {
+        Self::Malformed
+    }
+}
+
+/// A cursor over one frame, or a part of it. What it cuts out shares the frame's memory where that is worth it.
 pub(crate) struct Reader<'a> {
     frame: &'a Bytes,
-    start: usize,
     end: usize,
+    left: wire::Reader<'a>,
 }
 
 impl<'a> Reader<'a> {
     /// A part of a frame.
-    pub(crate) fn part(frame: &'a Bytes, part: std::ops::Range<usize>) -> Self {
+    pub(crate) fn part(frame: &'a Bytes, part: Range<usize>) -> Self {
         Self {
             frame,
-            start: part.start,
             end: part.end,
+            left: wire::Reader::new(frame.get(part).unwrap_or_default()),
         }
     }
 
     /// Where in the frame it stands.
     pub(crate) fn position(&self) -> usize {
-        self.start
+        self.end - self.left.rest().len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.start >= self.end
+        self.left.is_empty()
     }
 
-    fn left(&self) -> &'a [u8] {
-        self.frame.get(self.start..self.end).unwrap_or_default()
+    pub(crate) fn uint(&mut self) -> Result<u64, MuxError> {
+        Ok(self.left.uint()?)
     }
 
-    pub(crate) fn uint(&mut self) -> Result<usize, MuxError> {
-        let (value, rest) = decode_usize(self.left()).map_err(|_| MuxError::Malformed)?;
-        self.start = self.end - rest.len();
-        Ok(value)
+    /// The number of a channel, or a length.
+    pub(crate) fn number(&mut self) -> Result<usize, MuxError> {
+        usize::try_from(self.uint()?).map_err(|_| MuxError::Malformed)
     }
 
-    /// The next `length` bytes as a reader of their own.
-    pub(crate) fn take(&mut self, length: usize) -> Result<Reader<'a>, MuxError> {
-        let end = self
-            .start
-            .checked_add(length)
-            .filter(|end| *end <= self.end)
-            .ok_or(MuxError::Malformed)?;
-        let part = Reader {
-            frame: self.frame,
-            start: self.start,
-            end,
-        };
-        self.start = end;
-        Ok(part)
-    }
-
-    fn buffer(&mut self) -> Result<Reader<'a>, MuxError> {
-        let length = self.uint()?;
-        self.take(length)
+    pub(crate) fn skip(&mut self, length: usize) -> Result<(), MuxError> {
+        self.left.raw(length)?;
+        Ok(())
     }
 
     /// A buffer with its length before it, in memory of its own.
     pub(crate) fn copied_buffer(&mut self) -> Result<Bytes, MuxError> {
-        Ok(self.buffer()?.copy())
+        Ok(Bytes::copy_from_slice(self.left.buffer()?))
     }
 
     pub(crate) fn string(&mut self) -> Result<String, MuxError> {
-        String::from_utf8(self.buffer()?.left().to_vec()).map_err(|_| MuxError::Malformed)
+        String::from_utf8(self.left.buffer()?.to_vec()).map_err(|_| MuxError::Malformed)
     }
 
     /// What is left, in memory of its own.
     pub(crate) fn copy(&self) -> Bytes {
-        Bytes::copy_from_slice(self.left())
+        Bytes::copy_from_slice(self.left.rest())
     }
 
     /// What is left. A small part of a large frame is copied, so that keeping it does not keep the frame.
     pub(crate) fn rest(&self) -> Bytes {
-        let left = self.left();
-        if left.len() <= COPY_UP_TO && self.frame.len() > KEEP_FRAMES_UP_TO {
-            Bytes::copy_from_slice(left)
+        if self.left.rest().len() <= COPY_UP_TO && self.frame.len() > KEEP_FRAMES_UP_TO {
+            self.copy()
         } else {
-            self.frame.slice(self.start..self.end)
+            self.frame.slice_ref(self.left.rest())
         }
-    }
-}
-
-fn put_uint(out: &mut Vec<u8>, value: usize) {
-    let start = out.len();
-    out.resize(start + encoded_size_var_u64(value as u64), 0);
-    if let Some(space) = out.get_mut(start..) {
-        // The space was sized for this very value, so encoding cannot fail.
-        let _ = encode_var_u64(value as u64, space);
     }
 }
 
@@ -127,34 +107,30 @@ pub(crate) struct Frame {
 
 impl Frame {
     pub(crate) fn message(channel: usize, kind: u64, payload: &[u8]) -> Self {
-        let mut body = Vec::with_capacity(payload.len() + 2);
-        put_uint(&mut body, kind as usize);
-        body.extend_from_slice(payload);
-        Self { channel, body }
-    }
-
-    fn control(kind: u8, number: usize) -> Self {
-        let mut body = vec![kind];
-        put_uint(&mut body, number);
-        Self { channel: 0, body }
+        let mut body = Writer::with_capacity(payload.len() + 2);
+        body.uint(kind).raw(payload);
+        Self::on(channel, body)
     }
 
     pub(crate) fn open(number: usize, protocol: &str, id: &[u8], handshake: &[u8]) -> Self {
-        let mut frame = Self::control(1, number);
-        put_uint(&mut frame.body, protocol.len());
-        frame.body.extend_from_slice(protocol.as_bytes());
-        put_uint(&mut frame.body, id.len());
-        frame.body.extend_from_slice(id);
-        frame.body.extend_from_slice(handshake);
-        frame
+        let mut body = control(1, number);
+        body.buffer(protocol.as_bytes()).buffer(id).raw(handshake);
+        Self::on(0, body)
     }
 
     pub(crate) fn reject(number: usize) -> Self {
-        Self::control(2, number)
+        Self::on(0, control(2, number))
     }
 
     pub(crate) fn close(number: usize) -> Self {
-        Self::control(3, number)
+        Self::on(0, control(3, number))
+    }
+
+    fn on(channel: usize, body: Writer) -> Self {
+        Self {
+            channel,
+            body: body.finish(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -162,26 +138,32 @@ impl Frame {
     }
 }
 
+/// A control message about the channel of that number.
+fn control(kind: u8, number: usize) -> Writer {
+    let mut body = Writer::new();
+    body.u8(kind).uint(number as u64);
+    body
+}
+
 /// Frames a batch; a single message goes without the batch's header.
 pub(crate) fn encode_batch(batch: &[Frame]) -> Bytes {
-    let mut out = Vec::with_capacity(batch.iter().map(|frame| frame.len() + 10).sum::<usize>() + 4);
+    let room = batch.iter().map(|frame| frame.len() + 10).sum::<usize>() + 4;
+    let mut w = Writer::with_capacity(room);
     if let [frame] = batch {
-        put_uint(&mut out, frame.channel);
-        out.extend_from_slice(&frame.body);
-        return out.into();
+        w.uint(frame.channel as u64).raw(&frame.body);
+        return w.finish().into();
     }
-    out.extend_from_slice(&[0, 0]);
+    w.raw(&[0, 0]);
     let mut channel = None;
     for frame in batch {
         if channel != Some(frame.channel) {
             if channel.is_some() {
-                out.push(0);
+                w.u8(0);
             }
-            put_uint(&mut out, frame.channel);
+            w.uint(frame.channel as u64);
             channel = Some(frame.channel);
         }
-        put_uint(&mut out, frame.body.len());
-        out.extend_from_slice(&frame.body);
+        w.buffer(&frame.body);
     }
-    out.into()
+    w.finish().into()
 }

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use zeroize::Zeroize;
 
-use crate::Error;
+use crate::{Error, PublicKey};
 
 /// How many messages a connection queues in each direction unless told otherwise.
-pub const DEFAULT_CAPACITY: usize = 256;
+pub(crate) const DEFAULT_CAPACITY: usize = 256;
 
 /// How many bytes a connection queues in each direction. A larger message passes alone.
 const BYTE_BUDGET: usize = 4 * 1024 * 1024;
@@ -20,9 +20,9 @@ const BYTE_BUDGET: usize = 4 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// Our public key on this connection.
-    pub public_key: [u8; 32],
+    pub public_key: PublicKey,
     /// The authenticated public key of the peer.
-    pub remote_public_key: [u8; 32],
+    pub remote_public_key: PublicKey,
     /// The Noise handshake hash: the same on both sides, unique to this connection.
     pub handshake_hash: [u8; 64],
     /// Whether this side opened the connection.
@@ -306,8 +306,8 @@ impl Connection {
     /// Two connections that are each other's peer, in process and without encryption: for tests of the layers above.
     pub fn memory_pair() -> (Connection, Connection) {
         let info = |is_initiator: bool| ConnectionInfo {
-            public_key: [if is_initiator { 1 } else { 2 }; 32],
-            remote_public_key: [if is_initiator { 2 } else { 1 }; 32],
+            public_key: PublicKey([if is_initiator { 1 } else { 2 }; 32]),
+            remote_public_key: PublicKey([if is_initiator { 2 } else { 1 }; 32]),
             handshake_hash: [3; 64],
             is_initiator,
             remote_address: None,
@@ -531,24 +531,15 @@ impl ConnectionDriverEnd {
     }
 
     /// The next message to put on the wire. `None` once this side closed and everything queued was taken.
-    pub async fn next_outgoing(&mut self) -> Option<Bytes> {
+    #[cfg(test)]
+    async fn next_outgoing(&mut self) -> Option<Bytes> {
         self.outgoing.next().await
-    }
-
-    /// A message to put on the wire, if one is queued.
-    pub fn try_next_outgoing(&mut self) -> Option<Bytes> {
-        self.outgoing.try_next()
     }
 
     /// Delivers one message of the peer; waits while the layers above are slow. A message for a receiver that is
     /// gone, or for a closed connection, is dropped.
     pub async fn deliver(&self, message: Bytes) {
         self.incoming.deliver(message).await;
-    }
-
-    /// Says that no more messages will be delivered: `recv` gives what is queued, then `None`. Sending ends too.
-    pub fn end_incoming(&mut self) {
-        self.incoming.end();
     }
 
     /// Marks the connection closed. The first reason given stays.

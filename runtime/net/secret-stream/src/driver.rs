@@ -87,14 +87,6 @@ where
 
 /// Runs the encrypted stream that follows a handshake made elsewhere (HyperDHT makes it over its own messages).
 /// Must be called within a tokio runtime, which runs the connection.
-pub fn over_established<IO>(io: IO, handshake: &HandshakeResult) -> Connection
-where
-    IO: AsyncRead + AsyncWrite + Send + 'static,
-{
-    over_established_with(io, handshake, StreamOptions::default())
-}
-
-/// As [`over_established`], with options.
 pub fn over_established_with<IO>(io: IO, handshake: &HandshakeResult, options: StreamOptions) -> Connection
 where
     IO: AsyncRead + AsyncWrite + Send + 'static,

@@ -4,7 +4,7 @@
 //! `noise-curve-ed` (the handshake) and libsodium's `crypto_secretstream_xchacha20poly1305`.
 //!
 //! The handshake ([`noise`]) and the cipher with its framing ([`SecretStream`]) do no I/O. [`over`] and
-//! [`over_established`] pump them over any byte stream into a [`Connection`], which is what the layers above see.
+//! [`over_established_with`] pump them over any byte stream into a [`Connection`], which is what the layers above see.
 
 #![cfg_attr(
     not(test),
@@ -23,15 +23,15 @@ mod framing;
 pub mod noise;
 mod secret_stream;
 
-pub use base::KeyPair;
+pub use base::{KeyPair, PublicKey};
 pub use cipher::{Pull, Push};
 pub use connection::{
     CloseReason, Closed, Connection, ConnectionDriverEnd, ConnectionInfo, ConnectionReceiver,
-    ConnectionSender, DEFAULT_CAPACITY,
+    ConnectionSender,
 };
-pub use driver::{StreamOptions, over, over_established, over_established_with, over_with};
+pub use driver::{StreamOptions, over, over_established_with, over_with};
 pub use framing::{FrameDecoder, MAX_FRAME};
-pub use secret_stream::{SecretStream, namespace, stream_id};
+pub use secret_stream::{SecretStream, stream_id};
 
 /// Why a secret stream could not be established or had to be torn down.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -9,8 +9,8 @@ use curve25519_dalek::traits::IsIdentity;
 use sha2::{Digest, Sha512};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::KeyPair;
 use crate::cipher::{MAC, aead_open, aead_seal};
+use crate::{KeyPair, PublicKey};
 
 const HASH: usize = 64;
 const BLOCK: usize = 128;
@@ -84,9 +84,11 @@ pub struct HandshakeResult {
     /// The handshake hash, the same on both sides.
     pub hash: [u8; 64],
     /// Our static public key.
-    pub public_key: [u8; 32],
+    #[zeroize(skip)]
+    pub public_key: PublicKey,
     /// The peer's authenticated static public key.
-    pub remote_public_key: [u8; 32],
+    #[zeroize(skip)]
+    pub remote_public_key: PublicKey,
     /// Whether this side sent the first message.
     pub is_initiator: bool,
 }
@@ -107,8 +109,8 @@ pub struct Handshake {
     symmetric: Symmetric,
     local_static: KeyPair,
     local_ephemeral: Option<KeyPair>,
-    remote_static: Option<[u8; 32]>,
-    remote_ephemeral: Option<[u8; 32]>,
+    remote_static: Option<PublicKey>,
+    remote_ephemeral: Option<PublicKey>,
     /// Messages done so far, by either side.
     step: usize,
     failed: bool,
@@ -124,7 +126,7 @@ impl Handshake {
         is_initiator: bool,
         key_pair: &KeyPair,
         prologue: &[u8],
-        remote_public_key: Option<[u8; 32]>,
+        remote_public_key: Option<PublicKey>,
     ) -> Result<Self, NoiseError> {
         let mut symmetric = Symmetric::new(pattern.name());
         symmetric.mix_hash(prologue);
@@ -133,7 +135,7 @@ impl Handshake {
             if is_initiator {
                 remote_static = Some(remote_public_key.ok_or(NoiseError::MissingRemoteKey)?);
             }
-            symmetric.mix_hash(&remote_static.unwrap_or(key_pair.public_key));
+            symmetric.mix_hash(&remote_static.unwrap_or(key_pair.public_key).0);
         }
         Ok(Self {
             pattern,
@@ -160,7 +162,7 @@ impl Handshake {
     }
 
     /// The peer's static key as far as it is known. It is authenticated once a message that proves it was taken.
-    pub fn remote_public_key(&self) -> Option<[u8; 32]> {
+    pub fn remote_public_key(&self) -> Option<PublicKey> {
         self.remote_static
     }
 
@@ -246,10 +248,10 @@ impl Handshake {
                         .local_ephemeral
                         .get_or_insert_with(KeyPair::generate)
                         .public_key;
-                    self.symmetric.mix_hash(&public_key);
-                    out.extend_from_slice(&public_key);
+                    self.symmetric.mix_hash(&public_key.0);
+                    out.extend_from_slice(&public_key.0);
                 }
-                Token::S => out.extend(self.symmetric.encrypt_and_hash(&self.local_static.public_key)),
+                Token::S => out.extend(self.symmetric.encrypt_and_hash(&self.local_static.public_key.0)),
                 agreement => self.mix(*agreement)?,
             }
         }
@@ -276,7 +278,7 @@ impl Handshake {
                 Token::E => {
                     let key: [u8; 32] = take(32)?.try_into().map_err(|_| NoiseError::Length)?;
                     self.symmetric.mix_hash(&key);
-                    self.remote_ephemeral = Some(key);
+                    self.remote_ephemeral = Some(PublicKey(key));
                 }
                 Token::S => {
                     let sealed = take(if self.symmetric.key.is_some() {
@@ -285,7 +287,8 @@ impl Handshake {
                         32
                     })?;
                     let key = self.symmetric.decrypt_and_hash(sealed)?;
-                    self.remote_static = Some(key.try_into().map_err(|_| NoiseError::Length)?);
+                    let key = key.try_into().map_err(|_| NoiseError::Length)?;
+                    self.remote_static = Some(PublicKey(key));
                 }
                 agreement => self.mix(*agreement)?,
             }
@@ -332,8 +335,8 @@ impl std::fmt::Debug for Handshake {
 /// Diffie-Hellman over Ed25519: the clamped secret scalar of `local` times `remote`. As libsodium does, refuses
 /// non-canonical encodings, points of small order and points outside the prime-order group.
 #[expect(clippy::indexing_slicing, reason = "all lengths are constants")]
-fn agree(local: &KeyPair, remote: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, NoiseError> {
-    let compressed = CompressedEdwardsY(*remote);
+fn agree(local: &KeyPair, remote: &PublicKey) -> Result<Zeroizing<[u8; 32]>, NoiseError> {
+    let compressed = CompressedEdwardsY(remote.0);
     let point = compressed.decompress().ok_or(NoiseError::InvalidKey)?;
     if point.compress() != compressed || point.is_small_order() || !point.is_torsion_free() {
         return Err(NoiseError::InvalidKey);
@@ -526,18 +529,21 @@ mod tests {
         non_canonical[0] = 0xed;
         non_canonical[31] = 0x7f;
         for bad in [identity, [0; 32], non_canonical] {
-            assert_eq!(agree(&local, &bad).unwrap_err(), NoiseError::InvalidKey);
+            assert_eq!(
+                agree(&local, &PublicKey(bad)).unwrap_err(),
+                NoiseError::InvalidKey
+            );
         }
         // A good point plus a point of order 4: on the curve, but outside the group.
-        let good = CompressedEdwardsY(KeyPair::from_seed([6; 32]).public_key)
+        let good = CompressedEdwardsY(KeyPair::from_seed([6; 32]).public_key.0)
             .decompress()
             .unwrap();
         let torsion = CompressedEdwardsY([0; 32]).decompress().unwrap();
         assert_eq!(
-            agree(&local, &(good + torsion).compress().to_bytes()).unwrap_err(),
+            agree(&local, &PublicKey((good + torsion).compress().0)).unwrap_err(),
             NoiseError::InvalidKey
         );
-        assert!(agree(&local, &good.compress().to_bytes()).is_ok());
+        assert!(agree(&local, &PublicKey(good.compress().0)).is_ok());
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! The encrypted stream over a finished handshake, without I/O: its header message, then sealed frames.
 //! Source: npm `@hyperswarm/secret-stream` index.js.
 
+use base::hash::{blake2b_keyed, namespace};
 use bytes::{BufMut, Bytes, BytesMut};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -13,32 +14,11 @@ use crate::{Error, Result};
 /// Messages below this length are copied out of the buffer they arrived in, so that keeping one does not keep that.
 const COPY_BELOW: usize = 4096;
 
-/// BLAKE2b-based namespace number `index` of `name`, as `namespace` in npm `hypercore-crypto`.
-pub fn namespace(name: &str, index: u8) -> [u8; 32] {
-    let name = hash32(None, name.as_bytes());
-    let mut input = [index; 33];
-    input[..32].copy_from_slice(&name);
-    hash32(None, &input)
-}
-
 /// The id with which the initiator (or the responder) of a connection opens its header message, from the handshake
 /// hash both know.
 pub fn stream_id(handshake_hash: &[u8; 64], is_initiator: bool) -> [u8; 32] {
-    hash32(
-        Some(handshake_hash),
-        &namespace("hyperswarm/secret-stream", if is_initiator { 0 } else { 1 }),
-    )
-}
-
-fn hash32(key: Option<&[u8]>, input: &[u8]) -> [u8; 32] {
-    let mut params = blake2b_simd::Params::new();
-    params.hash_length(32);
-    if let Some(key) = key {
-        params.key(key);
-    }
-    let mut out = [0; 32];
-    out.copy_from_slice(params.hash(input).as_bytes());
-    out
+    let domain = namespace("hyperswarm/secret-stream", if is_initiator { 0 } else { 1 });
+    blake2b_keyed(handshake_hash, &[&domain])
 }
 
 /// Both directions of an encrypted stream.
@@ -180,8 +160,8 @@ mod tests {
             tx: [1; 32],
             rx: [2; 32],
             hash: [3; 64],
-            public_key: [4; 32],
-            remote_public_key: [5; 32],
+            public_key: crate::PublicKey([4; 32]),
+            remote_public_key: crate::PublicKey([5; 32]),
             is_initiator: true,
         };
         let b = HandshakeResult {

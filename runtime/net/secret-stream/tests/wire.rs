@@ -1,9 +1,10 @@
 //! The bytes on the wire after a handshake, as npm `@hyperswarm/secret-stream` writes them on both sides; see
 //! tests/vectors/scripts/secret-stream-wire.js.
 
+use base::hash::namespace;
 use bytes::BytesMut;
 use secret_stream::noise::HandshakeResult;
-use secret_stream::{FrameDecoder, KeyPair, MAX_FRAME, SecretStream, namespace};
+use secret_stream::{FrameDecoder, KeyPair, MAX_FRAME, SecretStream};
 use serde_json::Value;
 
 fn vectors() -> Value {

@@ -266,7 +266,7 @@ impl Socket {
     ///
     /// # Errors
     /// As [`Socket::send_to`], and [`io::ErrorKind::WouldBlock`].
-    pub fn try_send_to(&self, data: &[u8], to: SocketAddr, ttl: Option<u32>) -> io::Result<()> {
+    fn try_send_to(&self, data: &[u8], to: SocketAddr, ttl: Option<u32>) -> io::Result<()> {
         if *self.core.closed.borrow() {
             return Err(io::Error::new(
                 io::ErrorKind::NotConnected,

@@ -418,7 +418,7 @@ impl Stream {
     ///
     /// # Errors
     /// [`io::ErrorKind::NotConnected`] without such a socket, [`io::ErrorKind::InvalidInput`] for port 0,
-    /// [`io::ErrorKind::AlreadyExists`] if it is connected; use [`Stream::change_remote`] then.
+    /// [`io::ErrorKind::AlreadyExists`] if it is connected.
     pub fn connect(&self, remote_id: u32, remote: SocketAddr) -> io::Result<()> {
         let socket = self.socket.clone().ok_or_else(|| {
             io::Error::new(
@@ -440,14 +440,6 @@ impl Stream {
                 "the stream is connected already",
             ));
         }
-        self.change_remote(socket, remote_id, remote)
-    }
-
-    /// Sends to another address, id or socket from now on; connects if that was not done yet.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] for port 0.
-    pub fn change_remote(&self, socket: &Socket, remote_id: u32, remote: SocketAddr) -> io::Result<()> {
         if remote.port() == 0 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use hypercore::manifest::Manifest;
 use hypercore::merkle::{self, Batch, Node, NodeSource};
 use hypercore::proof::Data;
-use hypercore::signature;
+use hypercore::{PublicKey, signature};
 
 use super::shared::{Nodes, State};
 use super::write::delete_from;
@@ -67,7 +67,7 @@ impl Core {
         let verified = merkle::verify(base, &data, leaf, prologue).map_err(ProofError::Invalid)?;
         let batch = verified.batch;
         if let Some(upgrade) = &data.upgrade {
-            let compat = Manifest::single(self.key().0);
+            let compat = Manifest::single(PublicKey(self.key().0));
             let manifest = learned.as_ref().or(state.manifest.as_ref()).unwrap_or(&compat);
             if !signature::verify(manifest, &self.key(), &batch, &upgrade.signature) {
                 return Err(ProofError::Invalid(

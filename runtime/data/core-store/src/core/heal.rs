@@ -5,7 +5,7 @@
 
 use hypercore::manifest::Manifest;
 use hypercore::merkle::{self, Batch, MAX_LENGTH, Node, NodeSource, full_roots};
-use hypercore::{KeyPair, signature};
+use hypercore::{KeyPair, PublicKey, signature};
 use rusqlite::Connection;
 
 use super::shared::{Shared, State};
@@ -198,7 +198,7 @@ impl Head {
     }
 
     fn verifies(&self, row: &CoreRow) -> bool {
-        let compat = Manifest::single(row.key.0);
+        let compat = Manifest::single(PublicKey(row.key.0));
         let manifest = self.manifest.as_ref().unwrap_or(&compat);
         signature::verify(manifest, &row.key, &self.tree, &self.signature)
     }

@@ -135,7 +135,7 @@ pub fn replicate(connection: Connection, cores: Vec<Core>, lookup: Lookup) -> Re
     tokio::spawn(async move {
         let outcome = driver.run(sender.clone(), receiver, cores, inbox).await;
         if let Err(error) = &outcome {
-            let peer = hypercore::Key(driver.info.remote_public_key);
+            let peer = driver.info.remote_public_key;
             tracing::warn!(%peer, %error, "ended a replication");
         }
         driver.close();
@@ -249,7 +249,7 @@ fn handshake(info: &ConnectionInfo) -> Handshake {
     Handshake {
         is_initiator: info.is_initiator,
         hash: info.handshake_hash,
-        remote_public_key: info.remote_public_key,
+        remote_public_key: info.remote_public_key.0,
     }
 }
 

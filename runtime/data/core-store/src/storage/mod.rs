@@ -2,7 +2,7 @@
 //!
 //! Blocks and tree nodes are rows keyed by `core << 41 | index`, so that a core's rows stand together in one B-tree and need
 //! no second index. Several processes may open one file: each change of a core bumps its `revision`, and
-//! [`Storage::changed_elsewhere`] tells cheaply whether another process wrote anything.
+//! `Storage::changed_elsewhere` tells cheaply whether another process wrote anything.
 
 mod reader;
 mod rows;
@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use hypercore::{DiscoveryKey, Key};
-use reader::Reader;
-pub use rows::{CoreRow, Transaction};
+pub(crate) use rows::CoreRow;
+pub use rows::Transaction;
 pub(crate) use rows::{bitfield, block, core_by_id, find_core, node, nodes_below, user_data};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use self::reader::Reader;
 use crate::Core;
 use crate::core::Shared;
 
@@ -242,7 +243,7 @@ impl Storage {
     }
 
     /// Whether another connection (of this or another process) changed the file since this was last asked.
-    pub fn changed_elsewhere(&self) -> Result<bool, StorageError> {
+    pub(crate) fn changed_elsewhere(&self) -> Result<bool, StorageError> {
         let Some(reader) = &self.inner.reader else {
             return Ok(false);
         };

@@ -12,7 +12,7 @@ const INDEX_BITS: u32 = 41;
 
 /// A core's head as stored.
 #[derive(Debug, Clone)]
-pub struct CoreRow {
+pub(crate) struct CoreRow {
     /// Number of the core in this store.
     pub id: i64,
     /// Its key.

@@ -66,12 +66,12 @@ impl Cursor {
     }
 
     /// Moves to the next tree to the right of this one.
-    pub fn next_tree(&mut self) -> u64 {
+    pub(crate) fn next_tree(&mut self) -> u64 {
         self.0.next_tree()
     }
 
     /// From a leaf, moves to the highest full root that ends before node `head`; false if there is none.
-    pub fn full_root(&mut self, head: u64) -> bool {
+    pub(crate) fn full_root(&mut self, head: u64) -> bool {
         self.0.full_root(head.min(MAX_INDEX))
     }
 

@@ -12,7 +12,7 @@ mod seek;
 mod verify;
 
 pub use audit::{Audit, audit, beneath};
-use base::wire::{DecodeError, Reader, put_uint};
+use base::wire::{DecodeError, Reader, Writer};
 pub use batch::Batch;
 pub use cursor::Cursor;
 pub use hash::{hash_leaf, hash_parent, tree_hash};
@@ -104,24 +104,18 @@ const MIN_NODE: usize = 34;
 
 /// Reads an array of nodes.
 pub fn read_nodes(reader: &mut Reader<'_>) -> Result<Vec<Node>, DecodeError> {
-    let count = reader.count(MIN_NODE)?;
-    let mut nodes = Vec::with_capacity(count);
-    for _ in 0..count {
-        nodes.push(Node {
+    reader.list(MIN_NODE, |reader| {
+        Ok(Node {
             index: reader.uint()?,
             size: reader.uint()?,
             hash: reader.fixed()?,
-        });
-    }
-    Ok(nodes)
+        })
+    })
 }
 
 /// Writes an array of nodes.
-pub fn write_nodes(out: &mut Vec<u8>, nodes: &[Node]) {
-    put_uint(out, nodes.len() as u64);
-    for node in nodes {
-        put_uint(out, node.index);
-        put_uint(out, node.size);
-        out.extend_from_slice(&node.hash);
-    }
+pub fn write_nodes(w: &mut Writer, nodes: &[Node]) {
+    w.list(nodes, |w, node| {
+        w.uint(node.index).uint(node.size).raw(&node.hash)
+    });
 }

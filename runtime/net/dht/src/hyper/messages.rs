@@ -2,7 +2,10 @@
 
 use std::net::SocketAddrV4;
 
-use crate::wire::{Malformed, Reader, Writer};
+use base::PublicKey;
+use base::wire::{DecodeError, Reader, Writer};
+
+use crate::wire::{ReadAddress, WriteAddress};
 
 /// Who passes a handshake or hole punching message on to whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    fn from_wire(n: u64) -> Result<Self, Malformed> {
+    fn from_wire(n: u64) -> Result<Self, DecodeError> {
         [
             Self::FromClient,
             Self::FromServer,
@@ -30,7 +33,7 @@ impl Mode {
         ]
         .into_iter()
         .find(|m| *m as u64 == n)
-        .ok_or(Malformed)
+        .ok_or(DecodeError)
     }
 }
 
@@ -60,7 +63,7 @@ impl Handshake {
     }
 
     /// Parses the bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let flags = r.uint()?;
         Ok(Self {
@@ -98,7 +101,7 @@ impl Holepunch {
     }
 
     /// Parses the bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let flags = r.uint()?;
         Ok(Self {
@@ -114,7 +117,7 @@ impl Holepunch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Its public key.
-    pub public_key: [u8; 32],
+    pub public_key: PublicKey,
     /// Relays, usually up to three.
     pub relay_addresses: Vec<SocketAddrV4>,
 }
@@ -123,12 +126,12 @@ impl Peer {
     const MIN_SIZE: usize = 33;
 
     fn write(&self, w: &mut Writer) {
-        w.raw(&self.public_key).addresses(&self.relay_addresses);
+        w.raw(&self.public_key.0).addresses(&self.relay_addresses);
     }
 
-    fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
-            public_key: r.array()?,
+            public_key: PublicKey(r.fixed()?),
             relay_addresses: r.addresses()?,
         })
     }
@@ -141,7 +144,7 @@ impl Peer {
     }
 
     /// Parses the bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         Self::read(&mut Reader::new(bytes))
     }
 }
@@ -159,19 +162,15 @@ impl LookupReply {
     /// The bytes, from records already encoded.
     pub fn encode_raw(records: &[&[u8]], bump: u64) -> Vec<u8> {
         let mut w = Writer::new();
-        w.uint(records.len() as u64);
-        for record in records {
-            w.raw(record);
-        }
-        w.uint(bump);
+        w.list(records, |w, record| w.raw(record)).uint(bump);
         w.finish()
     }
 
     /// Parses the bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let peers = r.list(Peer::MIN_SIZE, Peer::read)?;
-        let bump = if r.remaining() > 0 { r.uint()? } else { 0 };
+        let bump = if !r.is_empty() { r.uint()? } else { 0 };
         Ok(Self { peers, bump })
     }
 }
@@ -214,7 +213,7 @@ impl Announce {
     }
 
     /// Parses the bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let flags = r.uint()?;
         Ok(Self {
@@ -223,8 +222,8 @@ impl Announce {
             } else {
                 None
             },
-            refresh: if flags & 2 != 0 { Some(r.array()?) } else { None },
-            signature: if flags & 4 != 0 { Some(r.array()?) } else { None },
+            refresh: if flags & 2 != 0 { Some(r.fixed()?) } else { None },
+            signature: if flags & 4 != 0 { Some(r.fixed()?) } else { None },
             bump: if flags & 8 != 0 { r.uint()? } else { 0 },
         })
     }
@@ -243,22 +242,22 @@ pub struct Mutable {
 
 impl Mutable {
     /// Parses a MUTABLE_PUT: the owner's public key and the value.
-    pub fn decode_put(bytes: &[u8]) -> Result<([u8; 32], Self), Malformed> {
+    pub fn decode_put(bytes: &[u8]) -> Result<(PublicKey, Self), DecodeError> {
         let mut r = Reader::new(bytes);
-        let public_key = r.array()?;
+        let public_key = PublicKey(r.fixed()?);
         Ok((public_key, Self::read(&mut r)?))
     }
 
     /// Parses the reply to MUTABLE_GET.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         Self::read(&mut Reader::new(bytes))
     }
 
-    fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             seq: r.uint()?,
             value: r.buffer()?.to_vec(),
-            signature: r.array()?,
+            signature: r.fixed()?,
         })
     }
 
@@ -270,14 +269,14 @@ impl Mutable {
     }
 
     /// A MUTABLE_PUT.
-    pub fn encode_put(&self, public_key: &[u8; 32]) -> Vec<u8> {
+    pub fn encode_put(&self, public_key: &PublicKey) -> Vec<u8> {
         let mut w = Writer::new();
-        w.raw(public_key).raw(&self.encode());
+        w.raw(&public_key.0).raw(&self.encode());
         w.finish()
     }
 
     /// What the signature covers, before hashing.
-    pub fn signed_part(&self) -> Vec<u8> {
+    pub(crate) fn signed_part(&self) -> Vec<u8> {
         let mut w = Writer::new();
         w.uint(self.seq).buffer(&self.value);
         w.finish()
@@ -296,9 +295,14 @@ mod tests {
         any::<([u8; 4], u16)>().prop_map(|(ip, port)| SocketAddrV4::new(Ipv4Addr::from(ip), port))
     }
 
+    /// What a JavaScript number holds.
+    fn uint() -> impl Strategy<Value = u64> {
+        0u64..=1 << 53
+    }
+
     fn peer() -> impl Strategy<Value = Peer> {
         (any::<[u8; 32]>(), vec(address(), 0..5)).prop_map(|(public_key, relay_addresses)| Peer {
-            public_key,
+            public_key: PublicKey(public_key),
             relay_addresses,
         })
     }
@@ -316,7 +320,7 @@ mod tests {
         }
 
         #[test]
-        fn holepunches_round_trip(mode in 0u64..5, id: u64, payload: Vec<u8>, a in option::of(address())) {
+        fn holepunches_round_trip(mode in 0u64..5, id in uint(), payload: Vec<u8>, a in option::of(address())) {
             let mode = Mode::from_wire(mode).unwrap();
             let m = Holepunch { mode, id, payload, peer_address: a };
             prop_assert_eq!(Holepunch::decode(&m.encode()), Ok(m));
@@ -324,14 +328,14 @@ mod tests {
 
         #[test]
         fn announces_round_trip(
-            peer in option::of(peer()), refresh: Option<[u8; 32]>, signature in option::of(signature()), bump: u64,
+            peer in option::of(peer()), refresh: Option<[u8; 32]>, signature in option::of(signature()), bump in uint(),
         ) {
             let m = Announce { peer, refresh, signature, bump };
             prop_assert_eq!(Announce::decode(&m.encode()), Ok(m));
         }
 
         #[test]
-        fn lookups_round_trip(peers in vec(peer(), 0..20), bump: u64) {
+        fn lookups_round_trip(peers in vec(peer(), 0..20), bump in uint()) {
             let records: Vec<Vec<u8>> = peers.iter().map(Peer::encode).collect();
             let raw: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
             let bytes = LookupReply::encode_raw(&raw, bump);
@@ -339,8 +343,8 @@ mod tests {
         }
 
         #[test]
-        fn mutables_round_trip(key: [u8; 32], seq: u64, value: Vec<u8>, signature in signature()) {
-            let m = Mutable { seq, value, signature };
+        fn mutables_round_trip(key: [u8; 32], seq in uint(), value: Vec<u8>, signature in signature()) {
+            let (key, m) = (PublicKey(key), Mutable { seq, value, signature });
             prop_assert_eq!(Mutable::decode(&m.encode()), Ok(m.clone()));
             prop_assert_eq!(Mutable::decode_put(&m.encode_put(&key)), Ok((key, m)));
         }

@@ -2,7 +2,7 @@
 
 mod fair;
 pub mod messages;
-pub mod nat;
+pub(crate) mod nat;
 pub mod noise_payload;
 pub mod secure_payload;
 pub mod sign;
@@ -48,7 +48,7 @@ pub enum Firewall {
 
 impl Firewall {
     /// From the number on the wire; what we do not know counts as random, the worst.
-    pub fn from_wire(n: u64) -> Self {
+    pub(crate) fn from_wire(n: u64) -> Self {
         match n {
             0 => Self::Unknown,
             1 => Self::Open,
@@ -58,23 +58,23 @@ impl Firewall {
     }
 
     /// The number on the wire.
-    pub fn to_wire(self) -> u64 {
+    pub(crate) fn to_wire(self) -> u64 {
         self as u64
     }
 }
 
 /// Error numbers in handshakes and hole punching.
-pub mod error_code {
+pub(crate) mod error_code {
     /// Fine.
-    pub const NONE: u64 = 0;
+    pub(crate) const NONE: u64 = 0;
     /// The other side gave up.
-    pub const ABORTED: u64 = 1;
+    pub(crate) const ABORTED: u64 = 1;
     /// The payload's version is not spoken.
-    pub const VERSION_MISMATCH: u64 = 2;
+    pub(crate) const VERSION_MISMATCH: u64 = 2;
     /// Too busy punching.
-    pub const TRY_LATER: u64 = 3;
+    pub(crate) const TRY_LATER: u64 = 3;
     /// A mutable value of that sequence number exists with other content.
-    pub const SEQ_REUSED: u64 = 16;
+    pub(crate) const SEQ_REUSED: u64 = 16;
     /// A newer mutable value exists.
-    pub const SEQ_TOO_LOW: u64 = 17;
+    pub(crate) const SEQ_TOO_LOW: u64 = 17;
 }

@@ -6,12 +6,12 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use super::Firewall;
 
 /// Samples that suffice for a conclusion.
-pub const MIN_SAMPLES: usize = 4;
+pub(crate) const MIN_SAMPLES: usize = 4;
 const MAX_SAMPLES: usize = 64;
 
 /// Samples of one socket's address.
 #[derive(Debug, Clone)]
-pub struct Nat {
+pub(crate) struct Nat {
     node_firewalled: bool,
     hosts: Vec<(Ipv4Addr, usize)>,
     addresses: Vec<(SocketAddrV4, usize)>,
@@ -30,7 +30,7 @@ fn bump<T: PartialEq>(list: &mut Vec<(T, usize)>, item: T) {
 
 impl Nat {
     /// For a socket of a node that is firewalled or not.
-    pub fn new(node_firewalled: bool) -> Self {
+    pub(crate) fn new(node_firewalled: bool) -> Self {
         Self {
             node_firewalled,
             hosts: Vec::new(),
@@ -46,32 +46,32 @@ impl Nat {
     }
 
     /// The conclusion so far.
-    pub fn firewall(&self) -> Firewall {
+    pub(crate) fn firewall(&self) -> Firewall {
         self.firewall
     }
 
     /// Keeps the conclusion, because the peer was told.
-    pub fn freeze(&mut self) {
+    pub(crate) fn freeze(&mut self) {
         self.frozen = true;
     }
 
     /// Whether more samples are of no use.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         matches!(self.firewall, Firewall::Open | Firewall::Consistent) || self.visited.len() >= MIN_SAMPLES
     }
 
     /// Whether there is no sample yet.
-    pub fn is_untouched(&self) -> bool {
+    pub(crate) fn is_untouched(&self) -> bool {
         self.visited.is_empty()
     }
 
     /// Whether the node `from` was asked already.
-    pub fn has_sample_of(&self, from: &SocketAddrV4) -> bool {
+    pub(crate) fn has_sample_of(&self, from: &SocketAddrV4) -> bool {
         self.visited.contains(from)
     }
 
     /// Adds how `from` sees the socket; each node counts once.
-    pub fn add(&mut self, seen: SocketAddrV4, from: SocketAddrV4) {
+    pub(crate) fn add(&mut self, seen: SocketAddrV4, from: SocketAddrV4) {
         if self.visited.len() >= MAX_SAMPLES || !self.visited.insert(from) {
             return;
         }
@@ -94,7 +94,7 @@ impl Nat {
     }
 
     /// Where the peer should punch to; none while unknown.
-    pub fn addresses(&self) -> Option<Vec<SocketAddrV4>> {
+    pub(crate) fn addresses(&self) -> Option<Vec<SocketAddrV4>> {
         match self.firewall {
             Firewall::Unknown => None,
             Firewall::Random => Some(self.addresses.iter().take(1).map(|(a, _)| *a).collect()),

@@ -2,8 +2,11 @@
 
 use std::net::{Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
+use base::PublicKey;
+use base::wire::{DecodeError, Reader, Writer};
+
 use super::Firewall;
-use crate::wire::{Malformed, Reader, Writer};
+use crate::wire::{ReadAddress, WriteAddress};
 
 /// Version of the payload that we speak.
 pub const VERSION: u64 = 1;
@@ -41,7 +44,7 @@ pub struct UdxInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayThrough {
     /// The relay's public key.
-    pub public_key: [u8; 32],
+    pub public_key: PublicKey,
     /// Names the pair of connections.
     pub token: [u8; 32],
 }
@@ -51,7 +54,7 @@ pub struct RelayThrough {
 pub struct NoisePayload {
     /// [`VERSION`]; with another one, nothing else is read.
     pub version: u64,
-    /// See [`super::error_code`].
+    /// 0 = fine, else why the sender gives up.
     pub error: u64,
     /// The sender's firewall.
     pub firewall: Firewall,
@@ -87,19 +90,17 @@ impl NoisePayload {
             .uint(self.error)
             .uint(self.firewall.to_wire());
         if let Some(holepunch) = &self.holepunch {
-            w.uint(holepunch.id).uint(holepunch.relays.len() as u64);
-            for relay in &holepunch.relays {
-                w.address(relay.relay_address).address(relay.peer_address);
-            }
+            w.uint(holepunch.id).list(&holepunch.relays, |w, relay| {
+                w.address(relay.relay_address).address(relay.peer_address)
+            });
         }
         if !self.addresses4.is_empty() {
             w.addresses(&self.addresses4);
         }
         if !self.addresses6.is_empty() {
-            w.uint(self.addresses6.len() as u64);
-            for address in &self.addresses6 {
-                w.raw(&address.ip().octets()).u16(address.port());
-            }
+            w.list(&self.addresses6, |w, address| {
+                w.raw(&address.ip().octets()).u16(address.port())
+            });
         }
         if let Some(udx) = &self.udx {
             w.uint(1)
@@ -111,7 +112,7 @@ impl NoisePayload {
             w.uint(1);
         }
         if let Some(relay) = &self.relay_through {
-            w.uint(1).uint(0).raw(&relay.public_key).raw(&relay.token);
+            w.uint(1).uint(0).raw(&relay.public_key.0).raw(&relay.token);
         }
         if let Some(addresses) = &self.relay_addresses {
             w.addresses(addresses);
@@ -120,7 +121,7 @@ impl NoisePayload {
     }
 
     /// Parses the bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let version = r.uint()?;
         if version != VERSION {
@@ -154,7 +155,7 @@ impl NoisePayload {
         }
         if has(2) {
             payload.addresses6 = r.list(18, |r| {
-                let ip: [u8; 16] = r.array()?;
+                let ip: [u8; 16] = r.fixed()?;
                 Ok(SocketAddrV6::new(Ipv6Addr::from(ip), r.u16()?, 0, 0))
             })?;
         }
@@ -174,8 +175,8 @@ impl NoisePayload {
             let _version = r.uint()?;
             let _flags = r.uint()?;
             payload.relay_through = Some(RelayThrough {
-                public_key: r.array()?,
-                token: r.array()?,
+                public_key: PublicKey(r.fixed()?),
+                token: r.fixed()?,
             });
         }
         if has(6) {
@@ -197,12 +198,17 @@ mod tests {
         any::<([u8; 4], u16)>().prop_map(|(ip, port)| SocketAddrV4::new(Ipv4Addr::from(ip), port))
     }
 
+    /// What a JavaScript number holds.
+    fn uint() -> impl Strategy<Value = u64> {
+        0u64..=1 << 53
+    }
+
     prop_compose! {
         fn payload()(
-            error in any::<u64>(), firewall in 0u64..4,
-            holepunch in option::of((any::<u64>(), vec((address(), address()), 0..4))),
+            error in uint(), firewall in 0u64..4,
+            holepunch in option::of((uint(), vec((address(), address()), 0..4))),
             addresses4 in vec(address(), 0..4), six in vec(any::<([u8; 16], u16)>(), 0..3),
-            udx in option::of((any::<bool>(), any::<u64>(), any::<u64>())),
+            udx in option::of((any::<bool>(), uint(), uint())),
             secret_stream in option::of(Just(1)), relay in option::of(any::<([u8; 32], [u8; 32])>()),
             relay_addresses in option::of(vec(address(), 0..4)),
         ) -> NoisePayload {
@@ -221,7 +227,7 @@ mod tests {
                 addresses6: six.into_iter().map(|(ip, p)| SocketAddrV6::new(ip.into(), p, 0, 0)).collect(),
                 udx: udx.map(|(reusable_socket, id, seq)| UdxInfo { reusable_socket, id, seq }),
                 secret_stream,
-                relay_through: relay.map(|(public_key, token)| RelayThrough { public_key, token }),
+                relay_through: relay.map(|(key, token)| RelayThrough { public_key: PublicKey(key), token }),
                 relay_addresses,
             }
         }

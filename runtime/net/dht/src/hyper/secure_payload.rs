@@ -4,6 +4,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use base::hash::blake2b_keyed;
+use base::wire::{DecodeError, Reader, Writer};
 use poly1305::Poly1305;
 use poly1305::universal_hash::KeyInit;
 use rand::RngExt;
@@ -11,8 +13,8 @@ use salsa20::XSalsa20;
 use salsa20::cipher::{KeyIvInit, StreamCipher};
 
 use super::Firewall;
-use crate::address::{Id, keyed_hash};
-use crate::wire::{Malformed, Reader, Writer};
+use crate::id::Token;
+use crate::wire::{ReadAddress, WriteAddress};
 
 const NONCE: usize = 24;
 const TAG: usize = 16;
@@ -20,7 +22,7 @@ const TAG: usize = 16;
 /// State of one side's hole punching.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HolepunchPayload {
-    /// See [`super::error_code`].
+    /// 0 = fine, else why the sender gives up.
     pub error: u64,
     /// The sender's firewall.
     pub firewall: Firewall,
@@ -35,9 +37,9 @@ pub struct HolepunchPayload {
     /// Where the sender just opened its NAT to.
     pub remote_address: Option<SocketAddrV4>,
     /// To be echoed, proving that the address is the receiver's.
-    pub token: Option<Id>,
+    pub token: Option<Token>,
     /// The echo.
-    pub remote_token: Option<Id>,
+    pub remote_token: Option<Token>,
 }
 
 impl HolepunchPayload {
@@ -60,12 +62,12 @@ impl HolepunchPayload {
             w.address(address);
         }
         for token in [&self.token, &self.remote_token].into_iter().flatten() {
-            w.raw(token);
+            w.raw(&token.0);
         }
         w.finish()
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let flags = r.uint()?;
         let has = |bit: u64| flags & (1 << bit) != 0;
@@ -77,26 +79,26 @@ impl HolepunchPayload {
             punching: has(1),
             addresses: if has(2) { Some(r.addresses()?) } else { None },
             remote_address: if has(3) { Some(r.address()?) } else { None },
-            token: if has(4) { Some(r.array()?) } else { None },
-            remote_token: if has(5) { Some(r.array()?) } else { None },
+            token: if has(4) { Some(Token(r.fixed()?)) } else { None },
+            remote_token: if has(5) { Some(Token(r.fixed()?)) } else { None },
         })
     }
 }
 
 /// Seals and opens payloads of one handshake.
 pub struct SecurePayload {
-    shared_secret: Id,
-    local_secret: Id,
+    shared_secret: [u8; 32],
+    local_secret: [u8; 32],
 }
 
 impl SecurePayload {
     /// For the handshake of that hash; both sides get the same key.
     pub fn new(handshake_hash: &[u8; 64]) -> Self {
-        Self::with_secret(keyed_hash(handshake_hash, &super::sign::NS.peer_holepunch))
+        Self::with_secret(blake2b_keyed(handshake_hash, &[&super::sign::NS.peer_holepunch]))
     }
 
     /// With the key itself.
-    pub fn with_secret(shared_secret: Id) -> Self {
+    pub fn with_secret(shared_secret: [u8; 32]) -> Self {
         Self {
             shared_secret,
             local_secret: rand::rng().random(),
@@ -128,13 +130,13 @@ impl SecurePayload {
     }
 
     /// What the owner of `ip` must echo.
-    pub fn token(&self, ip: &Ipv4Addr) -> Id {
-        keyed_hash(&self.local_secret, &ip.octets())
+    pub fn token(&self, ip: &Ipv4Addr) -> Token {
+        Token(blake2b_keyed(&self.local_secret, &[&ip.octets()]))
     }
 }
 
 /// XSalsa20 over `text` in place, from byte 32 of the key stream; returns the tag of the ciphertext.
-fn secretbox(key: &Id, nonce: &[u8; NONCE], text: &mut [u8], seal: bool) -> [u8; TAG] {
+fn secretbox(key: &[u8; 32], nonce: &[u8; NONCE], text: &mut [u8], seal: bool) -> [u8; TAG] {
     let mut stream = XSalsa20::new(key.into(), nonce.into());
     let mut mac_key = [0; 32];
     stream.apply_keystream(&mut mac_key);
@@ -164,8 +166,8 @@ mod tests {
             punching: true,
             addresses: Some(vec!["1.2.3.4:5".parse().unwrap(), "6.7.8.9:10".parse().unwrap()]),
             remote_address: Some("9.9.9.9:9".parse().unwrap()),
-            token: Some([1; 32]),
-            remote_token: Some([2; 32]),
+            token: Some(Token([1; 32])),
+            remote_token: Some(Token([2; 32])),
         }
     }
 

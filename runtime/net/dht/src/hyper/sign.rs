@@ -2,31 +2,31 @@
 
 use std::sync::LazyLock;
 
-use secret_stream::KeyPair;
+use base::KeyPair;
+use base::hash::{blake2b, namespace};
 
 use super::command;
 use super::messages::{Announce, Mutable};
-use crate::address::{Id, hash};
+use crate::id::{NodeId, Target, Token};
 
 /// Separates signatures and secrets of different uses.
 #[derive(Debug)]
 pub struct Namespaces {
     /// Signing announcements.
-    pub announce: Id,
+    pub announce: [u8; 32],
     /// Signing their taking back.
-    pub unannounce: Id,
+    pub unannounce: [u8; 32],
     /// Signing mutable values.
-    pub mutable_put: Id,
+    pub mutable_put: [u8; 32],
     /// Prologue of the Noise handshake.
-    pub peer_handshake: Id,
+    pub peer_handshake: [u8; 32],
     /// Key of the hole punching payloads.
-    pub peer_holepunch: Id,
+    pub peer_holepunch: [u8; 32],
 }
 
 /// The namespaces of `hyperswarm/dht`, by command number (npm hypercore-crypto namespace).
 pub static NS: LazyLock<Namespaces> = LazyLock::new(|| {
-    let name = hash(&[b"hyperswarm/dht"]);
-    let one = |command: u64| hash(&[&name, &command.to_le_bytes()[..1]]);
+    let one = |command: u64| namespace("hyperswarm/dht", command as u8);
     Namespaces {
         announce: one(command::ANNOUNCE),
         unannounce: one(command::UNANNOUNCE),
@@ -37,18 +37,24 @@ pub static NS: LazyLock<Namespaces> = LazyLock::new(|| {
 });
 
 /// The 64 bytes signed for an ANNOUNCE ([`Namespaces::announce`]) or UNANNOUNCE to the node `id`, which gave `token`.
-pub fn announce_signable(target: &Id, token: &Id, id: &Id, announce: &Announce, namespace: &Id) -> [u8; 64] {
+fn announce_signable(
+    target: &Target,
+    token: &Token,
+    id: &NodeId,
+    announce: &Announce,
+    namespace: &[u8; 32],
+) -> [u8; 64] {
     let peer = announce.peer.as_ref().map(|p| p.encode()).unwrap_or_default();
     let refresh = announce.refresh.as_ref().map_or(&[][..], |r| &r[..]);
-    join(namespace, &hash(&[target, id, token, &peer, refresh]))
+    join(namespace, &blake2b(&[&target.0, &id.0, &token.0, &peer, refresh]))
 }
 
 /// The 64 bytes signed for a mutable value.
 pub fn mutable_signable(value: &Mutable) -> [u8; 64] {
-    join(&NS.mutable_put, &hash(&[&value.signed_part()]))
+    join(&NS.mutable_put, &blake2b(&[&value.signed_part()]))
 }
 
-fn join(namespace: &Id, hash: &Id) -> [u8; 64] {
+fn join(namespace: &[u8; 32], hash: &[u8; 32]) -> [u8; 64] {
     let mut out = [0; 64];
     let (head, tail) = out.split_at_mut(32);
     head.copy_from_slice(namespace);
@@ -59,18 +65,24 @@ fn join(namespace: &Id, hash: &Id) -> [u8; 64] {
 /// Signs `announce` for the node `id` that gave `token`.
 pub fn sign_announce(
     key_pair: &KeyPair,
-    target: &Id,
-    token: &Id,
-    id: &Id,
+    target: &Target,
+    token: &Token,
+    id: &NodeId,
     mut announce: Announce,
-    namespace: &Id,
+    namespace: &[u8; 32],
 ) -> Announce {
     announce.signature = Some(key_pair.sign(&announce_signable(target, token, id, &announce, namespace)));
     announce
 }
 
 /// Whether `announce` is signed by the peer it is about.
-pub fn verify_announce(target: &Id, token: &Id, id: &Id, announce: &Announce, namespace: &Id) -> bool {
+pub(crate) fn verify_announce(
+    target: &Target,
+    token: &Token,
+    id: &NodeId,
+    announce: &Announce,
+    namespace: &[u8; 32],
+) -> bool {
     let (Some(peer), Some(signature)) = (&announce.peer, &announce.signature) else {
         return false;
     };

@@ -7,15 +7,17 @@ use std::hash::Hash;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use base::hash::blake2b;
+use base::wire::Reader;
+use base::{KeyPair, PublicKey};
 use rand::seq::IndexedRandom;
 use rand::{SeedableRng, rngs::StdRng};
-use secret_stream::KeyPair;
 
 use super::fair::Fair;
 use super::messages::{Announce, Handshake, Holepunch, LookupReply, Mode, Mutable, Peer};
 use super::sign::{NS, mutable_signable, verify_announce};
 use super::{command, error_code};
-use crate::address::{Id, hash};
+use crate::id::{NodeId, Target};
 use crate::rpc::{Answer, Incoming};
 
 #[cfg(test)]
@@ -46,8 +48,8 @@ struct Forward {
 
 #[derive(Debug, Clone)]
 struct Refresh {
-    target: Id,
-    peer: Id,
+    target: Target,
+    peer: PublicKey,
     record: Vec<u8>,
     is_self: bool,
 }
@@ -55,7 +57,7 @@ struct Refresh {
 /// A peer on a topic, and the address that announced it.
 #[derive(Debug, Clone, Copy)]
 struct Member {
-    peer: Id,
+    peer: PublicKey,
     owner: Ipv4Addr,
 }
 
@@ -76,14 +78,14 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Store {
     rng: StdRng,
-    records: Fair<(Id, Id), Vec<u8>>,
+    records: Fair<(Target, PublicKey), Vec<u8>>,
     /// Who announced a topic, oldest first.
-    topics: HashMap<Id, Vec<Member>>,
-    bumps: Fair<Id, u64>,
-    refreshes: Fair<Id, Refresh>,
-    forwards: Fair<Id, Forward>,
-    mutables: Fair<Id, Mutable>,
-    immutables: Fair<Id, Vec<u8>>,
+    topics: HashMap<Target, Vec<Member>>,
+    bumps: Fair<Target, u64>,
+    refreshes: Fair<[u8; 32], Refresh>,
+    forwards: Fair<Target, Forward>,
+    mutables: Fair<Target, Mutable>,
+    immutables: Fair<Target, Vec<u8>>,
 }
 
 impl Store {
@@ -102,7 +104,7 @@ impl Store {
     }
 
     /// Where handshakes for the server of that target go, if it announced itself here.
-    pub fn route(&self, now: Instant, target: &Id) -> Option<SocketAddrV4> {
+    pub fn route(&self, now: Instant, target: &Target) -> Option<SocketAddrV4> {
         self.forwards.get(now, target).map(|f| f.relay)
     }
 
@@ -111,7 +113,7 @@ impl Store {
     pub fn handle(
         &mut self,
         now: Instant,
-        id: Option<Id>,
+        id: Option<NodeId>,
         own_record: Option<&[u8]>,
         req: &Incoming,
     ) -> Verdict {
@@ -139,7 +141,7 @@ impl Store {
                     command::UNANNOUNCE => self.unannounce(&id, &target, req).unwrap_or(Verdict::Ignore),
                     command::MUTABLE_PUT => self.mutable_put(now, &target, req).unwrap_or(Verdict::Ignore),
                     command::MUTABLE_GET => {
-                        let Some(Ok(seq)) = value.map(|v| crate::wire::Reader::new(v).uint()) else {
+                        let Some(Ok(seq)) = value.map(|v| Reader::new(v).uint()) else {
                             return Verdict::Ignore;
                         };
                         let found = self.mutables.get(now, &target).filter(|m| m.seq >= seq);
@@ -149,7 +151,7 @@ impl Store {
                         Some(value)
                             if req.token.is_some()
                                 && value.len() <= MAX_VALUE
-                                && hash(&[value]) == target =>
+                                && Target::of_value(value) == target =>
                         {
                             self.immutables.set(now, target, value.to_vec(), *req.from.ip());
                             Verdict::Answer(full(None))
@@ -165,7 +167,7 @@ impl Store {
         }
     }
 
-    fn lookup(&mut self, now: Instant, target: &Id, own_record: Option<&[u8]>) -> Verdict {
+    fn lookup(&mut self, now: Instant, target: &Target, own_record: Option<&[u8]>) -> Verdict {
         self.forget_old(now);
         let members = self.topics.get(target).map_or(&[][..], Vec::as_slice);
         let mut records: Vec<Vec<u8>> = members
@@ -183,7 +185,7 @@ impl Store {
         ))
     }
 
-    fn announce(&mut self, now: Instant, id: &Id, target: &Id, req: &Incoming) -> Option<Verdict> {
+    fn announce(&mut self, now: Instant, id: &NodeId, target: &Target, req: &Incoming) -> Option<Verdict> {
         let token = req.token?;
         let mut announce = Announce::decode(req.value.as_deref()?).ok()?;
         if announce.peer.is_none() {
@@ -195,7 +197,7 @@ impl Store {
         let peer = announce.peer.as_mut()?;
         peer.relay_addresses.truncate(MAX_RELAYS);
         let (record, key) = (peer.encode(), peer.public_key);
-        let is_self = hash(&[&key]) == *target;
+        let is_self = Target::of_key(&key) == *target;
         let entry = Refresh {
             target: *target,
             peer: key,
@@ -216,8 +218,8 @@ impl Store {
     }
 
     /// Prolongs an announcement: the secret whose hash was left with it is shown, and is the next hash.
-    fn refresh(&mut self, now: Instant, secret: &Id, req: &Incoming) -> Option<Verdict> {
-        let active = hash(&[secret]);
+    fn refresh(&mut self, now: Instant, secret: &[u8; 32], req: &Incoming) -> Option<Verdict> {
+        let active = blake2b(&[secret]);
         let entry = self.refreshes.get(now, &active)?.clone();
         self.put(now, req.from, &entry);
         self.refreshes.remove(&active);
@@ -255,7 +257,7 @@ impl Store {
         self.leave_topics(gone);
     }
 
-    fn leave_topics(&mut self, gone: Vec<(Id, Id)>) {
+    fn leave_topics(&mut self, gone: Vec<(Target, PublicKey)>) {
         for (target, peer) in gone {
             if let Some(members) = self.topics.get_mut(&target) {
                 members.retain(|member| member.peer != peer);
@@ -266,31 +268,31 @@ impl Store {
         }
     }
 
-    fn remove_record(&mut self, target: &Id, peer: &Id) {
+    fn remove_record(&mut self, target: &Target, peer: &PublicKey) {
         if self.records.remove(&(*target, *peer)).is_some() {
             self.leave_topics(vec![(*target, *peer)]);
         }
     }
 
-    fn unannounce(&mut self, id: &Id, target: &Id, req: &Incoming) -> Option<Verdict> {
+    fn unannounce(&mut self, id: &NodeId, target: &Target, req: &Incoming) -> Option<Verdict> {
         let token = req.token?;
         let announce = Announce::decode(req.value.as_deref()?).ok()?;
         if !verify_announce(target, &token, id, &announce, &NS.unannounce) {
             return None;
         }
         let Peer { public_key, .. } = announce.peer?;
-        if hash(&[&public_key]) == *target {
+        if Target::of_key(&public_key) == *target {
             self.forwards.remove(target);
         }
         self.remove_record(target, &public_key);
         Some(Verdict::Answer(Answer::default()))
     }
 
-    fn mutable_put(&mut self, now: Instant, target: &Id, req: &Incoming) -> Option<Verdict> {
+    fn mutable_put(&mut self, now: Instant, target: &Target, req: &Incoming) -> Option<Verdict> {
         req.token?;
         let (public_key, new) = Mutable::decode_put(req.value.as_deref()?).ok()?;
         if new.value.len() > MAX_VALUE
-            || hash(&[&public_key]) != *target
+            || Target::of_key(&public_key) != *target
             || !KeyPair::verify(&public_key, &mutable_signable(&new), &new.signature)
         {
             return None;
@@ -386,7 +388,7 @@ fn map<K: Eq + Hash + Clone, V>(max: usize, age: Duration) -> Fair<K, V> {
 
 /// Which peer must leave the topic before `owner` adds one: the oldest of the owner if it has its share, or, if the topic is
 /// full, of the address that has most.
-fn must_go(members: &[Member], owner: Ipv4Addr) -> Option<Id> {
+fn must_go(members: &[Member], owner: Ipv4Addr) -> Option<PublicKey> {
     let of = |owner: Ipv4Addr| members.iter().filter(move |member| member.owner == owner);
     let from = if of(owner).count() >= MAX_PER_TOPIC_AND_ADDRESS {
         owner

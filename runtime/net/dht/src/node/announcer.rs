@@ -5,18 +5,17 @@ use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base::lock;
+use base::{KeyPair, lock};
 use futures::future::join_all;
-use secret_stream::KeyPair;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
-use super::peers::{commit, find_peer, target_of};
-use crate::address::Id;
+use super::peers::{commit, find_peer};
 use crate::hyper::command;
 use crate::hyper::messages::Peer;
 use crate::hyper::noise_payload::RelayInfo;
+use crate::id::Target;
 use crate::rpc::Outgoing;
 
 /// Relays a server keeps.
@@ -38,7 +37,7 @@ pub(crate) struct Relays {
 pub(crate) struct Announcer {
     inner: Arc<Inner>,
     key_pair: KeyPair,
-    target: Id,
+    target: Target,
     relays: Mutex<Relays>,
     /// Nodes that hold the announcement.
     holders: Mutex<HashMap<SocketAddrV4, ()>>,
@@ -47,7 +46,7 @@ pub(crate) struct Announcer {
 
 impl Announcer {
     pub(crate) fn new(inner: Arc<Inner>, key_pair: KeyPair) -> Self {
-        let target = target_of(&key_pair.public_key);
+        let target = Target::of_key(&key_pair.public_key);
         Self {
             inner,
             key_pair,

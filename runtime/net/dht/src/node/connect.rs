@@ -4,23 +4,25 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base::{KeyPair, PublicKey};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use secret_stream::noise::HandshakeResult;
-use secret_stream::{Connection, KeyPair, StreamOptions};
+use secret_stream::{Connection, StreamOptions};
 use tokio::time::{sleep, timeout};
 
 use super::Inner;
 use super::handshake::{ClientHandshake, HandshakeError};
 use super::link::{Link, Linked};
 use super::path::{Path, candidates, first_to_answer};
-use super::peers::{find_peer, target_of};
+use super::peers::find_peer;
 use super::puncher::punch_as_client;
 use super::streams::StreamOffer;
 use crate::error::ConnectError;
 use crate::hyper::messages::{Handshake, Mode, Peer};
 use crate::hyper::noise_payload::{NoisePayload, UdxInfo, VERSION};
 use crate::hyper::{Firewall, command, error_code};
+use crate::id::Target;
 use crate::rpc::Outgoing;
 
 /// Keep-alive of connections, as npm hyperdht's.
@@ -82,7 +84,7 @@ struct RawAnswer {
 
 pub(super) async fn connect(
     inner: &Arc<Inner>,
-    remote_public_key: [u8; 32],
+    remote_public_key: PublicKey,
     options: ConnectOptions,
 ) -> Result<PeerConnection, ConnectError> {
     inner.bootstrapped().await;
@@ -98,7 +100,7 @@ fn socket_error(error: std::io::Error) -> ConnectError {
 
 async fn attempt(
     inner: &Arc<Inner>,
-    remote_public_key: [u8; 32],
+    remote_public_key: PublicKey,
     options: ConnectOptions,
 ) -> Result<PeerConnection, ConnectError> {
     let key_pair = options.key_pair.unwrap_or_else(KeyPair::generate);
@@ -165,7 +167,7 @@ async fn attempt(
 
 /// Notes the relays the server named. A node that says it is the server, at an address the server does not name, is asked
 /// after the others next time.
-fn remember(inner: &Inner, server: [u8; 32], answered: &Answered) {
+fn remember(inner: &Inner, server: PublicKey, answered: &Answered) {
     let payload = &answered.payload;
     let named = payload.relay_addresses.clone().filter(|a| !a.is_empty());
     let mut state = inner.lock();
@@ -223,12 +225,12 @@ fn check(payload: &NoisePayload) -> Result<u32, ConnectError> {
 /// bring is dropped, and the next goes on.
 async fn shake_hands(
     inner: &Arc<Inner>,
-    remote_public_key: &[u8; 32],
+    remote_public_key: &PublicKey,
     found: &[SocketAddrV4],
     handshake: &ClientHandshake,
     noise: Vec<u8>,
 ) -> Result<(Answered, HandshakeResult), ConnectError> {
-    let target = target_of(remote_public_key);
+    let target = Target::of_key(remote_public_key);
     let mut relays = {
         let state = inner.lock();
         let now = Instant::now();
@@ -329,7 +331,7 @@ fn verify(
 /// Sends the handshake through one node; none if it does not bring an answer.
 async fn handshake_through(
     inner: &Arc<Inner>,
-    target: [u8; 32],
+    target: Target,
     relay: SocketAddrV4,
     noise: Vec<u8>,
 ) -> Option<RawAnswer> {
@@ -359,7 +361,7 @@ async fn handshake_through(
 async fn find_path(
     inner: &Arc<Inner>,
     offer: &mut StreamOffer,
-    remote_public_key: &[u8; 32],
+    remote_public_key: &PublicKey,
     answered: &Answered,
     handshake: &HandshakeResult,
     own_firewall: Firewall,

@@ -1,11 +1,11 @@
 //! The Noise IK handshake that client and server exchange through relays (npm hyperdht lib/noise-wrap.js).
 
-use secret_stream::KeyPair;
+use base::wire::DecodeError;
+use base::{KeyPair, PublicKey};
 use secret_stream::noise::{Handshake, HandshakeResult, NoiseError, Pattern};
 
 use crate::hyper::noise_payload::NoisePayload;
 use crate::hyper::sign::NS;
-use crate::wire::Malformed;
 
 /// A handshake message is not what it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +13,7 @@ pub(crate) enum HandshakeError {
     #[error(transparent)]
     Noise(#[from] NoiseError),
     #[error("its payload is malformed")]
-    Payload(#[from] Malformed),
+    Payload(#[from] DecodeError),
 }
 
 /// The client's half. It sends one first message and may open any number of answers to it: most come through nodes that
@@ -22,7 +22,7 @@ pub(crate) struct ClientHandshake {
     key_pair: KeyPair,
     /// Used for this one first message only; each answer is opened with a copy of the state after it.
     ephemeral: KeyPair,
-    server: [u8; 32],
+    server: PublicKey,
     payload: Vec<u8>,
 }
 
@@ -30,7 +30,7 @@ impl ClientHandshake {
     /// Makes the first message.
     pub(crate) fn start(
         key_pair: &KeyPair,
-        server: [u8; 32],
+        server: PublicKey,
         payload: &NoisePayload,
     ) -> Result<(Self, Vec<u8>), HandshakeError> {
         let half = Self {
@@ -63,7 +63,7 @@ impl ClientHandshake {
 /// The server's half, after the client's message.
 pub(crate) struct ServerHandshake {
     noise: Handshake,
-    pub(crate) remote_public_key: [u8; 32],
+    pub(crate) remote_public_key: PublicKey,
     pub(crate) payload: NoisePayload,
 }
 

@@ -50,12 +50,12 @@ impl Link {
     }
 
     /// Encrypted bytes received so far.
-    pub fn bytes_read(&self) -> u64 {
+    fn bytes_read(&self) -> u64 {
         self.0.read.load(Ordering::Relaxed)
     }
 
     /// Encrypted bytes sent so far.
-    pub fn bytes_written(&self) -> u64 {
+    fn bytes_written(&self) -> u64 {
         self.0.written.load(Ordering::Relaxed)
     }
 

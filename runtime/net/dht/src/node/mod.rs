@@ -21,9 +21,8 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use base::lock;
+use base::{KeyPair, PublicKey, lock};
 use rand::RngExt;
-use secret_stream::KeyPair;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -34,11 +33,12 @@ pub use self::link::Link;
 pub use self::peers::{FoundPeers, PeerQuery};
 pub use self::server::{Server, ServerOptions};
 use self::sockets::Sockets;
-use crate::address::{Id, Reach, reach, to_v4};
+use crate::address::{Reach, reach, to_v4};
 use crate::error::{DhtError, NoResponse};
 use crate::hyper::command;
 use crate::hyper::messages::{Holepunch, Mode};
 use crate::hyper::store::{Store, Verdict};
+use crate::id::Target;
 use crate::rpc::{
     Event, Incoming, Outgoing, QueryId, QueryOptions, RequestId, Response, Rpc, RpcConfig, SocketId, Transmit,
 };
@@ -97,7 +97,7 @@ struct State {
     store: Store,
     waiters: HashMap<RequestId, oneshot::Sender<Response>>,
     queries: HashMap<QueryId, mpsc::UnboundedSender<QueryEvent>>,
-    servers: HashMap<Id, ServerEntry>,
+    servers: HashMap<Target, ServerEntry>,
     relays: relays::Relays,
     random_punches: puncher::RandomPunches,
     armed: Option<Instant>,
@@ -179,12 +179,6 @@ impl Node {
         self.inner.lock().rpc.remote_address()
     }
 
-    /// Our address as others see it: host, and port if consistent (else 0).
-    pub fn nat_address(&self) -> Option<(Ipv4Addr, u16)> {
-        let state = self.inner.lock();
-        Some((state.rpc.nat().host()?, state.rpc.nat().port()))
-    }
-
     /// Whether others may need our packet first before theirs reach us, as far as known.
     pub fn firewalled(&self) -> bool {
         self.inner.lock().rpc.firewalled()
@@ -203,7 +197,7 @@ impl Node {
     /// Connects to the peer of that public key.
     pub async fn connect(
         &self,
-        remote_public_key: [u8; 32],
+        remote_public_key: PublicKey,
         options: ConnectOptions,
     ) -> Result<PeerConnection, crate::ConnectError> {
         tokio::select! {

@@ -3,15 +3,15 @@
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
-use secret_stream::KeyPair;
+use base::{KeyPair, PublicKey, Topic};
 use tokio::task::JoinSet;
 
 use super::{Inner, Node, RunningQuery};
-use crate::address::{Id, hash};
 use crate::error::NoResponse;
 use crate::hyper::command;
 use crate::hyper::messages::{Announce, LookupReply, Peer};
 use crate::hyper::sign::{NS, sign_announce};
+use crate::id::Target;
 use crate::rpc::{Outgoing, QueryOptions, Response};
 
 /// Peers that one node knows.
@@ -49,7 +49,7 @@ impl PeerQuery {
 }
 
 /// Whether the node lists the peer, or as many as it lists at most, so that it may have left the peer out.
-fn may_know(response: &Response, public_key: &[u8; 32]) -> bool {
+fn may_know(response: &Response, public_key: &PublicKey) -> bool {
     let known = found(response).unwrap_or_default();
     known.len() >= 20 || known.iter().any(|p| p.public_key == *public_key)
 }
@@ -60,10 +60,10 @@ fn found(response: &Response) -> Option<Vec<Peer>> {
 
 impl Node {
     /// Looks up who announced `topic`, starting from `nodes` if any.
-    pub fn lookup(&self, topic: Id, nodes: Vec<SocketAddrV4>) -> PeerQuery {
+    pub fn lookup(&self, topic: Topic, nodes: Vec<SocketAddrV4>) -> PeerQuery {
         let options = QueryOptions {
             nodes,
-            ..QueryOptions::new(topic, command::LOOKUP)
+            ..QueryOptions::new(topic.into(), command::LOOKUP)
         };
         PeerQuery {
             query: self.inner.query(options),
@@ -75,7 +75,7 @@ impl Node {
     pub async fn announce(
         &self,
         lookup: &PeerQuery,
-        topic: Id,
+        topic: Topic,
         key_pair: &KeyPair,
         relay_addresses: Vec<SocketAddrV4>,
         clear: bool,
@@ -95,22 +95,22 @@ impl Node {
                         relay_addresses: Vec::new(),
                         ..peer.clone()
                     };
-                    let _ = commit(&inner, &key_pair, topic, &response, old, false).await;
+                    let _ = commit(&inner, &key_pair, topic.into(), &response, old, false).await;
                 }
-                commit(&inner, &key_pair, topic, &response, peer, true).await
+                commit(&inner, &key_pair, topic.into(), &response, peer, true).await
             });
         }
         commits.join_all().await.into_iter().filter(Result::is_ok).count()
     }
 
     /// Takes the announcement on `topic` back from `nodes` and, unless there are any, from the nodes closest to it.
-    pub async fn unannounce(&self, topic: Id, key_pair: &KeyPair, nodes: Vec<SocketAddrV4>) {
+    pub async fn unannounce(&self, topic: Topic, key_pair: &KeyPair, nodes: Vec<SocketAddrV4>) {
         let only_nodes = !nodes.is_empty();
         let options = QueryOptions {
             nodes,
             only_nodes,
             retries: 1,
-            ..QueryOptions::new(topic, command::LOOKUP)
+            ..QueryOptions::new(topic.into(), command::LOOKUP)
         };
         let closest = self.inner.query(options).finish().await;
         let mut commits = JoinSet::new();
@@ -122,7 +122,9 @@ impl Node {
                     public_key,
                     relay_addresses: Vec::new(),
                 };
-                commits.spawn(async move { commit(&inner, &key_pair, topic, &response, peer, false).await });
+                commits.spawn(async move {
+                    commit(&inner, &key_pair, topic.into(), &response, peer, false).await
+                });
             }
         }
         commits.join_all().await;
@@ -130,7 +132,7 @@ impl Node {
 }
 
 /// Asks who relays for the server of that target.
-pub(super) fn find_peer(inner: &Arc<Inner>, target: Id, nodes: Vec<SocketAddrV4>) -> RunningQuery {
+pub(super) fn find_peer(inner: &Arc<Inner>, target: Target, nodes: Vec<SocketAddrV4>) -> RunningQuery {
     inner.query(QueryOptions {
         nodes,
         ..QueryOptions::new(target, command::FIND_PEER)
@@ -141,7 +143,7 @@ pub(super) fn find_peer(inner: &Arc<Inner>, target: Id, nodes: Vec<SocketAddrV4>
 pub(super) async fn commit(
     inner: &Arc<Inner>,
     key_pair: &KeyPair,
-    target: Id,
+    target: Target,
     response: &Response,
     peer: Peer,
     store: bool,
@@ -169,9 +171,4 @@ pub(super) async fn commit(
     };
     let reply = inner.request(out).await?;
     if reply.error == 0 { Ok(()) } else { Err(NoResponse) }
-}
-
-/// The key under which a server is found.
-pub(super) fn target_of(public_key: &[u8; 32]) -> Id {
-    hash(&[public_key])
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::PublicKey;
 use rand::RngExt;
 use secret_stream::noise::HandshakeResult;
 use tokio::sync::mpsc;
@@ -12,7 +13,6 @@ use tokio::time::{Instant, sleep};
 use super::Inner;
 use super::connect::Answered;
 use super::path::Path;
-use super::peers::target_of;
 use super::punch_socket::{PROBE, Probes, PunchSocket, sample};
 pub(super) use super::puncher_server::ServerPuncher;
 use crate::error::ConnectError;
@@ -20,6 +20,7 @@ use crate::hyper::messages::{Holepunch, Mode};
 use crate::hyper::nat::Nat;
 use crate::hyper::secure_payload::{HolepunchPayload, SecurePayload};
 use crate::hyper::{Firewall, command, error_code};
+use crate::id::Target;
 use crate::rpc::{Outgoing, SocketId, Transmit};
 
 /// Hops of a packet that is to open our NAT but not to reach the other one's.
@@ -249,7 +250,7 @@ impl Drop for RandomPunch {
 
 /// One client's exchange with the server about punching.
 struct ClientPunch<'a> {
-    target: [u8; 32],
+    target: Target,
     id: u64,
     round: u64,
     secure: SecurePayload,
@@ -391,7 +392,7 @@ impl ClientPunch<'_> {
 /// Punches through to the server, arranged through its relays.
 pub(super) async fn punch_as_client(
     inner: &Arc<Inner>,
-    remote_public_key: &[u8; 32],
+    remote_public_key: &PublicKey,
     answered: &Answered,
     handshake: &HandshakeResult,
 ) -> Result<Path, ConnectError> {
@@ -399,7 +400,7 @@ pub(super) async fn punch_as_client(
     let main = PunchSocket::open(inner, Some(tx.clone())).map_err(|e| ConnectError::Socket(e.to_string()))?;
     let mut puncher = Puncher::new(main, inner.clone(), answered.payload.firewall, tx);
     let mut exchange = ClientPunch {
-        target: target_of(remote_public_key),
+        target: Target::of_key(remote_public_key),
         id: answered.payload.holepunch.as_ref().map_or(0, |h| h.id),
         round: 0,
         secure: SecurePayload::new(&handshake.hash),

@@ -7,6 +7,8 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
+use base::PublicKey;
+
 /// Servers whose relays are remembered.
 const MAX_SERVERS: usize = 512;
 /// Relays remembered of one server: servers announce themselves through three.
@@ -15,8 +17,6 @@ const MAX_OWN: usize = 4;
 const MAX_DOUBTFUL: usize = 16;
 /// How long a node stays doubtful.
 const DOUBT: Duration = Duration::from_secs(10 * 60);
-
-type Key = [u8; 32];
 
 #[derive(Debug, Default)]
 struct Known {
@@ -28,11 +28,11 @@ struct Known {
 /// What is remembered of servers' relays.
 #[derive(Debug, Default)]
 pub(super) struct Relays {
-    servers: HashMap<Key, Known>,
+    servers: HashMap<PublicKey, Known>,
 }
 
 impl Relays {
-    fn entry(&mut self, server: Key) -> &mut Known {
+    fn entry(&mut self, server: PublicKey) -> &mut Known {
         if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(&server) {
             self.servers.clear();
         }
@@ -40,12 +40,12 @@ impl Relays {
     }
 
     /// The server named these inside an authenticated handshake.
-    pub(super) fn remember(&mut self, server: Key, relays: impl IntoIterator<Item = SocketAddrV4>) {
+    pub(super) fn remember(&mut self, server: PublicKey, relays: impl IntoIterator<Item = SocketAddrV4>) {
         self.entry(server).own = relays.into_iter().take(MAX_OWN).collect();
     }
 
     /// The node did not bring the server's answer, or not a way to the server.
-    pub(super) fn doubt(&mut self, now: Instant, server: Key, relay: SocketAddrV4) {
+    pub(super) fn doubt(&mut self, now: Instant, server: PublicKey, relay: SocketAddrV4) {
         let doubtful = &mut self.entry(server).doubtful;
         doubtful.retain(|(address, at)| *address != relay && now.saturating_duration_since(*at) < DOUBT);
         if doubtful.len() >= MAX_DOUBTFUL {
@@ -55,7 +55,7 @@ impl Relays {
     }
 
     /// Whether the node is doubtful for that server.
-    pub(super) fn is_doubtful(&self, now: Instant, server: &Key, relay: &SocketAddrV4) -> bool {
+    pub(super) fn is_doubtful(&self, now: Instant, server: &PublicKey, relay: &SocketAddrV4) -> bool {
         self.servers.get(server).is_some_and(|known| {
             let mut all = known.doubtful.iter();
             all.any(|(address, at)| address == relay && now.saturating_duration_since(*at) < DOUBT)
@@ -67,7 +67,7 @@ impl Relays {
     pub(super) fn to_ask(
         &self,
         now: Instant,
-        server: &Key,
+        server: &PublicKey,
         route: Option<SocketAddrV4>,
         found: &[SocketAddrV4],
     ) -> Vec<SocketAddrV4> {
@@ -96,11 +96,14 @@ mod tests {
     fn what_the_server_named_and_what_was_found_take_turns() {
         let now = Instant::now();
         let mut relays = Relays::default();
-        relays.remember([1; 32], (1..10).map(at));
+        relays.remember(PublicKey([1; 32]), (1..10).map(at));
         let found: Vec<_> = (11..30).map(at).collect();
-        let asked = relays.to_ask(now, &[1; 32], Some(at(99)), &found);
+        let asked = relays.to_ask(now, &PublicKey([1; 32]), Some(at(99)), &found);
         assert_eq!(asked[..8], [99, 1, 11, 2, 12, 3, 13, 4].map(at));
-        assert_eq!(relays.to_ask(now, &[2; 32], None, &found)[..2], [11, 12].map(at));
+        assert_eq!(
+            relays.to_ask(now, &PublicKey([2; 32]), None, &found)[..2],
+            [11, 12].map(at)
+        );
     }
 
     #[test]
@@ -108,22 +111,25 @@ mod tests {
         let now = Instant::now();
         let mut relays = Relays::default();
         let found: Vec<_> = (1..4).map(at).collect();
-        relays.doubt(now, [1; 32], at(1));
-        assert_eq!(relays.to_ask(now, &[1; 32], None, &found), [2, 3, 1].map(at));
+        relays.doubt(now, PublicKey([1; 32]), at(1));
         assert_eq!(
-            relays.to_ask(now, &[2; 32], None, &found),
+            relays.to_ask(now, &PublicKey([1; 32]), None, &found),
+            [2, 3, 1].map(at)
+        );
+        assert_eq!(
+            relays.to_ask(now, &PublicKey([2; 32]), None, &found),
             [1, 2, 3].map(at),
             "another server"
         );
         assert_eq!(
-            relays.to_ask(now + DOUBT, &[1; 32], None, &found),
+            relays.to_ask(now + DOUBT, &PublicKey([1; 32]), None, &found),
             [1, 2, 3].map(at)
         );
         for port in 100..1000 {
-            relays.doubt(now, [1; 32], at(port));
-            relays.doubt(now, [port.to_le_bytes()[0]; 32], at(port));
+            relays.doubt(now, PublicKey([1; 32]), at(port));
+            relays.doubt(now, PublicKey([port.to_le_bytes()[0]; 32]), at(port));
         }
-        assert!(relays.servers[&[1; 32]].doubtful.len() <= MAX_DOUBTFUL);
+        assert!(relays.servers[&PublicKey([1; 32])].doubtful.len() <= MAX_DOUBTFUL);
         assert!(relays.servers.len() <= MAX_SERVERS);
     }
 }

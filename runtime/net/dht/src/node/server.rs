@@ -5,8 +5,9 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Instant;
 
+use base::hash::blake2b;
+use base::{KeyPair, PublicKey};
 use rand::RngExt;
-use secret_stream::KeyPair;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -14,7 +15,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::announcer::Announcer;
 use super::connect::PeerConnection;
 use super::handshake::ServerHandshake;
-use super::peers::target_of;
 use super::punch_socket::PunchPool;
 use super::puncher::ServerPuncher;
 use super::puncher_server::Punch;
@@ -22,17 +22,17 @@ use super::session::{self, Session};
 use super::sessions::{Origin, Sessions};
 use super::streams::StreamOffer;
 use super::{Inner, ServerEntry};
-use crate::address::{Id, hash};
 use crate::hyper::messages::{Handshake, Holepunch, Mode, Peer};
 use crate::hyper::noise_payload::{HolepunchInfo, NoisePayload, UdxInfo, VERSION};
 use crate::hyper::secure_payload::SecurePayload;
 use crate::hyper::{Firewall, command, error_code};
+use crate::id::Target;
 use crate::rpc::{Answer, Incoming, SocketId};
 
 /// Requests waiting for the server task.
 const QUEUE: usize = 512;
 
-type Firewalled = dyn Fn(&[u8; 32]) -> bool + Send + Sync;
+type Firewalled = dyn Fn(&PublicKey) -> bool + Send + Sync;
 
 /// How to listen.
 pub struct ServerOptions {
@@ -46,14 +46,14 @@ pub struct ServerOptions {
 pub struct Server {
     announcer: Arc<Announcer>,
     inner: Arc<Inner>,
-    target: Id,
+    target: Target,
     stop: CancellationToken,
     announcing: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Server {
     pub(super) fn start(inner: Arc<Inner>, key_pair: KeyPair, options: ServerOptions) -> Self {
-        let target = target_of(&key_pair.public_key);
+        let target = Target::of_key(&key_pair.public_key);
         let announcer = Arc::new(Announcer::new(inner.clone(), key_pair.clone()));
         let stop = inner.closed.child_token();
         let (tx, requests) = mpsc::channel(QUEUE);
@@ -167,7 +167,7 @@ impl ServerTask {
         ) {
             return;
         }
-        let key = hash(&[&hs.noise]);
+        let key = blake2b(&[&hs.noise]);
         if self.sessions.get(&key).is_none() && self.begin(key, &incoming, &hs).is_none() {
             return;
         }
@@ -213,7 +213,7 @@ impl ServerTask {
     }
 
     /// Takes a new handshake. None if it is not valid or not welcome: then there is no answer at all.
-    fn begin(&mut self, key: Id, incoming: &Incoming, hs: &Handshake) -> Option<()> {
+    fn begin(&mut self, key: [u8; 32], incoming: &Incoming, hs: &Handshake) -> Option<()> {
         let client = ServerHandshake::receive(&self.key_pair, &hs.noise).ok()?;
         if client.remote_public_key == self.key_pair.public_key
             || (self.options.firewall)(&client.remote_public_key)
@@ -369,7 +369,7 @@ mod tests {
             token: None,
             internal: false,
             command: command::PEER_HANDSHAKE,
-            target: Some(target_of(&server.public_key)),
+            target: Some(Target::of_key(&server.public_key)),
             value: Some(hs.encode()),
         }
     }
@@ -390,7 +390,7 @@ mod tests {
             firewall: Box::new(|_| false),
         };
         let _server = node.listen(keys.clone(), options);
-        let target = target_of(&keys.public_key);
+        let target = Target::of_key(&keys.public_key);
         let requests = node.inner.lock().servers[&target].requests.clone();
         let (before, to) = (node.inner.sockets.count(), "127.0.0.1:9".parse().unwrap());
         for n in 0..CLIENTS {
@@ -427,7 +427,7 @@ mod tests {
             firewall: Box::new(|_| false),
         };
         let _server = node.listen(keys.clone(), options);
-        let requests = node.inner.lock().servers[&target_of(&keys.public_key)]
+        let requests = node.inner.lock().servers[&Target::of_key(&keys.public_key)]
             .requests
             .clone();
         let victim = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();

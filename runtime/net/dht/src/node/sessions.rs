@@ -8,8 +8,6 @@ use std::hash::Hash;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-use crate::address::Id;
-
 /// Sessions kept at once. Each costs a stream id and some kilobytes.
 const MAX_SESSIONS: usize = 1024;
 /// The share of one sender when the table is full, be it a relay of ours with many clients or one stranger.
@@ -46,6 +44,9 @@ impl Origin {
     }
 }
 
+/// BLAKE2b-256 of a client's first message.
+type MessageHash = [u8; 32];
+
 #[derive(Debug)]
 struct Entry<T> {
     id: u64,
@@ -59,8 +60,8 @@ struct Entry<T> {
 /// Sessions by the hash of the client's message, and by the number the client was told.
 #[derive(Debug)]
 pub(super) struct Sessions<T> {
-    by_key: HashMap<Id, Entry<T>>,
-    by_id: HashMap<u64, Id>,
+    by_key: HashMap<MessageHash, Entry<T>>,
+    by_id: HashMap<u64, MessageHash>,
 }
 
 impl<T> Default for Sessions<T> {
@@ -74,7 +75,7 @@ impl<T> Default for Sessions<T> {
 
 impl<T> Sessions<T> {
     /// The session of that client's message.
-    pub(super) fn get(&self, key: &Id) -> Option<&T> {
+    pub(super) fn get(&self, key: &MessageHash) -> Option<&T> {
         self.by_key.get(key).map(|entry| &entry.value)
     }
 
@@ -129,7 +130,7 @@ impl<T> Sessions<T> {
         true
     }
 
-    fn oldest(&self, proven: bool, of: impl Fn(&Origin) -> bool) -> Option<Id> {
+    fn oldest(&self, proven: bool, of: impl Fn(&Origin) -> bool) -> Option<MessageHash> {
         let entries = self.by_key.iter();
         let entries = entries.filter(|(_, e)| e.proven == proven && of(&e.origin));
         entries.min_by_key(|(_, e)| e.began).map(|(key, _)| *key)
@@ -141,7 +142,7 @@ impl<T> Sessions<T> {
         proven: bool,
         who: impl Fn(&Origin) -> K,
         share: usize,
-    ) -> Option<Id> {
+    ) -> Option<MessageHash> {
         let mut counts: HashMap<K, usize> = HashMap::new();
         for entry in self.by_key.values().filter(|entry| entry.proven == proven) {
             *counts.entry(who(&entry.origin)).or_default() += 1;
@@ -151,7 +152,7 @@ impl<T> Sessions<T> {
     }
 
     /// Files a session; call [`Sessions::make_room`] before.
-    pub(super) fn insert(&mut self, now: Instant, key: Id, id: u64, origin: Origin, value: T) {
+    pub(super) fn insert(&mut self, now: Instant, key: MessageHash, id: u64, origin: Origin, value: T) {
         let entry = Entry {
             id,
             origin,

@@ -4,10 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
+use base::hash::blake2b_keyed;
 use rand::{Rng, RngExt};
 
 use super::SocketId;
-use crate::address::{Id, keyed_hash};
+use crate::id::{NodeId, Token};
 
 /// Requests per 750 ms window; twice as many over the last four windows.
 const MAX_WINDOW: usize = 80;
@@ -39,7 +40,7 @@ pub(super) struct InFlight {
     /// Where it goes.
     pub to: SocketAddrV4,
     /// Id of the receiver, if known.
-    pub to_id: Option<Id>,
+    pub to_id: Option<NodeId>,
     /// The datagram.
     pub bytes: Vec<u8>,
     /// Times to live of the packet; 0 = the system's.
@@ -78,7 +79,7 @@ pub(super) struct Io {
     window: [usize; 4],
     next_window: Instant,
     token_age: u32,
-    secrets: [Id; 2],
+    secrets: [[u8; 32]; 2],
 }
 
 impl Io {
@@ -127,7 +128,7 @@ impl Io {
         tid: u16,
         socket: SocketId,
         to: SocketAddrV4,
-        to_id: Option<Id>,
+        to_id: Option<NodeId>,
         bytes: Vec<u8>,
         retries: u32,
         ttl: u32,
@@ -258,18 +259,18 @@ impl Io {
     }
 
     /// The token that shows we answered `ip` lately.
-    pub(super) fn token(&self, ip: &Ipv4Addr) -> Id {
+    pub(super) fn token(&self, ip: &Ipv4Addr) -> Token {
         token(&self.secrets[1], ip)
     }
 
     /// Whether `token` was given to `ip` within the last 7.5 to 15 seconds.
-    pub(super) fn is_valid_token(&self, value: &Id, ip: &Ipv4Addr) -> bool {
+    pub(super) fn is_valid_token(&self, value: &Token, ip: &Ipv4Addr) -> bool {
         self.secrets.iter().any(|secret| token(secret, ip) == *value)
     }
 }
 
-fn token(secret: &Id, ip: &Ipv4Addr) -> Id {
-    keyed_hash(secret, &ip.octets())
+fn token(secret: &[u8; 32], ip: &Ipv4Addr) -> Token {
+    Token(blake2b_keyed(secret, &[&ip.octets()]))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
+use base::wire::Writer;
 use rand::{Rng, RngExt};
 
 use super::message::internal;
@@ -12,8 +13,8 @@ use super::{
     Answer, Event, Incoming, NatSampler, Outgoing, Purpose, QueryId, QueryOptions, RequestId, Response, Rpc,
     SocketId,
 };
-use crate::address::{Id, node_id};
-use crate::wire::Writer;
+use crate::id::{NodeId, Target};
+use crate::wire::WriteAddress;
 
 const TICK: Duration = Duration::from_secs(5);
 const SLEPT: Duration = Duration::from_secs(15);
@@ -150,10 +151,10 @@ impl Rpc {
         }
     }
 
-    fn background_query(&mut self, now: Instant, target: Id) -> QueryId {
+    fn background_query(&mut self, now: Instant, around: NodeId) -> QueryId {
         let options = QueryOptions {
             internal: true,
-            ..QueryOptions::new(target, internal::FIND_NODE)
+            ..QueryOptions::new(Target::around(around), internal::FIND_NODE)
         };
         // Filed before it runs, so that its end is recognised even if it comes at once.
         self.maintenance.background.push(QueryId(self.next_query));
@@ -162,8 +163,8 @@ impl Rpc {
 
     /// Looks around a random place of the network again.
     pub fn refresh(&mut self, now: Instant) {
-        let target = self.table.random(&mut self.rng).map_or(self.table.id(), |n| n.id);
-        self.background_query(now, target);
+        let around = self.table.random(&mut self.rng).map_or(self.table.id(), |n| n.id);
+        self.background_query(now, around);
     }
 
     /// Takes the end of a query of ours. Returns whether it was one.
@@ -333,7 +334,7 @@ impl Rpc {
             return false;
         };
         self.ephemeral = false;
-        let id = node_id(address);
+        let id = NodeId::of(address);
         if id != self.table.id() {
             self.table.rebase(id);
             if self.bootstrapped {
@@ -401,7 +402,7 @@ impl Rpc {
 
     fn ping_some(&mut self, now: Instant) {
         let tick = self.maintenance.tick;
-        let oldest: Vec<(Id, u64)> = self
+        let oldest: Vec<(NodeId, u64)> = self
             .table
             .oldest(5)
             .into_iter()
@@ -431,7 +432,7 @@ impl Rpc {
             .count()
     }
 
-    fn check(&mut self, now: Instant, id: &Id) {
+    fn check(&mut self, now: Instant, id: &NodeId) {
         let tick = self.maintenance.tick;
         let Some(node) = self.table.get_mut(id) else {
             return;
@@ -453,7 +454,7 @@ impl Rpc {
         if self.checks() >= MAX_CHECKS {
             return;
         }
-        let (id, tick) = (node_id(down), self.maintenance.tick);
+        let (id, tick) = (NodeId::of(down), self.maintenance.tick);
         if let Some(node) = self.table.get_mut(&id)
             && (node.pinged < tick || node.down_hints == 0)
         {
@@ -463,7 +464,7 @@ impl Rpc {
     }
 
     /// `new` found its row full: see whether the least proven node there still answers.
-    pub(super) fn consider_swap(&mut self, now: Instant, row: &[Id], new: SocketAddrV4) {
+    pub(super) fn consider_swap(&mut self, now: Instant, row: &[NodeId], new: SocketAddrV4) {
         let swaps = self
             .purposes
             .values()
@@ -500,12 +501,12 @@ impl Rpc {
     }
 
     /// Replaces `old` by `new` unless it was heard from after `seen`.
-    pub(super) fn finish_swap(&mut self, old: Id, seen: u64, new: SocketAddrV4) {
+    pub(super) fn finish_swap(&mut self, old: NodeId, seen: u64, new: SocketAddrV4) {
         if self.table.get(&old).is_some_and(|n| n.seen > seen) {
             return;
         }
         self.table.remove(&old);
-        self.table.add(node_id(new), new, self.maintenance.tick);
+        self.table.add(NodeId::of(new), new, self.maintenance.tick);
     }
 
     /// Tells nodes which of the nodes they named did not answer.

@@ -10,8 +10,10 @@
 
 use std::net::SocketAddrV4;
 
-use crate::address::Id;
-use crate::wire::{Malformed, Reader, Writer};
+use base::wire::{DecodeError, Reader, Writer};
+
+use crate::id::{NodeId, Target, Token};
+use crate::wire::{ReadAddress, WriteAddress};
 
 /// First byte of a request: type 0, protocol version 3.
 pub const REQUEST: u8 = 0x03;
@@ -19,23 +21,23 @@ pub const REQUEST: u8 = 0x03;
 pub const REPLY: u8 = 0x13;
 
 /// Commands of dht-rpc itself (flag `internal`).
-pub mod internal {
+pub(crate) mod internal {
     /// Answer at once.
-    pub const PING: u64 = 0;
+    pub(crate) const PING: u64 = 0;
     /// Answer to another port of the same host (value: u16).
-    pub const PING_NAT: u64 = 1;
+    pub(crate) const PING_NAT: u64 = 1;
     /// Answer with the closest known nodes.
-    pub const FIND_NODE: u64 = 2;
+    pub(crate) const FIND_NODE: u64 = 2;
     /// A node you told me about is down (value: address).
-    pub const DOWN_HINT: u64 = 3;
+    pub(crate) const DOWN_HINT: u64 = 3;
     /// Answer after some time (value: u32 milliseconds).
-    pub const DELAYED_PING: u64 = 4;
+    pub(crate) const DELAYED_PING: u64 = 4;
 }
 
 /// Reply error: no such command here.
 pub const UNKNOWN_COMMAND: u64 = 1;
 /// Reply error: the token is of another address or too old.
-pub const INVALID_TOKEN: u64 = 2;
+pub(crate) const INVALID_TOKEN: u64 = 2;
 
 /// A request on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,15 +47,15 @@ pub struct Request {
     /// The receiver as the sender sees it.
     pub to: SocketAddrV4,
     /// Id of a persistent sender.
-    pub id: Option<Id>,
+    pub id: Option<NodeId>,
     /// Token from an earlier reply, proving that the sender owns its address.
-    pub token: Option<Id>,
-    /// Whether `command` is one of [`internal`].
+    pub token: Option<Token>,
+    /// Whether `command` is one of dht-rpc's own.
     pub internal: bool,
     /// Command number.
     pub command: u64,
     /// Key the command is about.
-    pub target: Option<Id>,
+    pub target: Option<Target>,
     /// Body.
     pub value: Option<Vec<u8>>,
 }
@@ -68,12 +70,10 @@ impl Request {
             | u8::from(self.target.is_some()) << 3
             | u8::from(self.value.is_some()) << 4;
         w.u8(REQUEST).u8(flags).u16(self.tid).address(self.to);
-        for field in [&self.id, &self.token].into_iter().flatten() {
-            w.raw(field);
-        }
+        put_proofs(&mut w, self.id, self.token);
         w.uint(self.command);
         if let Some(target) = &self.target {
-            w.raw(target);
+            w.raw(&target.0);
         }
         if let Some(value) = &self.value {
             w.buffer(value);
@@ -90,9 +90,9 @@ pub struct Reply {
     /// The requester as the replier sees it.
     pub to: SocketAddrV4,
     /// Id of a persistent replier.
-    pub id: Option<Id>,
+    pub id: Option<NodeId>,
     /// Token to use in a later request that stores something.
-    pub token: Option<Id>,
+    pub token: Option<Token>,
     /// Nodes closer to the target.
     pub closer_nodes: Vec<SocketAddrV4>,
     /// 0 = fine.
@@ -111,9 +111,7 @@ impl Reply {
             | u8::from(self.error > 0) << 3
             | u8::from(self.value.is_some()) << 4;
         w.u8(REPLY).u8(flags).u16(self.tid).address(self.to);
-        for field in [&self.id, &self.token].into_iter().flatten() {
-            w.raw(field);
-        }
+        put_proofs(&mut w, self.id, self.token);
         if !self.closer_nodes.is_empty() {
             w.addresses(&self.closer_nodes);
         }
@@ -124,6 +122,16 @@ impl Reply {
             w.buffer(value);
         }
         w.finish()
+    }
+}
+
+/// Who the sender is, and that it owns its address.
+fn put_proofs(w: &mut Writer, id: Option<NodeId>, token: Option<Token>) {
+    if let Some(NodeId(id)) = id {
+        w.raw(&id);
+    }
+    if let Some(Token(token)) = token {
+        w.raw(&token);
     }
 }
 
@@ -138,15 +146,15 @@ pub enum Message {
 
 impl Message {
     /// Parses a datagram. Anything that is not a whole, current-version message is malformed.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let kind = r.u8()?;
         let flags = r.uint()?;
         let tid = r.u16()?;
         let to = r.address()?;
         let has = |bit: u64| flags & bit != 0;
-        let id = if has(1) { Some(r.array()?) } else { None };
-        let token = if has(2) { Some(r.array()?) } else { None };
+        let id = if has(1) { Some(NodeId(r.fixed()?)) } else { None };
+        let token = if has(2) { Some(Token(r.fixed()?)) } else { None };
         match kind {
             REQUEST => Ok(Self::Request(Request {
                 tid,
@@ -155,7 +163,7 @@ impl Message {
                 token,
                 internal: has(4),
                 command: r.uint()?,
-                target: if has(8) { Some(r.array()?) } else { None },
+                target: if has(8) { Some(Target(r.fixed()?)) } else { None },
                 value: if has(16) { Some(r.buffer()?.to_vec()) } else { None },
             })),
             REPLY => Ok(Self::Reply(Reply {
@@ -167,7 +175,7 @@ impl Message {
                 error: if has(8) { r.uint()? } else { 0 },
                 value: if has(16) { Some(r.buffer()?.to_vec()) } else { None },
             })),
-            _ => Err(Malformed),
+            _ => Err(DecodeError),
         }
     }
 }
@@ -184,22 +192,28 @@ mod tests {
         any::<([u8; 4], u16)>().prop_map(|(ip, port)| SocketAddrV4::new(Ipv4Addr::from(ip), port))
     }
 
+    /// What a JavaScript number holds.
+    fn uint() -> impl Strategy<Value = u64> {
+        0u64..=1 << 53
+    }
+
     prop_compose! {
         fn request()(
-            tid: u16, to in address(), id: Option<Id>, token: Option<Id>, internal: bool,
-            command in any::<u64>(), target: Option<Id>, value in proptest::option::of(any::<Vec<u8>>()),
+            tid: u16, to in address(), id: Option<[u8; 32]>, token: Option<[u8; 32]>, internal: bool,
+            command in uint(), target: Option<[u8; 32]>, value in proptest::option::of(any::<Vec<u8>>()),
         ) -> Request {
+            let (id, token, target) = (id.map(NodeId), token.map(Token), target.map(Target));
             Request { tid, to, id, token, internal, command, target, value }
         }
     }
 
     prop_compose! {
         fn reply()(
-            tid: u16, to in address(), id: Option<Id>, token: Option<Id>,
-            closer_nodes in proptest::collection::vec(address(), 0..25), error in any::<u64>(),
+            tid: u16, to in address(), id: Option<[u8; 32]>, token: Option<[u8; 32]>,
+            closer_nodes in proptest::collection::vec(address(), 0..25), error in uint(),
             value in proptest::option::of(any::<Vec<u8>>()),
         ) -> Reply {
-            Reply { tid, to, id, token, closer_nodes, error, value }
+            Reply { tid, to, id: id.map(NodeId), token: token.map(Token), closer_nodes, error, value }
         }
     }
 

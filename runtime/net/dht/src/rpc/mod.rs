@@ -16,6 +16,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
+use base::wire::Reader;
 pub use io::RequestId;
 use io::{Expired, Io};
 use maintenance::Maintenance;
@@ -28,14 +29,26 @@ pub use table::K;
 use table::{Added, Table};
 pub use types::{Answer, Event, Incoming, Outgoing, QueryId, Response, RpcConfig, SocketId, Transmit};
 
-use crate::address::{Id, Reach, node_id, reach};
+use crate::address::{Reach, reach};
+use crate::id::NodeId;
+use crate::wire::ReadAddress;
 
 #[derive(Debug)]
 enum Purpose {
     User,
-    Query { id: QueryId, slow: bool },
-    Check { node: Id, seen: u64 },
-    Swap { old: Id, seen: u64, new: SocketAddrV4 },
+    Query {
+        id: QueryId,
+        slow: bool,
+    },
+    Check {
+        node: NodeId,
+        seen: u64,
+    },
+    Swap {
+        old: NodeId,
+        seen: u64,
+        new: SocketAddrV4,
+    },
     QuickNat,
     NatCheck,
     DownHint,
@@ -72,8 +85,8 @@ impl Rpc {
         }
         let ephemeral = !(config.persistent && config.known_address.is_some());
         let id = match config.known_address {
-            Some(address) if !ephemeral => node_id(address),
-            _ => rng.random(),
+            Some(address) if !ephemeral => NodeId::of(address),
+            _ => NodeId(rng.random()),
         };
         let mut rpc = Self {
             table: Table::new(id),
@@ -97,7 +110,7 @@ impl Rpc {
     }
 
     /// The id, if the node is persistent.
-    pub fn id(&self) -> Option<Id> {
+    pub fn id(&self) -> Option<NodeId> {
         (!self.ephemeral).then(|| self.table.id())
     }
 
@@ -129,7 +142,7 @@ impl Rpc {
     }
 
     /// The nodes last heard from, latest first.
-    pub fn latest_nodes(&self, n: usize) -> Vec<SocketAddrV4> {
+    pub(crate) fn latest_nodes(&self, n: usize) -> Vec<SocketAddrV4> {
         self.table.latest(n).into_iter().map(|e| e.address).collect()
     }
 
@@ -145,7 +158,7 @@ impl Rpc {
 
     /// Whether an address that others named is worth a packet. Else anybody could make us write to machines of our own
     /// network: those are asked only where the DHT itself, or our own address on it, is of that kind.
-    pub fn is_dialable(&self, address: SocketAddrV4) -> bool {
+    pub(crate) fn is_dialable(&self, address: SocketAddrV4) -> bool {
         let kind = reach(address);
         let own = self.nat.host().map(|ip| SocketAddrV4::new(ip, 1));
         let mut known = self.config.bootstrap.iter().copied();
@@ -193,7 +206,7 @@ impl Rpc {
         &mut self,
         now: Instant,
         out: Outgoing,
-        to_id: Option<Id>,
+        to_id: Option<NodeId>,
         purpose: Purpose,
     ) -> Option<RequestId> {
         let tid = self.io.free_tid(&mut self.rng)?;
@@ -228,7 +241,7 @@ impl Rpc {
     }
 
     /// Forgets a request without an event.
-    pub fn cancel_request(&mut self, id: RequestId) {
+    pub(crate) fn cancel_request(&mut self, id: RequestId) {
         self.io.remove(id);
         self.purposes.remove(&id);
     }
@@ -287,7 +300,10 @@ impl Rpc {
                     retries: query.options.retries,
                 };
                 let purpose = Purpose::Query { id, slow: false };
-                if self.send_request(now, out, Some(node_id(to)), purpose).is_none() {
+                if self
+                    .send_request(now, out, Some(NodeId::of(to)), purpose)
+                    .is_none()
+                {
                     query.handle_timeout(to, false);
                 }
             }
@@ -320,7 +336,7 @@ impl Rpc {
     }
 
     fn handle_request(&mut self, now: Instant, socket: SocketId, from: SocketAddrV4, request: Request) {
-        let from_id = request.id.filter(|id| *id == node_id(from));
+        let from_id = request.id.filter(|id| *id == NodeId::of(from));
         let mut incoming = Incoming {
             socket,
             from,
@@ -381,7 +397,7 @@ impl Rpc {
                 }
             }
             internal::DOWN_HINT => {
-                if let Ok(down) = crate::wire::Reader::new(value).address() {
+                if let Ok(down) = Reader::new(value).address() {
                     self.check_hinted(now, down);
                     self.answer(&incoming, Answer::default());
                 }
@@ -470,7 +486,7 @@ impl Rpc {
         };
         let response = Response {
             from,
-            from_id: reply.id.filter(|id| *id == node_id(from)),
+            from_id: reply.id.filter(|id| *id == NodeId::of(from)),
             to: reply.to,
             token: reply.token,
             error: reply.error,
@@ -570,7 +586,7 @@ impl Rpc {
         now: Instant,
         sample: bool,
         from: SocketAddrV4,
-        from_id: Option<Id>,
+        from_id: Option<NodeId>,
         to: SocketAddrV4,
     ) {
         let Some(id) = from_id else {

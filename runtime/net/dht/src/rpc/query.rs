@@ -5,7 +5,7 @@ use std::net::SocketAddrV4;
 
 use super::Response;
 use super::table::K;
-use crate::address::{Id, compare_distance, node_id};
+use crate::id::{NodeId, Target};
 
 /// Addresses one query remembers at most, whatever others send it.
 const MAX_SEEN: usize = 2048;
@@ -14,7 +14,7 @@ const MAX_SEEN: usize = 2048;
 #[derive(Debug, Clone)]
 pub struct QueryOptions {
     /// Where in the key space.
-    pub target: Id,
+    pub target: Target,
     /// Whether `command` is one of dht-rpc's own.
     pub internal: bool,
     /// What to ask each node.
@@ -33,7 +33,7 @@ pub struct QueryOptions {
 
 impl QueryOptions {
     /// A query with the usual width and patience.
-    pub fn new(target: Id, command: u64) -> Self {
+    pub fn new(target: Target, command: u64) -> Self {
         Self {
             target,
             internal: false,
@@ -67,7 +67,7 @@ pub(super) struct Query {
     /// Errors and timeouts.
     pub errors: usize,
     seen: HashMap<SocketAddrV4, Seen>,
-    pending: Vec<(Id, SocketAddrV4)>,
+    pending: Vec<(NodeId, SocketAddrV4)>,
     in_flight: usize,
     slow: usize,
     from_table: bool,
@@ -110,9 +110,9 @@ impl Query {
         }
     }
 
-    fn is_closer(&self, id: &Id) -> bool {
+    fn is_closer(&self, id: &NodeId) -> bool {
         match self.closest.get(K - 1).and_then(|r| r.from_id) {
-            Some(last) => compare_distance(&self.options.target, id, &last).is_lt(),
+            Some(last) => self.options.target.compare_distance(id, &last).is_lt(),
             None => true,
         }
     }
@@ -132,7 +132,7 @@ impl Query {
             }
             None => {}
         }
-        let id = node_id(address);
+        let id = NodeId::of(address);
         if address.port() == 0 || self.seen.len() >= MAX_SEEN || !self.is_closer(&id) {
             return None;
         }
@@ -146,7 +146,7 @@ impl Query {
         while self.in_flight < self.options.concurrency + self.slow {
             let target = &self.options.target;
             let pending = self.pending.iter().enumerate();
-            let (nearest, _) = pending.min_by(|(_, a), (_, b)| compare_distance(target, &a.0, &b.0))?;
+            let (nearest, _) = pending.min_by(|(_, a), (_, b)| target.compare_distance(&a.0, &b.0))?;
             let (id, address) = self.pending.swap_remove(nearest);
             if self.is_closer(&id) {
                 self.in_flight += 1;
@@ -186,7 +186,7 @@ impl Query {
         &mut self,
         response: &Response,
         closer: &[SocketAddrV4],
-        own: &Id,
+        own: &NodeId,
         was_slow: bool,
     ) -> Vec<(SocketAddrV4, SocketAddrV4)> {
         self.settled(was_slow);
@@ -199,7 +199,7 @@ impl Query {
                 let target = &self.options.target;
                 let at = self.closest.partition_point(|r| {
                     r.from_id
-                        .is_some_and(|other| compare_distance(target, &other, &id).is_lt())
+                        .is_some_and(|other| target.compare_distance(&other, &id).is_lt())
                 });
                 if self.closest.get(at).and_then(|r| r.from_id) != Some(id) {
                     self.closest.insert(at, response.clone());
@@ -213,7 +213,7 @@ impl Query {
         closer
             .iter()
             .take(2 * K)
-            .filter(|address| node_id(**address) != *own)
+            .filter(|address| NodeId::of(**address) != *own)
             .filter_map(|address| self.add_pending(*address, Some(response.from)))
             .collect()
     }

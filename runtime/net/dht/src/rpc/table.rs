@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 
 use rand::RngExt;
 
-use crate::address::{Id, compare_distance};
+use crate::id::{NodeId, Target};
 
 /// Nodes per row, and how many a reply lists.
 pub const K: usize = 20;
@@ -13,7 +13,7 @@ pub const K: usize = 20;
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     /// Its id.
-    pub id: Id,
+    pub id: NodeId,
     /// Its address, which the id is derived from.
     pub address: SocketAddrV4,
     /// When its view of our address was last sampled; none = never.
@@ -36,7 +36,7 @@ pub(super) enum Added {
     /// It is in the table.
     Yes,
     /// Its row is full of these; one may be replaced if it no longer answers.
-    Full(Vec<Id>),
+    Full(Vec<NodeId>),
     /// It is the node itself.
     Own,
 }
@@ -44,7 +44,7 @@ pub(super) enum Added {
 /// The routing table of one node.
 #[derive(Debug)]
 pub(super) struct Table {
-    id: Id,
+    id: NodeId,
     rows: Vec<Vec<Entry>>,
     order: u64,
     size: usize,
@@ -52,7 +52,7 @@ pub(super) struct Table {
 
 impl Table {
     /// An empty table around `id`.
-    pub(super) fn new(id: Id) -> Self {
+    pub(super) fn new(id: NodeId) -> Self {
         Self {
             id,
             rows: vec![Vec::new(); 256],
@@ -62,7 +62,7 @@ impl Table {
     }
 
     /// The id of the node itself.
-    pub(super) fn id(&self) -> Id {
+    pub(super) fn id(&self) -> NodeId {
         self.id
     }
 
@@ -76,11 +76,12 @@ impl Table {
         self.size == 0
     }
 
-    fn row_of(&self, id: &Id) -> usize {
+    fn row_of(&self, id: &NodeId) -> usize {
         let bits = self
             .id
+            .0
             .iter()
-            .zip(id)
+            .zip(id.0)
             .map(|(a, b)| a ^ b)
             .enumerate()
             .find(|(_, differ)| *differ != 0)
@@ -89,18 +90,18 @@ impl Table {
     }
 
     /// The node of that id.
-    pub(super) fn get(&self, id: &Id) -> Option<&Entry> {
+    pub(super) fn get(&self, id: &NodeId) -> Option<&Entry> {
         self.rows.get(self.row_of(id))?.iter().find(|n| n.id == *id)
     }
 
     /// The node of that id, to change its times.
-    pub(super) fn get_mut(&mut self, id: &Id) -> Option<&mut Entry> {
+    pub(super) fn get_mut(&mut self, id: &NodeId) -> Option<&mut Entry> {
         let row = self.row_of(id);
         self.rows.get_mut(row)?.iter_mut().find(|n| n.id == *id)
     }
 
     /// Adds a node heard of at `tick`, or renews it.
-    pub(super) fn add(&mut self, id: Id, address: SocketAddrV4, tick: u64) -> Added {
+    pub(super) fn add(&mut self, id: NodeId, address: SocketAddrV4, tick: u64) -> Added {
         if id == self.id {
             return Added::Own;
         }
@@ -132,7 +133,7 @@ impl Table {
     }
 
     /// Drops a node.
-    pub(super) fn remove(&mut self, id: &Id) -> Option<Entry> {
+    pub(super) fn remove(&mut self, id: &NodeId) -> Option<Entry> {
         let row = self.row_of(id);
         let row = self.rows.get_mut(row)?;
         let at = row.iter().position(|n| n.id == *id)?;
@@ -146,13 +147,13 @@ impl Table {
     }
 
     /// The `n` nodes nearest to `target`, nearest first.
-    pub(super) fn closest(&self, target: &Id, n: usize) -> Vec<(Id, SocketAddrV4)> {
+    pub(super) fn closest(&self, target: &Target, n: usize) -> Vec<(NodeId, SocketAddrV4)> {
         let mut all: Vec<&Entry> = self.iter().collect();
         if all.len() > n && n > 0 {
-            all.select_nth_unstable_by(n - 1, |a, b| compare_distance(target, &a.id, &b.id));
+            all.select_nth_unstable_by(n - 1, |a, b| target.compare_distance(&a.id, &b.id));
         }
         all.truncate(n);
-        all.sort_by(|a, b| compare_distance(target, &a.id, &b.id));
+        all.sort_by(|a, b| target.compare_distance(&a.id, &b.id));
         all.into_iter().map(|e| (e.id, e.address)).collect()
     }
 
@@ -181,7 +182,7 @@ impl Table {
     }
 
     /// Moves to another id, keeping the nodes that fit.
-    pub(super) fn rebase(&mut self, id: Id) {
+    pub(super) fn rebase(&mut self, id: NodeId) {
         let old = std::mem::replace(self, Self::new(id));
         self.order = old.order;
         for entry in old.rows.into_iter().flatten().filter(|e| e.id != id) {
@@ -198,10 +199,9 @@ impl Table {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use rand::{Rng, SeedableRng, rngs::StdRng};
+    use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
-    use crate::address::node_id;
 
     fn address(i: u32) -> SocketAddrV4 {
         SocketAddrV4::new(Ipv4Addr::from(0x0a00_0000 + i), 1000)
@@ -210,25 +210,24 @@ mod tests {
     #[test]
     fn closest_agrees_with_sorting_everything() {
         let mut rng = StdRng::seed_from_u64(1);
-        let mut table = Table::new([0; 32]);
-        let added: Vec<Id> = (0..500)
-            .map(|i| (node_id(address(i)), address(i)))
+        let mut table = Table::new(NodeId([0; 32]));
+        let added: Vec<NodeId> = (0..500)
+            .map(|i| (NodeId::of(address(i)), address(i)))
             .filter(|(id, a)| table.add(*id, *a, 0) == Added::Yes)
             .map(|(id, _)| id)
             .collect();
         assert_eq!(added.len(), table.len());
-        let mut target = [0; 32];
-        rng.fill_bytes(&mut target);
+        let target = Target(rng.random());
         let mut sorted = added.clone();
-        sorted.sort_by(|a, b| compare_distance(&target, a, b));
-        let found: Vec<Id> = table.closest(&target, K).into_iter().map(|(id, _)| id).collect();
+        sorted.sort_by(|a, b| target.compare_distance(a, b));
+        let found: Vec<NodeId> = table.closest(&target, K).into_iter().map(|(id, _)| id).collect();
         assert_eq!(found, sorted[..K]);
     }
 
     #[test]
     fn a_full_row_refuses_and_a_removed_node_makes_room() {
-        let mut table = Table::new([0; 32]);
-        let far = |i: u8| -> Id { std::array::from_fn(|j| if j == 0 { 0x80 } else { i }) };
+        let mut table = Table::new(NodeId([0; 32]));
+        let far = |i: u8| NodeId(std::array::from_fn(|j| if j == 0 { 0x80 } else { i }));
         for i in 0..K as u8 {
             assert_eq!(table.add(far(i), address(u32::from(i)), 0), Added::Yes);
         }

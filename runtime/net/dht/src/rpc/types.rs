@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::RequestId;
 use super::message::internal;
-use crate::address::Id;
+use crate::id::{NodeId, Target, Token};
 
 /// Names one of the node's sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,11 +54,11 @@ pub struct Response {
     /// Who answered.
     pub from: SocketAddrV4,
     /// Its id, if it is persistent and the id fits its address.
-    pub from_id: Option<Id>,
+    pub from_id: Option<NodeId>,
     /// Our address as it sees it.
     pub to: SocketAddrV4,
     /// Token for a following request.
-    pub token: Option<Id>,
+    pub token: Option<Token>,
     /// 0 = fine.
     pub error: u64,
     /// Body.
@@ -75,19 +75,19 @@ pub struct Incoming {
     /// Who asks.
     pub from: SocketAddrV4,
     /// Its id, if persistent.
-    pub from_id: Option<Id>,
+    pub from_id: Option<NodeId>,
     /// Our address as it sees it.
     pub to: SocketAddrV4,
     /// Transaction id.
     pub tid: u16,
     /// A token of ours, already checked.
-    pub token: Option<Id>,
+    pub token: Option<Token>,
     /// Whether it is one of dht-rpc's own commands.
     pub internal: bool,
     /// The command.
     pub command: u64,
     /// What about.
-    pub target: Option<Id>,
+    pub target: Option<Target>,
     /// Body.
     pub value: Option<Vec<u8>>,
 }
@@ -115,13 +115,13 @@ pub struct Outgoing {
     /// To whom.
     pub to: SocketAddrV4,
     /// Token from its last reply.
-    pub token: Option<Id>,
+    pub token: Option<Token>,
     /// Whether it is one of dht-rpc's own commands.
     pub internal: bool,
     /// The command.
     pub command: u64,
     /// What about.
-    pub target: Option<Id>,
+    pub target: Option<Target>,
     /// Body.
     pub value: Option<Vec<u8>>,
     /// Send from this socket instead of the usual one.

@@ -1,17 +1,18 @@
 //! Keys, targets and the rarer messages against what npm hyperdht made (tests/vectors/scripts/dht-keys.js).
 
-use secret_stream::KeyPair;
+use base::hash::blake2b;
+use base::{KeyPair, PublicKey};
 use secret_stream::noise::{Handshake as Noise, Pattern};
 use secret_stream::stream_id;
 use serde_json::Value;
 
 use super::{array, bytes, relays};
-use crate::address::hash;
 use crate::hyper::Firewall;
 use crate::hyper::messages::{Announce, Handshake, Holepunch, Mode, Mutable};
 use crate::hyper::noise_payload::{HolepunchInfo, NoisePayload, RelayInfo, RelayThrough, UdxInfo};
 use crate::hyper::secure_payload::{HolepunchPayload, SecurePayload};
 use crate::hyper::sign::{NS, mutable_signable};
+use crate::id::{Target, Token};
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../../../../../tests/vectors/dht/keys.json")).unwrap()
@@ -65,8 +66,8 @@ fn punch() -> HolepunchPayload {
         punching: true,
         addresses: Some(relays()),
         remote_address: Some(relays()[0]),
-        token: Some([10; 32]),
-        remote_token: Some([11; 32]),
+        token: Some(Token([10; 32])),
+        remote_token: Some(Token([11; 32])),
     }
 }
 
@@ -174,7 +175,7 @@ fn a_payload_with_everything_in_it() {
     let rich = NoisePayload {
         addresses6: vec!["[2001:db8::1]:99".parse().unwrap()],
         relay_through: Some(RelayThrough {
-            public_key: [20; 32],
+            public_key: PublicKey([20; 32]),
             token: [21; 32],
         }),
         ..answer()
@@ -189,10 +190,13 @@ fn targets_and_what_is_signed() {
     let v = vectors();
     let owner = KeyPair::from_seed(array(&v["key_pair"]["seed"]).unwrap());
     let targets = &v["targets"];
-    assert_eq!(owner.public_key, array(&targets["public_key"]).unwrap());
-    assert_eq!(hash(&[&owner.public_key]), array(&targets["server"]).unwrap());
+    assert_eq!(Some(owner.public_key.0), array(&targets["public_key"]));
+    assert_eq!(
+        Some(Target::of_key(&owner.public_key).0),
+        array(&targets["server"])
+    );
     let value = bytes(&targets["value"]).unwrap();
-    assert_eq!(hash(&[&value]), array(&targets["immutable"]).unwrap());
+    assert_eq!(Some(Target::of_value(&value).0), array(&targets["immutable"]));
 
     let m = &v["mutable"];
     let mut mutable = Mutable {
@@ -217,5 +221,5 @@ fn targets_and_what_is_signed() {
     assert_eq!(refresh.encode(), bytes(&r["announce"]).unwrap());
     assert_eq!(Announce::decode(&refresh.encode()).as_ref(), Ok(&refresh));
     let secret: [u8; 32] = array(&r["secret"]).unwrap();
-    assert_eq!(hash(&[&secret]), array(&r["hash"]).unwrap());
+    assert_eq!(blake2b(&[&secret]), array(&r["hash"]).unwrap());
 }

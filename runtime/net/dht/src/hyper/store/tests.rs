@@ -4,20 +4,21 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::hyper::sign::sign_announce;
+use crate::id::Token;
 use crate::rpc::SocketId;
 use crate::rpc::message::Reply;
 
 /// What fits one packet on an Ethernet: 1500 bytes less the headers of IP and UDP.
 const PACKET: usize = 1472;
-const TOPIC: Id = [5; 32];
-const NODE: Id = [1; 32];
-const TOKEN: Id = [2; 32];
+const TOPIC: Target = Target([5; 32]);
+const NODE: NodeId = NodeId([1; 32]);
+const TOKEN: Token = Token([2; 32]);
 
 fn at(ip: u32) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::from(ip), 9)
 }
 
-fn request(from: SocketAddrV4, command: u64, target: Id, value: Option<Vec<u8>>) -> Incoming {
+fn request(from: SocketAddrV4, command: u64, target: Target, value: Option<Vec<u8>>) -> Incoming {
     Incoming {
         socket: SocketId::SERVER,
         from,
@@ -33,9 +34,10 @@ fn request(from: SocketAddrV4, command: u64, target: Id, value: Option<Vec<u8>>)
 }
 
 /// The peer of number `n` as an entry with three relays.
-fn entry(target: Id, n: u32) -> Refresh {
+fn entry(target: Target, n: u32) -> Refresh {
     let mut public_key = [0; 32];
     public_key[..4].copy_from_slice(&n.to_le_bytes());
+    let public_key = PublicKey(public_key);
     let peer = Peer {
         public_key,
         relay_addresses: vec![at(1), at(2), at(3)],
@@ -55,7 +57,7 @@ fn answer(store: &mut Store, now: Instant, req: &Incoming) -> Option<Answer> {
     }
 }
 
-fn peers(store: &mut Store, now: Instant, topic: Id) -> Vec<Peer> {
+fn peers(store: &mut Store, now: Instant, topic: Target) -> Vec<Peer> {
     let mut req = request(at(1), command::LOOKUP, topic, None);
     req.token = None;
     let value = answer(store, now, &req).unwrap().value;
@@ -63,7 +65,7 @@ fn peers(store: &mut Store, now: Instant, topic: Id) -> Vec<Peer> {
 }
 
 /// Peers that many lookups show.
-fn seen(store: &mut Store, now: Instant, topic: Id) -> HashSet<Id> {
+fn seen(store: &mut Store, now: Instant, topic: Target) -> HashSet<PublicKey> {
     let lookups = (0..1000).flat_map(|_| peers(store, now, topic));
     lookups.map(|peer| peer.public_key).collect()
 }
@@ -96,7 +98,7 @@ fn a_flood_from_many_addresses_pushes_out_its_own() {
         }
     }
     assert_eq!(store.topics[&TOPIC].len(), MAX_PER_TOPIC);
-    let left: HashSet<Id> = store.topics[&TOPIC].iter().map(|m| m.peer).collect();
+    let left: HashSet<PublicKey> = store.topics[&TOPIC].iter().map(|m| m.peer).collect();
     assert!(honest.iter().all(|entry| left.contains(&entry.peer)));
 }
 
@@ -110,7 +112,7 @@ fn a_flood_of_topics_does_not_flush_the_store_nor_sweep_it() {
     for n in 0..2 * MAX_ENTRIES as u32 {
         topic[..4].copy_from_slice(&n.to_le_bytes());
         let owner = at(7000 + n % 8);
-        store.put(now, owner, &entry(topic, n));
+        store.put(now, owner, &entry(Target(topic), n));
     }
     // With a sweep for each, once it is full, it takes many minutes.
     assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
@@ -173,7 +175,7 @@ fn values_are_short_enough_and_every_answer_fits_one_packet() {
     let keys = KeyPair::from_seed([3; 32]);
     for (length, taken) in [(MAX_VALUE, true), (MAX_VALUE + 1, false), (60_000, false)] {
         let value = vec![7; length];
-        let target = hash(&[&value]);
+        let target = Target::of_value(&value);
         let put = request(at(1), command::IMMUTABLE_PUT, target, Some(value.clone()));
         assert_eq!(answer(&mut store, now, &put).is_some(), taken, "{length} bytes");
         let get = request(at(1), command::IMMUTABLE_GET, target, None);
@@ -187,7 +189,7 @@ fn values_are_short_enough_and_every_answer_fits_one_packet() {
             signature: [0; 64],
         };
         mutable.signature = keys.sign(&mutable_signable(&mutable));
-        let target = hash(&[&keys.public_key]);
+        let target = Target::of_key(&keys.public_key);
         store.mutables.remove(&target);
         let put = mutable.encode_put(&keys.public_key);
         let put = request(at(1), command::MUTABLE_PUT, target, Some(put));
