@@ -201,6 +201,73 @@ fn a_writers_head_is_mended_and_never_made_up() {
     assert!(error.to_string().contains("restore"), "{error}");
 }
 
+/// A writer in a store on disk, and the same core in a store that stays sound.
+fn twins(path: &Path) -> (Core, Core) {
+    let blocks: Vec<Bytes> = (0..BLOCKS).map(value).collect();
+    let twins = [Storage::open(path).unwrap(), Storage::in_memory().unwrap()];
+    let [rotten, sound] = twins.map(|storage| {
+        let core = core_of(&storage, 1);
+        core.append(&blocks).unwrap();
+        core
+    });
+    (rotten, sound)
+}
+
+#[test]
+fn a_spoilt_size_leads_no_seek_to_another_byte() {
+    let home = Home::new();
+    let (rotten, sound) = twins(&home.path);
+    let all = sound.byte_length();
+    for node in [3, 7, 11, 4] {
+        spoil(
+            &home.path,
+            &format!("UPDATE nodes SET size = size + 64 WHERE (id & 2199023255551) = {node}"),
+        );
+        for bytes in 0..all {
+            assert_eq!(
+                rotten.seek_local(bytes).unwrap(),
+                sound.seek_local(bytes).unwrap(),
+                "byte {bytes} with node {node} spoilt"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_tree_that_the_disk_made_up_is_stated_or_signed() {
+    let home = Home::new();
+    let (rotten, sound) = twins(&home.path);
+    let spoil_root = || {
+        spoil(
+            &home.path,
+            "UPDATE nodes SET hash = zeroblob(32) WHERE (id & 2199023255551) = 7",
+        );
+    };
+    spoil_root();
+    assert_eq!(rotten.tree_hash(8).unwrap(), sound.tree_hash(8).unwrap());
+    spoil_root();
+    rotten.truncate(8, None).unwrap();
+    sound.truncate(8, None).unwrap();
+    let fresh = exchange::reader(&sound);
+    upgrade(&rotten, &fresh);
+    assert_eq!(fresh.tree_hash(8).unwrap(), sound.tree_hash(8).unwrap());
+    (0..8).for_each(|index| fetch(&rotten, &fresh, index));
+}
+
+#[test]
+fn a_row_of_another_shape_is_as_good_as_none() {
+    for statement in [
+        "UPDATE nodes SET hash = x'00' WHERE (id & 2199023255551) = 10",
+        "UPDATE nodes SET size = 'many' WHERE (id & 2199023255551) = 7",
+        "UPDATE blocks SET value = 'text' WHERE (id & 2199023255551) = 5",
+    ] {
+        let home = Home::new();
+        let (writer, key) = pair(&home.path);
+        spoil(&home.path, statement);
+        heal(&writer, &reader(&home.path, key));
+    }
+}
+
 /// Which part of the file a flip hits.
 fn tables() -> impl Strategy<Value = &'static str> {
     prop_oneof![

@@ -8,7 +8,7 @@ use hypercore::merkle::{self, Batch, Cursor, MAX_LENGTH, Node, NodeSource, full_
 use hypercore::{KeyPair, signature};
 use rusqlite::Connection;
 
-use super::shared::{Shared, State};
+use super::shared::{Nodes, Shared, State};
 use crate::storage::{self, CoreRow, Transaction, lock};
 use crate::{Core, CoreError, Storage, StorageError};
 
@@ -93,6 +93,39 @@ impl Shared {
         tracing::warn!(core = %self.key, block = index, "a stored block was damaged: it is fetched again from peers");
         lock(&self.wants).rewind(index);
         self.wake();
+    }
+
+    /// Node `index` as the signed roots prove it, computed from what lies beneath it if need be; `None` if nothing here proves it.
+    fn proven(&self, state: &State, index: u64) -> Result<Option<Node>, StorageError> {
+        let leaf = |block: u64| {
+            if let Some(value) = state.pending.blocks.get(&block) {
+                return Ok(Some(Node::leaf(block, value)));
+            }
+            let value = self.storage.read(|db| storage::block(db, self.id, block))?;
+            Ok(value.map(|value| Node::leaf(block, &value)))
+        };
+        let nodes = Nodes { shared: self, state };
+        Ok(merkle::audit(&nodes, &state.tree, index, leaf)?.proven)
+    }
+
+    /// The roots of the tree that the core had at `length`, as the present head proves them: they may be signed again.
+    ///
+    /// # Errors
+    /// [`CoreError::OutOfBounds`], [`CoreError::MissingNode`], or if the store fails.
+    pub(super) fn roots_at(&self, state: &State, length: u64) -> Result<Vec<Node>, CoreError> {
+        let key = self.key;
+        if length > state.tree.length {
+            return Err(CoreError::OutOfBounds {
+                key,
+                index: length,
+                length: state.tree.length,
+            });
+        }
+        let root = |index| {
+            let proven = self.proven(state, index)?;
+            proven.ok_or(CoreError::MissingNode { key, index })
+        };
+        full_roots(length).into_iter().map(root).collect()
     }
 
     /// Audits the way from the head to node `index`, and for a block the block itself.

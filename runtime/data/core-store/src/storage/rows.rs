@@ -82,30 +82,33 @@ pub(crate) fn core_by_id(db: &Connection, id: i64) -> rusqlite::Result<CoreRow> 
         .query_row([id], read_core)
 }
 
-/// One block.
+/// One block. A value that is no block's is as good as none: what a disk makes of a row can be fetched again.
 pub(crate) fn block(db: &Connection, core: i64, index: u64) -> rusqlite::Result<Option<Vec<u8>>> {
     if index >= MAX_LENGTH {
         return Ok(None); // Its row id would be another block's.
     }
     db.prepare_cached("SELECT value FROM blocks WHERE id = ?1")?
-        .query_row([row_id(core, index)], |row| row.get(0))
+        .query_row([row_id(core, index)], |row| Ok(row.get(0).ok()))
         .optional()
+        .map(Option::flatten)
 }
 
-/// One tree node.
+/// One tree node. As for blocks, one of another shape is none.
 pub(crate) fn node(db: &Connection, core: i64, index: u64) -> rusqlite::Result<Option<Node>> {
     if index >= 2 * MAX_LENGTH {
         return Ok(None); // Its row id would be another node's.
     }
     db.prepare_cached("SELECT size, hash FROM nodes WHERE id = ?1")?
         .query_row([row_id(core, index)], |row| {
-            Ok(Node {
+            let (size, hash) = (row.get::<_, i64>(0), row.get(1));
+            Ok(size.ok().zip(hash.ok()).map(|(size, hash)| Node {
                 index,
-                size: row.get::<_, i64>(0)?.unsigned_abs(),
-                hash: row.get(1)?,
-            })
+                size: size.unsigned_abs(),
+                hash,
+            }))
         })
         .optional()
+        .map(Option::flatten)
 }
 
 /// The stored tree nodes with an index below `end`, in order.
