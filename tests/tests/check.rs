@@ -102,10 +102,34 @@ fn a_spoilt_seed_heals_by_itself_while_it_serves() -> Result<()> {
     let (mirrored, _author) = mirrored("check-heals", 9)?;
     let (place, link) = (&mirrored.place, &mirrored.link);
     spoil(&place.home.join("mirror"), 2)?;
-    let _mirror = place.seed("mirror", link)?;
+    let mut mirror = place.seed("mirror", link)?;
     // Whichever of the two a reader asks, it gets what was released.
     for reader in ["one", "two", "three"] {
         mirrored.dumps_well(reader)?;
     }
-    Ok(())
+    // Whoever runs it learns that the disk spoils what it keeps.
+    mirror.wait_for("what is rotten", Duration::from_secs(5), |line| {
+        line.contains("a stored block was damaged").then_some(())
+    })
+}
+
+#[test]
+fn a_store_whose_heads_are_spoilt_says_so_and_fetches_them_again() -> Result<()> {
+    let (mirrored, author) = mirrored("check-heads", 13)?;
+    let (place, link) = (&mirrored.place, &mirrored.link);
+    let db = Connection::open(place.home.join("mirror/corestore.db"))?;
+    let spoilt = db.execute("UPDATE cores SET signature = zeroblob(64)", [])?;
+    ensure!(spoilt == 2, "{spoilt} heads to spoil");
+    drop(db);
+    // Asked twice, it says so twice: the blocks went with the first look.
+    for _ in 0..2 {
+        let told = refused(&mut place.bosc("mirror", &["check", link]))?;
+        ensure!(told.contains("blocks are rotten"), "{told}");
+    }
+    place.run("mirror", &["check", link, "--repair"])?;
+    drop(author);
+    let told = place.run("mirror", &["check"])?;
+    ensure!(!told.contains("rotten") && !told.contains("not stored"), "{told}");
+    let _mirror = place.seed("mirror", link)?;
+    mirrored.dumps_well("reader")
 }

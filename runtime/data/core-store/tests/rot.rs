@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use core_store::{BlockHealth, Core, CoreOptions, Storage};
 use hypercore::Key;
+use hypercore::manifest::Manifest;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
@@ -252,6 +253,42 @@ fn no_tree_that_the_disk_made_up_is_stated_or_signed() {
     upgrade(&rotten, &fresh);
     assert_eq!(fresh.tree_hash(8).unwrap(), sound.tree_hash(8).unwrap());
     (0..8).for_each(|index| fetch(&rotten, &fresh, index));
+}
+
+#[test]
+fn a_manifest_with_a_flipped_bit_is_turned_back() {
+    let home = Home::new();
+    let (writer, key) = pair(&home.path);
+    let db = Connection::open(&home.path).unwrap();
+    let stored = || -> Vec<u8> {
+        db.query_row("SELECT manifest FROM cores", [], |row| row.get(0))
+            .unwrap()
+    };
+    let sound = stored();
+    for bit in 0..8 * sound.len() {
+        let mut manifest = sound.clone();
+        manifest[bit / 8] ^= 1 << (bit % 8);
+        db.execute("UPDATE cores SET manifest = ?1", [&manifest]).unwrap();
+        let reader = reader(&home.path, key);
+        assert_eq!(
+            (reader.length(), reader.manifest()),
+            (BLOCKS, writer.manifest()),
+            "bit {bit}"
+        );
+        assert_eq!(Manifest::decode(&stored()).ok(), writer.manifest(), "bit {bit}");
+    }
+}
+
+#[test]
+fn a_core_that_starts_over_says_what_it_lost() {
+    let home = Home::new();
+    let (writer, key) = pair(&home.path);
+    spoil(&home.path, "UPDATE cores SET signature = zeroblob(64)");
+    let reader = reader(&home.path, key);
+    assert_eq!(reader.length(), 0);
+    assert_eq!(reader.lost().unwrap(), (0..BLOCKS).collect::<Vec<_>>());
+    heal(&writer, &reader);
+    assert!(reader.lost().unwrap().is_empty());
 }
 
 #[test]

@@ -93,6 +93,16 @@ pub(crate) fn block(db: &Connection, core: i64, index: u64) -> rusqlite::Result<
         .map(Option::flatten)
 }
 
+/// The blocks of a core that have a row, `most` at most.
+pub(crate) fn block_indices(db: &Connection, core: i64, most: usize) -> rusqlite::Result<Vec<u64>> {
+    db.prepare_cached("SELECT id FROM blocks WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3")?
+        .query_map([row_id(core, 0), row_id(core + 1, 0), most as i64], |row| {
+            let id: i64 = row.get(0)?;
+            Ok((id & ((1 << INDEX_BITS) - 1)).unsigned_abs())
+        })?
+        .collect()
+}
+
 /// One tree node. As for blocks, one of another shape is none.
 pub(crate) fn node(db: &Connection, core: i64, index: u64) -> rusqlite::Result<Option<Node>> {
     if index >= 2 * MAX_LENGTH {
