@@ -9,6 +9,7 @@ use std::time::Duration;
 use bosc_runtime::bundle::Staged;
 use bosc_tests::display::Display;
 use bosc_tests::process::{Process, wait_until};
+use bosc_tests::skip::skipped;
 use bosc_tests::update::{self, installed_version};
 use bosc_tests::walkthrough::{
     Installed, MESSAGES, Setup, Workshop, copy_folder, expect_messages, run_walkthrough, send_message,
@@ -444,8 +445,7 @@ fn the_page_runs_in_a_sandbox_where_there_can_be_one() {
         .is_ok_and(|status| status.success())
         && Path::new("/usr/bin/xdg-dbus-proxy").exists();
     if !can {
-        eprintln!("skipped: bubblewrap cannot make a sandbox here");
-        return;
+        return skipped("bubblewrap cannot make a sandbox here, or xdg-dbus-proxy is missing");
     }
     let logs = bosc_tests::peers::fresh_home("sandbox").unwrap();
     let display = Display::own(&logs).unwrap();
