@@ -12,12 +12,12 @@ pub mod program;
 pub mod suspend;
 pub mod update;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::peers::{read_tree, write_deployment};
 
@@ -208,6 +208,25 @@ pub(crate) fn finished_files(folder: &Path) -> Result<Tree> {
             .is_some_and(|name| name.to_string_lossy().starts_with(".bosc-tmp-"))
     });
     Ok(tree)
+}
+
+/// The names in a folder.
+pub(crate) fn names(folder: &Path) -> Result<BTreeSet<String>> {
+    std::fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect()
+}
+
+/// Fails if a folder holds more than the `usual` names.
+pub(crate) fn nothing_more(folder: &Path, usual: &BTreeSet<String>) -> Result<()> {
+    let found = names(folder)?;
+    ensure!(
+        found.is_subset(usual),
+        "left behind in {}: {:?}",
+        folder.display(),
+        found.difference(usual)
+    );
+    Ok(())
 }
 
 /// Deletes a file or folder, if it is there.
