@@ -215,10 +215,8 @@ fn a_version_with_a_spoilt_package_json_is_taken_back_too() {
     let config = workshop.place.home.join("config");
     let storage = config.join("PearChat");
     workshop.release("patch", &mut quiet).unwrap();
-    let host = bosc_runtime::host::current();
-    let made = workshop.project().join(format!("out/PearChat-{host}/PearChat"));
     let staged = storage.join("pear-runtime/next/9.0/PearChat");
-    copy_folder(&made, &staged).unwrap();
+    copy_folder(&workshop.made(), &staged).unwrap();
     let staged = Staged::seal(staged).unwrap();
     bosc_runtime::bundle::apply(&storage, &app.bundle, &staged, "1.0.1", "1.0.2").unwrap();
     assert_eq!(installed_version(&app), "1.0.2");
@@ -260,10 +258,8 @@ fn a_version_with_a_spoilt_package_json_is_taken_back_too() {
 fn updated(name: &str, spoil: impl FnOnce(&Path)) -> (Workshop, Installed, Display) {
     let (workshop, app, display) = installed(name);
     workshop.release("patch", &mut quiet).unwrap();
-    let host = bosc_runtime::host::current();
-    let made = workshop.project().join(format!("out/PearChat-{host}/PearChat"));
     let staged = app.storage.join("pear-runtime/next/9.0/PearChat");
-    copy_folder(&made, &staged).unwrap();
+    copy_folder(&workshop.made(), &staged).unwrap();
     spoil(&staged);
     let staged = Staged::seal(staged).unwrap();
     bosc_runtime::bundle::apply(&app.storage, &app.bundle, &staged, "1.0.1", "1.0.2").unwrap();

@@ -11,6 +11,7 @@ pub mod kill;
 pub mod program;
 pub mod suspend;
 pub mod update;
+pub mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -49,11 +50,12 @@ pub fn run(options: &Options) -> bool {
     let flips = |percent: u64| (options.flips * percent / 100).max(1);
     type Work<'a> = Box<dyn Fn(&mut Campaign) -> Result<()> + 'a>;
     let mut all: Vec<(&'static str, Work<'_>)> = vec![
-        ("kill-stage", Box::new(|c| kill::stage(c, kills(30)))),
+        ("kill-stage", Box::new(|c| kill::stage(c, kills(25)))),
         ("kill-provision", Box::new(|c| kill::provision(c, kills(20)))),
         ("kill-dump", Box::new(|c| kill::dump(c, kills(25)))),
         ("kill-commit", Box::new(|c| kill::commit(c, kills(10)))),
-        ("kill-update", Box::new(|c| update::killed(c, kills(15)))),
+        ("kill-update", Box::new(|c| update::killed(c, kills(10)))),
+        ("kill-window", Box::new(|c| window::killed(c, kills(10)))),
         ("flip-own", Box::new(|c| flip::own(c, flips(90)))),
         ("flip-seeder", Box::new(|c| flip::seeder(c, flips(10)))),
     ];
