@@ -9,6 +9,7 @@ pub mod flip;
 pub mod full_disk;
 pub mod kill;
 pub mod program;
+pub mod rot;
 pub mod suspend;
 pub mod update;
 pub mod window;
@@ -56,8 +57,9 @@ pub fn run(options: &Options) -> bool {
         ("kill-commit", Box::new(|c| kill::commit(c, kills(10)))),
         ("kill-update", Box::new(|c| update::killed(c, kills(10)))),
         ("kill-window", Box::new(|c| window::killed(c, kills(10)))),
-        ("flip-own", Box::new(|c| flip::own(c, flips(90)))),
+        ("flip-own", Box::new(|c| flip::own(c, flips(75)))),
         ("flip-seeder", Box::new(|c| flip::seeder(c, flips(10)))),
+        ("flip-live", Box::new(|c| rot::seeder(c, flips(15)))),
     ];
     if options.long {
         all.push(("disk-stage", Box::new(full_disk::stage)));
