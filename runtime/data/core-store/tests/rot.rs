@@ -287,6 +287,9 @@ fn a_core_that_starts_over_says_what_it_lost() {
     let reader = reader(&home.path, key);
     assert_eq!(reader.length(), 0);
     assert_eq!(reader.lost().unwrap(), (0..BLOCKS).collect::<Vec<_>>());
+    // Who heard of its blocks before is told nothing, rather than what looks like a lie.
+    let request = exchange::upgrade_request(&writer, &exchange::reader(&writer));
+    assert!(reader.create_proof(&request).unwrap().is_none());
     heal(&writer, &reader);
     assert!(reader.lost().unwrap().is_empty());
 }

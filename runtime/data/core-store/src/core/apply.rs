@@ -30,7 +30,8 @@ impl Core {
     pub fn create_proof(&self, request: &Request) -> Result<Option<Data>, ProofError> {
         let mut data = {
             let mut state = self.shared.state();
-            if request.fork != state.tree.fork {
+            // An answer without a tree proves nothing. Whoever asks for one heard of a longer core, which the disk has spoilt since.
+            if request.fork != state.tree.fork || state.tree.length == 0 {
                 return Ok(None);
             }
             if request
