@@ -67,7 +67,9 @@ pub fn run(options: &Options) -> bool {
         all.push(("disk-dump-store", Box::new(full_disk::dump_store)));
         all.push(("disk-update", Box::new(full_disk::update)));
         all.push(("clock", Box::new(clock::jumps)));
-        all.push(("suspend", Box::new(suspend::in_mid_fetch)));
+        all.push(("suspend-reader", Box::new(suspend::reader)));
+        all.push(("suspend-seeder", Box::new(suspend::seeder)));
+        all.push(("suspend-app", Box::new(suspend::app)));
     }
     let wanted = |name: &str| options.only.as_deref().is_none_or(|only| only == name);
     let mut good = true;
