@@ -12,7 +12,8 @@ use super::program::finish;
 use super::{Campaign, Random, Tree, copy_folder, deployment, remove};
 use crate::peers::{Place, read_tree};
 
-const LIMIT: Duration = Duration::from_secs(60);
+/// A reader waits 60 s for any progress, and starts and ends beside a compiler.
+pub(super) const LIMIT: Duration = Duration::from_secs(90);
 
 /// How long a reader may look for good data, in seconds.
 pub(super) const PATIENCE: &str = "15";

@@ -8,14 +8,12 @@ use anyhow::{Context, Result, ensure};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::flip::{Lab, PATIENCE, cut, flip};
+use super::flip::{LIMIT, Lab, PATIENCE, cut, flip};
 use super::program::finish;
 use super::{Campaign, Random, copy_folder, remove};
 use crate::peers::{Place, read_tree};
 use crate::process::{Process, wait_until};
 
-/// The stall limit of the reader, with room for its start and its end beside a compiler.
-const LIMIT: Duration = Duration::from_secs(60);
 /// A dump takes some hundred milliseconds: the blow falls before, within or after it.
 const WITHIN: Duration = Duration::from_millis(600);
 
