@@ -31,7 +31,9 @@ use output::Output;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("BOSC_LOG").unwrap_or_else(|_| "error".into());
+    // What a disk spoils is said even if it could be mended: the disk is to be looked at.
+    let filter = tracing_subscriber::EnvFilter::try_from_env("BOSC_LOG")
+        .unwrap_or_else(|_| "error,core_store::core::heal=warn".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

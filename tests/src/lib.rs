@@ -3,6 +3,7 @@
 pub mod display;
 pub mod peers;
 pub mod process;
+pub mod skip;
 pub mod team;
 pub mod torture;
 pub mod update;

@@ -214,12 +214,16 @@ impl Workshop {
         self.seed = None;
     }
 
+    /// The bundle made last.
+    pub fn made(&self) -> PathBuf {
+        let host = bosc_runtime::host::current();
+        self.project().join(format!("out/PearChat-{host}/PearChat"))
+    }
+
     /// Installs the bundle made last into a folder of its own, as a person would unpack it.
     pub fn install(&self) -> Result<Installed> {
-        let host = bosc_runtime::host::current();
-        let made = self.project().join(format!("out/PearChat-{host}/PearChat"));
         let bundle = self.setup.home.join("apps/PearChat");
-        copy_folder(&made, &bundle)?;
+        copy_folder(&self.made(), &bundle)?;
         Ok(Installed {
             bundle,
             storage: self.setup.home.join("app-data"),
@@ -273,6 +277,18 @@ impl Installed {
         // Set for the whole life of the process and kept when it restarts itself: it is how a driver finds it again.
         env.push(("WEBKIT_INSPECTOR_SERVER".to_owned(), self.inspector.clone()));
         env
+    }
+
+    /// The processes that run now of those that were started with [`env`](Self::env): the app and its web view's.
+    pub fn processes(&self) -> Vec<u32> {
+        let mark = format!("WEBKIT_INSPECTOR_SERVER={}", self.inspector);
+        let is_ours = |pid: &u32| {
+            let env = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            env.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
+        };
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(is_ours).collect()
     }
 
     /// Starts the app on its own and attaches a driver to its window.

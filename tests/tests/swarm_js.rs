@@ -3,7 +3,7 @@
 //! the packages of tests/interop (or of the folder that BOSC_INTEROP names).
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use bosc_tests::skip::skipped;
 use hyperswarm::{JoinOptions, Swarm, SwarmConfig, Topic};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -328,13 +329,6 @@ fn check(modules: &Path, address: &str, dht: &Host, sender: &Host, receiver: &Ho
     running.join().expect("the DHT does not panic")
 }
 
-/// Says why a test does not run here.
-fn skip(test: &str, why: &anyhow::Error) -> Result<()> {
-    // Straight to the terminal: the test harness shows no output of a test that passes.
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why:#}");
-    Ok(())
-}
-
 fn can_make_namespaces() -> Result<()> {
     ensure!(
         rustix::process::geteuid().is_root(),
@@ -347,7 +341,8 @@ fn can_make_namespaces() -> Result<()> {
 fn peers_on_hosts_of_their_own() -> Result<()> {
     let modules = interop()?;
     if let Err(why) = can_make_namespaces() {
-        return skip("peers_on_hosts_of_their_own", &why);
+        skipped(why);
+        return Ok(());
     }
     let hosts = Hosts::bridged(6)?;
     for (sender, receiver) in [(2, 3), (4, 5), (6, 2)] {
@@ -366,7 +361,8 @@ fn peers_on_hosts_of_their_own() -> Result<()> {
 fn peers_on_a_machine_with_loopback_only() -> Result<()> {
     let modules = interop()?;
     if let Err(why) = can_make_namespaces() {
-        return skip("peers_on_a_machine_with_loopback_only", &why);
+        skipped(why);
+        return Ok(());
     }
     let hosts = Hosts::lonely()?;
     let host = hosts.host(1);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bosc_runtime::bundle::Staged;
 use bosc_tests::display::Display;
 use bosc_tests::process::{Process, wait_until};
+use bosc_tests::skip::skipped;
 use bosc_tests::update::{self, installed_version};
 use bosc_tests::walkthrough::{
     Installed, MESSAGES, Setup, Workshop, copy_folder, expect_messages, run_walkthrough, send_message,
@@ -214,10 +215,8 @@ fn a_version_with_a_spoilt_package_json_is_taken_back_too() {
     let config = workshop.place.home.join("config");
     let storage = config.join("PearChat");
     workshop.release("patch", &mut quiet).unwrap();
-    let host = bosc_runtime::host::current();
-    let made = workshop.project().join(format!("out/PearChat-{host}/PearChat"));
     let staged = storage.join("pear-runtime/next/9.0/PearChat");
-    copy_folder(&made, &staged).unwrap();
+    copy_folder(&workshop.made(), &staged).unwrap();
     let staged = Staged::seal(staged).unwrap();
     bosc_runtime::bundle::apply(&storage, &app.bundle, &staged, "1.0.1", "1.0.2").unwrap();
     assert_eq!(installed_version(&app), "1.0.2");
@@ -259,10 +258,8 @@ fn a_version_with_a_spoilt_package_json_is_taken_back_too() {
 fn updated(name: &str, spoil: impl FnOnce(&Path)) -> (Workshop, Installed, Display) {
     let (workshop, app, display) = installed(name);
     workshop.release("patch", &mut quiet).unwrap();
-    let host = bosc_runtime::host::current();
-    let made = workshop.project().join(format!("out/PearChat-{host}/PearChat"));
     let staged = app.storage.join("pear-runtime/next/9.0/PearChat");
-    copy_folder(&made, &staged).unwrap();
+    copy_folder(&workshop.made(), &staged).unwrap();
     spoil(&staged);
     let staged = Staged::seal(staged).unwrap();
     bosc_runtime::bundle::apply(&app.storage, &app.bundle, &staged, "1.0.1", "1.0.2").unwrap();
@@ -444,8 +441,7 @@ fn the_page_runs_in_a_sandbox_where_there_can_be_one() {
         .is_ok_and(|status| status.success())
         && Path::new("/usr/bin/xdg-dbus-proxy").exists();
     if !can {
-        eprintln!("skipped: bubblewrap cannot make a sandbox here");
-        return;
+        return skipped("bubblewrap cannot make a sandbox here, or xdg-dbus-proxy is missing");
     }
     let logs = bosc_tests::peers::fresh_home("sandbox").unwrap();
     let display = Display::own(&logs).unwrap();

@@ -30,7 +30,8 @@ pub(crate) fn run_task(args: &Torture) -> Result<()> {
     setup::run_if_needed()?;
     println!("building the release (the first time takes some minutes)...");
     let build = |args: &[&str]| run(cargo(&["build", "--quiet", "--locked", "--release"]).args(args));
-    build(&["-p", "bosc-cli"])?;
+    // A driver looks at the window of the installed chat.
+    build(&["-p", "bosc-cli", "-p", "pear-chat", "--features", "pear-chat/dev"])?;
     build(&["-p", "bosc-tests", "--bin", "torture", "--bin", "torture_app"])?;
     let mut torture = Command::new(target().join("release/torture"));
     for (name, value) in [

@@ -155,6 +155,11 @@ async fn look(core: &Core, repair: bool, output: &Output) -> anyhow::Result<Find
                 drawn.set_position(index);
             }
         }
+        if core.length() == 0 {
+            // Its head was spoilt: what it held is to be fetched again, the head first.
+            found.rotten = lost.into_iter().collect();
+            found.rotten.sort_unstable();
+        }
         Ok::<_, core_store::CoreError>(found)
     });
     let found = looked.await.context("the check was cut off")??;
@@ -192,7 +197,7 @@ fn tell(found: &Findings, key: Key, drive: Option<Key>, output: &Output) {
     output.result(&format!("{}: {}", name(key, drive), parts.join(", ")));
 }
 
-/// Fetches blocks that were dropped.
+/// Fetches blocks that were dropped, and first the head of a core that starts over: which of its blocks there are depends on that.
 async fn fetch(
     damaged: &[(Core, Vec<u64>)],
     drives: &HashMap<Key, Key>,
@@ -209,18 +214,25 @@ async fn fetch(
     }
     for (core, blocks) in damaged {
         let what = name(core.key(), drives.get(&core.key()).copied());
-        for index in blocks {
-            let options = core_store::GetOptions {
-                patience: Some(patience),
-                ..core_store::GetOptions::default()
-            };
-            let got = core.get_with(*index, options).await;
-            if let Err(error) = got {
-                network.expect_dht()?;
-                return Err(error).with_context(|| {
-                    format!("{what} is not whole yet; run this again once someone seeds it")
-                });
+        let options = core_store::GetOptions {
+            patience: Some(patience),
+            ..core_store::GetOptions::default()
+        };
+        let again = async {
+            let mut blocks = blocks.clone();
+            if core.length() == 0 {
+                core.get_with(0, options).await?;
+                blocks = core.lost()?;
             }
+            for index in blocks {
+                core.get_with(index, options).await?;
+            }
+            Ok::<_, core_store::CoreError>(())
+        };
+        if let Err(error) = again.await {
+            network.expect_dht()?;
+            return Err(error)
+                .with_context(|| format!("{what} is not whole yet; run this again once someone seeds it"));
         }
         let count = blocks.len();
         output.tag(

@@ -1,6 +1,6 @@
 //! A disk that rots: after a flipped bit or a lost tail, what is read is right, or there is an error; never wrong data.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
@@ -9,46 +9,65 @@ use anyhow::{Result, ensure};
 
 use super::kill::{ELSEWHERE, bosc};
 use super::program::finish;
-use super::{Campaign, Random, copy_folder, deployment, remove};
+use super::{Campaign, Random, Tree, copy_folder, deployment, remove};
 use crate::peers::{Place, read_tree};
 
-const LIMIT: Duration = Duration::from_secs(60);
+/// A reader waits 60 s for any progress, and starts and ends beside a compiler.
+pub(super) const LIMIT: Duration = Duration::from_secs(90);
 
 /// How long a reader may look for good data, in seconds.
-const PATIENCE: &str = "15";
+pub(super) const PATIENCE: &str = "15";
 
 /// A store that holds one release, and what is in it.
-struct Lab {
-    place: Place,
-    link: String,
-    all: super::Tree,
+pub(super) struct Lab {
+    pub(super) place: Place,
+    pub(super) link: String,
+    pub(super) all: Tree,
 }
 
-fn lab(campaign: &Campaign) -> Result<Lab> {
-    let place = Place::new(campaign.name)?;
-    let link = place.run("good", &["touch"])?.trim().to_owned();
-    let tree = place.home.join("tree");
-    deployment(&tree, ELSEWHERE, 0)?;
-    bosc(&place, "good", &["stage", &link, "tree"])?;
-    Ok(Lab {
-        all: read_tree(&tree)?,
-        place,
-        link,
-    })
-}
-
-/// Flips one bit, or, each sixth time, cuts the file. What was done.
-fn damage(store: &Path, random: &mut Random) -> Result<String> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(store.join("corestore.db"))?;
-    let length = file.metadata()?.len();
-    let at = random.below(length);
-    if random.below(6) == 0 {
-        file.set_len(at)?;
-        return Ok(format!("cut at {at} of {length}"));
+impl Lab {
+    pub(super) fn new(campaign: &Campaign) -> Result<Self> {
+        let place = Place::new(campaign.name)?;
+        let link = place.run("good", &["touch"])?.trim().to_owned();
+        let tree = place.home.join("tree");
+        deployment(&tree, ELSEWHERE, 0)?;
+        bosc(&place, "good", &["stage", &link, "tree"])?;
+        Ok(Self {
+            all: read_tree(&tree)?,
+            place,
+            link,
+        })
     }
+}
+
+/// Flips one bit of a store, or, each sixth time, cuts its file. What was done.
+fn damage(store: &Path, random: &mut Random) -> Result<String> {
+    let file = store.join("corestore.db");
+    if random.below(6) == 0 {
+        cut(&file, random)
+    } else {
+        flip(&file, random)
+    }
+}
+
+fn open(file: &Path) -> Result<(File, u64)> {
+    let file = OpenOptions::new().read(true).write(true).open(file)?;
+    let length = file.metadata()?.len();
+    Ok((file, length))
+}
+
+/// Cuts a file somewhere.
+pub(super) fn cut(file: &Path, random: &mut Random) -> Result<String> {
+    let (file, length) = open(file)?;
+    let at = random.below(length);
+    file.set_len(at)?;
+    Ok(format!("cut at {at} of {length}"))
+}
+
+/// Flips one bit of a file.
+pub(super) fn flip(file: &Path, random: &mut Random) -> Result<String> {
+    let (file, length) = open(file)?;
+    let at = random.below(length);
     let bit = random.below(8);
     let mut byte = [0];
     file.read_exact_at(&mut byte, at)?;
@@ -58,7 +77,7 @@ fn damage(store: &Path, random: &mut Random) -> Result<String> {
 
 /// `bosc dump` of a link of one's own.
 pub fn own(campaign: &mut Campaign, flips: u64) -> Result<()> {
-    let lab = lab(campaign)?;
+    let lab = Lab::new(campaign)?;
     let home = &lab.place.home;
     campaign.runs(flips, |campaign, _, random| {
         copy_folder(&home.join("good"), &home.join("bad"))?;
@@ -85,7 +104,7 @@ pub fn own(campaign: &mut Campaign, flips: u64) -> Result<()> {
 
 /// A peer that dumps from a seeder with such a store, alone or, each second time, beside a sound one.
 pub fn seeder(campaign: &mut Campaign, flips: u64) -> Result<()> {
-    let lab = lab(campaign)?;
+    let lab = Lab::new(campaign)?;
     let home = &lab.place.home;
     campaign.runs(flips, |campaign, run, random| {
         for name in ["bad", "sound"] {

@@ -1,13 +1,12 @@
 //! `bosc` killed at any moment: what is released is before or after, and the same command run again does it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use super::program::{finish, kill_after};
-use super::{Campaign, Tree, copy_folder, deployment, finished_files, remove};
+use super::{Campaign, Random, Tree, copy_folder, deployment, finished_files, names, nothing_more, remove};
 use crate::peers::{Place, read_tree};
 use crate::team::{Team, seeders, verlink};
 
@@ -32,13 +31,6 @@ fn dumped(place: &Place, store: &str, link: &str) -> Result<Tree> {
     read_tree(&out)
 }
 
-/// The names in a store's folder.
-fn names(folder: &Path) -> Result<BTreeSet<String>> {
-    std::fs::read_dir(folder)?
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect()
-}
-
 /// Counts what a kill left: all as before, or all as after.
 fn before_or_after(campaign: &mut Campaign, found: &Tree, before: &Tree, after: &Tree) -> Result<()> {
     if found == before {
@@ -58,6 +50,51 @@ fn before_or_after(campaign: &mut Campaign, found: &Tree, before: &Tree, after: 
     Ok(())
 }
 
+/// A link that commands of one store change, and how long such a command takes.
+struct Target<'a> {
+    place: &'a Place,
+    store: &'a str,
+    link: &'a str,
+    whole: Duration,
+    /// What the store's folder holds between two commands.
+    usual: BTreeSet<String>,
+}
+
+impl<'a> Target<'a> {
+    /// After a command that took `whole`.
+    fn new(place: &'a Place, store: &'a str, link: &'a str, whole: Duration) -> Result<Self> {
+        let usual = names(&place.home.join(store))?;
+        Ok(Self {
+            place,
+            store,
+            link,
+            whole,
+            usual,
+        })
+    }
+
+    /// Kills the command that takes the link from `before` to `after`: the link holds one of the two, and the command run again brings
+    /// it there and leaves nothing behind.
+    fn strike(
+        &mut self,
+        campaign: &mut Campaign,
+        random: &mut Random,
+        args: &[&str],
+        (before, after): (&Tree, &Tree),
+    ) -> Result<()> {
+        let (place, store) = (self.place, self.store);
+        let killed = kill_after(&mut place.bosc(store, args), random.within(self.whole))?;
+        count_kill(campaign, killed);
+        before_or_after(campaign, &dumped(place, store, self.link)?, before, after)?;
+        self.whole = (self.whole + bosc(place, store, args)?) / 2;
+        ensure!(
+            dumped(place, store, self.link)? == *after,
+            "run again, the command does not bring the new version"
+        );
+        nothing_more(&place.home.join(store), &self.usual)
+    }
+}
+
 fn count_kill(campaign: &mut Campaign, killed: bool) {
     campaign.count(if killed { "killed" } else { "too late" });
 }
@@ -67,35 +104,16 @@ pub fn stage(campaign: &mut Campaign, kills: u64) -> Result<()> {
     let place = Place::new(campaign.name)?;
     let link = place.run("store", &["touch"])?.trim().to_owned();
     let tree = place.home.join("tree");
+    let args = ["stage", &link, "tree"];
     deployment(&tree, ELSEWHERE, 0)?;
-    bosc(&place, "store", &["stage", &link, "tree"])?;
+    bosc(&place, "store", &args)?;
     deployment(&tree, ELSEWHERE, 1)?;
-    let mut whole = bosc(&place, "store", &["stage", &link, "tree"])?;
-    let usual = names(&place.home.join("store"))?;
-    let mut number = 1;
-    campaign.runs(kills, |campaign, _, random| {
+    let whole = bosc(&place, "store", &args)?;
+    let mut target = Target::new(&place, "store", &link, whole)?;
+    campaign.runs(kills, |campaign, run, random| {
         let before = read_tree(&tree)?;
-        number += 1;
-        deployment(&tree, ELSEWHERE, number)?;
-        let after = read_tree(&tree)?;
-        let killed = kill_after(
-            &mut place.bosc("store", &["stage", &link, "tree"]),
-            random.within(whole),
-        )?;
-        count_kill(campaign, killed);
-        before_or_after(campaign, &dumped(&place, "store", &link)?, &before, &after)?;
-        whole = (whole + bosc(&place, "store", &["stage", &link, "tree"])?) / 2;
-        ensure!(
-            dumped(&place, "store", &link)? == after,
-            "the second stage is not what was staged"
-        );
-        let found = names(&place.home.join("store"))?;
-        ensure!(
-            found.is_subset(&usual),
-            "left behind: {:?}",
-            found.difference(&usual)
-        );
-        Ok(())
+        deployment(&tree, ELSEWHERE, run + 2)?;
+        target.strike(campaign, random, &args, (&before, &read_tree(&tree)?))
     });
     Ok(())
 }
@@ -104,38 +122,21 @@ pub fn stage(campaign: &mut Campaign, kills: u64) -> Result<()> {
 pub fn provision(campaign: &mut Campaign, kills: u64) -> Result<()> {
     let place = Place::new(campaign.name)?;
     let touch = || Ok::<_, anyhow::Error>(place.run("store", &["touch"])?.trim().to_owned());
-    let (link, target) = (touch()?, touch()?);
-    let production = target.replace("://", "://0.0.");
+    let (stage, link) = (touch()?, touch()?);
+    let production = link.replace("://", "://0.0.");
     let tree = place.home.join("tree");
     let staged = |number: u64| -> Result<String> {
         deployment(&tree, ELSEWHERE, number)?;
-        verlink(&place.run("store", &["stage", &link, "tree"])?)
+        verlink(&place.run("store", &["stage", &stage, "tree"])?)
     };
     let first = staged(0)?;
-    let mut whole = bosc(&place, "store", &["provision", &first, &target, &production])?;
-    let usual = names(&place.home.join("store"))?;
-    let mut number = 0;
-    campaign.runs(kills, |campaign, _, random| {
+    let whole = bosc(&place, "store", &["provision", &first, &link, &production])?;
+    let mut target = Target::new(&place, "store", &link, whole)?;
+    campaign.runs(kills, |campaign, run, random| {
         let before = read_tree(&tree)?;
-        number += 1;
-        let source = staged(number)?;
-        let after = read_tree(&tree)?;
-        let args = ["provision", &source, &target, &production];
-        let killed = kill_after(&mut place.bosc("store", &args), random.within(whole))?;
-        count_kill(campaign, killed);
-        before_or_after(campaign, &dumped(&place, "store", &target)?, &before, &after)?;
-        whole = (whole + bosc(&place, "store", &args)?) / 2;
-        ensure!(
-            dumped(&place, "store", &target)? == after,
-            "the second provision is not the version"
-        );
-        let found = names(&place.home.join("store"))?;
-        ensure!(
-            found.is_subset(&usual),
-            "left behind: {:?}",
-            found.difference(&usual)
-        );
-        Ok(())
+        let source = staged(run + 1)?;
+        let args = ["provision", &source, &link, &production];
+        target.strike(campaign, random, &args, (&before, &read_tree(&tree)?))
     });
     Ok(())
 }
@@ -237,25 +238,11 @@ pub fn commit(campaign: &mut Campaign, kills: u64) -> Result<()> {
     let (alice, kept) = (place.home.join("alice"), place.home.join("alice-signed"));
     copy_folder(&alice, &kept)?;
     let _seed = place.seed("release", &source)?;
-    let mut whole = bosc(&place, "alice", &second)?;
-    let usual = names(&alice)?;
+    let whole = bosc(&place, "alice", &second)?;
+    let mut target = Target::new(&place, "alice", &team.link, whole)?;
     campaign.runs(kills, |campaign, _, random| {
         copy_folder(&kept, &alice)?;
-        let killed = kill_after(&mut place.bosc("alice", &second), random.within(whole))?;
-        count_kill(campaign, killed);
-        before_or_after(campaign, &dumped(&place, "alice", &team.link)?, &before, &after)?;
-        whole = (whole + bosc(&place, "alice", &second)?) / 2;
-        ensure!(
-            dumped(&place, "alice", &team.link)? == after,
-            "the second commit is not the version"
-        );
-        let found = names(&alice)?;
-        ensure!(
-            found.is_subset(&usual),
-            "left behind: {:?}",
-            found.difference(&usual)
-        );
-        Ok(())
+        target.strike(campaign, random, &second, (&before, &after))
     });
     Ok(())
 }

@@ -9,15 +9,17 @@ pub mod flip;
 pub mod full_disk;
 pub mod kill;
 pub mod program;
+pub mod rot;
 pub mod suspend;
 pub mod update;
+pub mod window;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::peers::{read_tree, write_deployment};
 
@@ -49,13 +51,15 @@ pub fn run(options: &Options) -> bool {
     let flips = |percent: u64| (options.flips * percent / 100).max(1);
     type Work<'a> = Box<dyn Fn(&mut Campaign) -> Result<()> + 'a>;
     let mut all: Vec<(&'static str, Work<'_>)> = vec![
-        ("kill-stage", Box::new(|c| kill::stage(c, kills(30)))),
+        ("kill-stage", Box::new(|c| kill::stage(c, kills(25)))),
         ("kill-provision", Box::new(|c| kill::provision(c, kills(20)))),
         ("kill-dump", Box::new(|c| kill::dump(c, kills(25)))),
         ("kill-commit", Box::new(|c| kill::commit(c, kills(10)))),
-        ("kill-update", Box::new(|c| update::killed(c, kills(15)))),
-        ("flip-own", Box::new(|c| flip::own(c, flips(90)))),
+        ("kill-update", Box::new(|c| update::killed(c, kills(10)))),
+        ("kill-window", Box::new(|c| window::killed(c, kills(10)))),
+        ("flip-own", Box::new(|c| flip::own(c, flips(75)))),
         ("flip-seeder", Box::new(|c| flip::seeder(c, flips(10)))),
+        ("flip-live", Box::new(|c| rot::seeder(c, flips(15)))),
     ];
     if options.long {
         all.push(("disk-stage", Box::new(full_disk::stage)));
@@ -63,7 +67,9 @@ pub fn run(options: &Options) -> bool {
         all.push(("disk-dump-store", Box::new(full_disk::dump_store)));
         all.push(("disk-update", Box::new(full_disk::update)));
         all.push(("clock", Box::new(clock::jumps)));
-        all.push(("suspend", Box::new(suspend::in_mid_fetch)));
+        all.push(("suspend-reader", Box::new(suspend::reader)));
+        all.push(("suspend-seeder", Box::new(suspend::seeder)));
+        all.push(("suspend-app", Box::new(suspend::app)));
     }
     let wanted = |name: &str| options.only.as_deref().is_none_or(|only| only == name);
     let mut good = true;
@@ -208,6 +214,25 @@ pub(crate) fn finished_files(folder: &Path) -> Result<Tree> {
             .is_some_and(|name| name.to_string_lossy().starts_with(".bosc-tmp-"))
     });
     Ok(tree)
+}
+
+/// The names in a folder.
+pub(crate) fn names(folder: &Path) -> Result<BTreeSet<String>> {
+    std::fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect()
+}
+
+/// Fails if a folder holds more than the `usual` names.
+pub(crate) fn nothing_more(folder: &Path, usual: &BTreeSet<String>) -> Result<()> {
+    let found = names(folder)?;
+    ensure!(
+        found.is_subset(usual),
+        "left behind in {}: {:?}",
+        folder.display(),
+        found.difference(usual)
+    );
+    Ok(())
 }
 
 /// Deletes a file or folder, if it is there.

@@ -1,6 +1,5 @@
 //! An installed app killed at any moment of an update: its bundle is always whole, and the newest version always arrives.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::kill::bosc;
 use super::program::kill_after;
-use super::{Campaign, Tree, deployment, remove};
+use super::{Campaign, Tree, deployment, names, nothing_more, remove};
 use crate::peers::{Place, program, read_tree};
 use crate::process::Process;
 
@@ -109,13 +108,6 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Everything that the runtime keeps beside the app's data, but for what has a version in its name.
-fn kept(storage: &Path) -> Result<BTreeSet<String>> {
-    std::fs::read_dir(storage.join("pear-runtime"))?
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect()
-}
-
 /// `updating`, `updated`, `applied`, restart: killed anywhere.
 pub fn killed(campaign: &mut Campaign, kills: u64) -> Result<()> {
     let place = Place::new(campaign.name)?;
@@ -127,7 +119,9 @@ pub fn killed(campaign: &mut Campaign, kills: u64) -> Result<()> {
     let start = Instant::now();
     lab.arrives()?.stop();
     let mut whole = start.elapsed();
-    let usual = kept(&lab.storage)?;
+    // Everything that the runtime keeps beside the app's data, but for what has a version in its name.
+    let kept = lab.storage.join("pear-runtime");
+    let usual = names(&kept)?;
     campaign.runs(kills, |campaign, run, random| {
         if run % KILLS_PER_RELEASE == 0 {
             versions.push(read_tree(&lab.release_next()?)?);
@@ -150,12 +144,7 @@ pub fn killed(campaign: &mut Campaign, kills: u64) -> Result<()> {
                 Some(&lab.installed()?) == versions.last(),
                 "what is installed is not the newest version"
             );
-            let found = kept(&lab.storage)?;
-            ensure!(
-                found.is_subset(&usual),
-                "left behind in pear-runtime: {:?}",
-                found.difference(&usual)
-            );
+            nothing_more(&kept, &usual)?;
             campaign.count("arrived");
         }
         Ok(())

@@ -69,6 +69,22 @@ fn texts(target: &str, root: &Path) -> Result<Vec<String>> {
     })
 }
 
+/// Seeds for a target that makes long sessions of its bytes, which the fuzzer comes to by itself only after hours.
+fn noise(target: &str) -> Vec<Vec<u8>> {
+    let mut state: u64 = 1;
+    let mut bytes = |count: usize| -> Vec<u8> {
+        let step = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        };
+        (0..count).map(step).collect()
+    };
+    match target {
+        "store_rows" => (1..=64).map(|number| bytes(4 * number)).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Writes the seeds of `target` into `folder`, and takes out those of an earlier run.
 pub(super) fn write(target: &str, root: &Path, folder: &Path) -> Result<()> {
     let mut seeds = BTreeSet::new();
@@ -87,6 +103,7 @@ pub(super) fn write(target: &str, root: &Path, folder: &Path) -> Result<()> {
         }
     }
     seeds.extend(texts(target, root)?.into_iter().map(String::into_bytes));
+    seeds.extend(noise(target));
     fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for (number, bytes) in seeds.iter().enumerate() {
@@ -143,7 +160,7 @@ mod tests {
         for target in ["manifest", "hyperblobs_map", "links", "bridge", "package_json"] {
             assert!(count(target) > 1, "{target}: {}", count(target));
         }
-        assert_eq!(count("protomux"), 0);
+        assert_eq!((count("protomux"), count("store_rows")), (0, 64));
         assert_eq!(from_hex("00ff7a"), Some(vec![0, 255, 0x7a]));
         assert_eq!(from_hex("0"), None);
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use core_store::{BlockHealth, Core, CoreOptions, Storage};
 use hypercore::Key;
+use hypercore::manifest::Manifest;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
@@ -199,6 +200,112 @@ fn a_writers_head_is_mended_and_never_made_up() {
     )
     .unwrap_err();
     assert!(error.to_string().contains("restore"), "{error}");
+}
+
+/// A writer in a store on disk, and the same core in a store that stays sound.
+fn twins(path: &Path) -> (Core, Core) {
+    let blocks: Vec<Bytes> = (0..BLOCKS).map(value).collect();
+    let twins = [Storage::open(path).unwrap(), Storage::in_memory().unwrap()];
+    let [rotten, sound] = twins.map(|storage| {
+        let core = core_of(&storage, 1);
+        core.append(&blocks).unwrap();
+        core
+    });
+    (rotten, sound)
+}
+
+#[test]
+fn a_spoilt_size_leads_no_seek_to_another_byte() {
+    let home = Home::new();
+    let (rotten, sound) = twins(&home.path);
+    let all = sound.byte_length();
+    for node in [3, 7, 11, 4] {
+        spoil(
+            &home.path,
+            &format!("UPDATE nodes SET size = size + 64 WHERE (id & 2199023255551) = {node}"),
+        );
+        for bytes in 0..all {
+            assert_eq!(
+                rotten.seek_local(bytes).unwrap(),
+                sound.seek_local(bytes).unwrap(),
+                "byte {bytes} with node {node} spoilt"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_tree_that_the_disk_made_up_is_stated_or_signed() {
+    let home = Home::new();
+    let (rotten, sound) = twins(&home.path);
+    let spoil_root = || {
+        spoil(
+            &home.path,
+            "UPDATE nodes SET hash = zeroblob(32) WHERE (id & 2199023255551) = 7",
+        );
+    };
+    spoil_root();
+    assert_eq!(rotten.tree_hash(8).unwrap(), sound.tree_hash(8).unwrap());
+    spoil_root();
+    rotten.truncate(8, None).unwrap();
+    sound.truncate(8, None).unwrap();
+    let fresh = exchange::reader(&sound);
+    upgrade(&rotten, &fresh);
+    assert_eq!(fresh.tree_hash(8).unwrap(), sound.tree_hash(8).unwrap());
+    (0..8).for_each(|index| fetch(&rotten, &fresh, index));
+}
+
+#[test]
+fn a_manifest_with_a_flipped_bit_is_turned_back() {
+    let home = Home::new();
+    let (writer, key) = pair(&home.path);
+    let db = Connection::open(&home.path).unwrap();
+    let stored = || -> Vec<u8> {
+        db.query_row("SELECT manifest FROM cores", [], |row| row.get(0))
+            .unwrap()
+    };
+    let sound = stored();
+    for bit in 0..8 * sound.len() {
+        let mut manifest = sound.clone();
+        manifest[bit / 8] ^= 1 << (bit % 8);
+        db.execute("UPDATE cores SET manifest = ?1", [&manifest]).unwrap();
+        let reader = reader(&home.path, key);
+        assert_eq!(
+            (reader.length(), reader.manifest()),
+            (BLOCKS, writer.manifest()),
+            "bit {bit}"
+        );
+        assert_eq!(Manifest::decode(&stored()).ok(), writer.manifest(), "bit {bit}");
+    }
+}
+
+#[test]
+fn a_core_that_starts_over_says_what_it_lost() {
+    let home = Home::new();
+    let (writer, key) = pair(&home.path);
+    spoil(&home.path, "UPDATE cores SET signature = zeroblob(64)");
+    let reader = reader(&home.path, key);
+    assert_eq!(reader.length(), 0);
+    assert_eq!(reader.lost().unwrap(), (0..BLOCKS).collect::<Vec<_>>());
+    // Who heard of its blocks before is told nothing, rather than what looks like a lie.
+    let request = exchange::upgrade_request(&writer, &exchange::reader(&writer));
+    assert!(reader.create_proof(&request).unwrap().is_none());
+    heal(&writer, &reader);
+    assert!(reader.lost().unwrap().is_empty());
+}
+
+#[test]
+fn a_row_of_another_shape_is_as_good_as_none() {
+    for statement in [
+        "UPDATE nodes SET hash = x'00' WHERE (id & 2199023255551) = 10",
+        "UPDATE nodes SET size = 'many' WHERE (id & 2199023255551) = 7",
+        "UPDATE blocks SET value = 'text' WHERE (id & 2199023255551) = 5",
+    ] {
+        let home = Home::new();
+        let (writer, key) = pair(&home.path);
+        spoil(&home.path, statement);
+        heal(&writer, &reader(&home.path, key));
+    }
 }
 
 /// Which part of the file a flip hits.

@@ -39,8 +39,10 @@ impl ChunkIndex {
         self.chunks.is_empty()
     }
 
-    pub(crate) fn get(&self, hash: &[u8; 32]) -> Option<MapBlock> {
-        self.chunks.get(hash).copied()
+    /// The block that holds a chunk of this hash and length. The disk may have spoilt a stored length: such a block is not referred to.
+    pub(crate) fn get(&self, hash: &[u8; 32], byte_length: u64) -> Option<MapBlock> {
+        let known = self.chunks.get(hash).copied();
+        known.filter(|block| block.byte_length == byte_length)
     }
 
     pub(crate) fn insert(&mut self, hash: [u8; 32], block: MapBlock) {
@@ -50,4 +52,23 @@ impl ChunkIndex {
 
 pub(crate) fn hash(chunk: &Bytes) -> [u8; 32] {
     hypercore::merkle::hash_leaf(chunk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_whose_stored_length_is_spoilt_is_not_referred_to() {
+        let mut known = ChunkIndex::default();
+        let chunk = Bytes::from_static(b"chunk");
+        let block = MapBlock {
+            index: 3,
+            byte_length: 5 ^ 64,
+        };
+        known.insert(hash(&chunk), block);
+        assert!(known.get(&hash(&chunk), 5).is_none());
+        let sound = known.get(&hash(&chunk), 5 ^ 64);
+        assert_eq!(sound.map(|block| block.index), Some(3));
+    }
 }

@@ -118,7 +118,7 @@ impl Writer {
             });
         }
         let hash = hash(&block);
-        match known.get(&hash) {
+        match known.get(&hash, byte_length) {
             Some(existing) => {
                 blob.reused = true;
                 blob.map.blocks.push(existing);

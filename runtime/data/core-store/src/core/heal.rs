@@ -3,12 +3,14 @@
 //!
 //! Nothing rotten is handed out, and nothing rotten is held against the peer whose right answer does not fit it.
 
+use std::collections::HashSet;
+
 use hypercore::manifest::Manifest;
 use hypercore::merkle::{self, Batch, MAX_LENGTH, Node, NodeSource, full_roots};
-use hypercore::{KeyPair, PublicKey, signature};
+use hypercore::{Key, KeyPair, PublicKey, signature};
 use rusqlite::Connection;
 
-use super::shared::{Shared, State};
+use super::shared::{Nodes, Shared, State};
 use crate::storage::{self, CoreRow, Transaction, lock};
 use crate::{Core, CoreError, Storage, StorageError};
 
@@ -80,10 +82,25 @@ impl Core {
     /// If the store fails.
     pub fn lost(&self) -> Result<Vec<u64>, CoreError> {
         let mut lost = decode(self.user_data(LOST)?.as_deref());
-        lost.retain(|index| *index < self.length() && !self.has(*index));
+        // A core that starts over learns its length from peers.
+        let length = self.length();
+        lost.retain(|index| (length == 0 || *index < length) && !self.has(*index));
         lost.sort_unstable();
         Ok(lost)
     }
+}
+
+/// Adds to the blocks that were dropped.
+fn remember_lost(tx: &Transaction<'_>, core: i64, blocks: &[u64]) -> Result<(), StorageError> {
+    let mut lost = decode(tx.run(|db| storage::user_data(db, core, LOST))?.as_deref());
+    let before = lost.len();
+    let known: HashSet<u64> = lost.iter().copied().collect();
+    lost.extend(blocks.iter().filter(|block| !known.contains(block)));
+    lost.truncate(MAX_LOST.max(before));
+    if lost.len() > before {
+        tx.set_user_data(core, LOST, &encode(&lost))?;
+    }
+    Ok(())
 }
 
 fn encode(lost: &[u64]) -> Vec<u8> {
@@ -101,6 +118,39 @@ impl Shared {
         tracing::warn!(core = %self.key, block = index, "a stored block was damaged: it is fetched again from peers");
         lock(&self.wants).rewind(index);
         self.wake();
+    }
+
+    /// Node `index` as the signed roots prove it, computed from what lies beneath it if need be; `None` if nothing here proves it.
+    fn proven(&self, state: &State, index: u64) -> Result<Option<Node>, StorageError> {
+        let leaf = |block: u64| {
+            if let Some(value) = lock(&self.unwritten).get(&block) {
+                return Ok(Some(Node::leaf(block, value)));
+            }
+            let value = self.storage.read(|db| storage::block(db, self.id, block))?;
+            Ok(value.map(|value| Node::leaf(block, &value)))
+        };
+        let nodes = Nodes { shared: self, state };
+        Ok(merkle::audit(&nodes, &state.tree, index, leaf)?.proven)
+    }
+
+    /// The roots of the tree that the core had at `length`, as the present head proves them: they may be signed again.
+    ///
+    /// # Errors
+    /// [`CoreError::OutOfBounds`], [`CoreError::MissingNode`], or if the store fails.
+    pub(super) fn roots_at(&self, state: &State, length: u64) -> Result<Vec<Node>, CoreError> {
+        let key = self.key;
+        if length > state.tree.length {
+            return Err(CoreError::OutOfBounds {
+                key,
+                index: length,
+                length: state.tree.length,
+            });
+        }
+        let root = |index| {
+            let proven = self.proven(state, index)?;
+            proven.ok_or(CoreError::MissingNode { key, index })
+        };
+        full_roots(length).into_iter().map(root).collect()
     }
 
     /// Audits the way from the head to node `index`, and for a block the block itself.
@@ -147,11 +197,7 @@ impl Shared {
             }
             if let Some(block) = lost.filter(|_| health == BlockHealth::Rotten) {
                 tx.delete_blocks(self.id, block, block + 1)?;
-                let mut lost = decode(tx.run(|db| storage::user_data(db, self.id, LOST))?.as_deref());
-                if lost.len() < MAX_LOST && !lost.contains(&block) {
-                    lost.push(block);
-                    tx.set_user_data(self.id, LOST, &encode(&lost))?;
-                }
+                remember_lost(tx, self.id, &[block])?;
                 without.set(block, false);
                 for (number, bits) in without.take_dirty() {
                     tx.put_page(self.id, number, &bits)?;
@@ -204,8 +250,8 @@ impl Head {
     }
 
     /// Mends a head that does not verify, inside one transaction: by roots computed from the nodes beneath them, or by turning
-    /// back one flipped bit of the signature, the length or the fork. What verifies afterwards was signed, so nothing is
-    /// made up. A core that others write starts over if that fails, to be fetched again.
+    /// back one flipped bit of the signature, the length, the fork or the manifest. What verifies afterwards was signed, so nothing
+    /// is made up. A core that others write starts over if that fails, to be fetched again; its blocks count as lost.
     ///
     /// # Errors
     /// [`StorageError::Damaged`] for a core that is written here, if its head cannot be mended.
@@ -230,6 +276,9 @@ impl Head {
                 .roots
                 .iter()
                 .try_for_each(|root| tx.put_node(row.id, root))?;
+            if let Some(manifest) = &head.manifest {
+                tx.set_auth(row.id, Some(&manifest.encode()), None)?;
+            }
             tx.set_head(row.id, head.tree.fork, head.tree.length, &head.signature)?;
             return Ok(());
         }
@@ -240,6 +289,11 @@ impl Head {
             });
         }
         tracing::warn!(core = %key, "the stored head of a core does not verify: the core is fetched again from peers");
+        remember_lost(
+            tx,
+            row.id,
+            &tx.run(|db| storage::block_indices(db, row.id, MAX_LOST))?,
+        )?;
         tx.delete_blocks(row.id, 0, u64::MAX)?;
         tx.delete_nodes_from(row.id, 0)?;
         tx.delete_pages(row.id)?;
@@ -273,9 +327,11 @@ fn candidates(row: &CoreRow) -> impl Iterator<Item = CoreRow> + '_ {
         row
     };
     let bits = 8 * row.signature.len();
+    let manifest = row.manifest.iter().flat_map(|bytes| turned_back(bytes, &row.key));
     std::iter::once(row.clone())
         .chain((0..41).map(move |bit| with(&|row| row.length ^= 1 << bit)))
         .chain((0..63).map(move |bit| with(&|row| row.fork ^= 1 << bit)))
+        .chain(manifest.map(move |bytes| with(&|row| row.manifest = Some(bytes.clone()))))
         .chain((0..bits).map(move |bit| {
             with(&|row| {
                 if let Some(byte) = row.signature.get_mut(bit / 8) {
@@ -283,6 +339,16 @@ fn candidates(row: &CoreRow) -> impl Iterator<Item = CoreRow> + '_ {
                 }
             })
         }))
+}
+
+/// The manifest of `key` that is stored with one bit flipped; its hash is the key, so there is none but the true one.
+fn turned_back(stored: &[u8], key: &Key) -> Option<Vec<u8>> {
+    (0..8 * stored.len()).find_map(|bit| {
+        let mut bytes = stored.to_owned();
+        *bytes.get_mut(bit / 8)? ^= 1 << (bit % 8);
+        let manifest = Manifest::decode(&bytes).ok()?;
+        (manifest.key() == *key).then_some(bytes)
+    })
 }
 
 /// The stored manifest, if it belongs to the key. Nothing vouches for one that only repeats the key while nothing was verified

@@ -48,7 +48,8 @@ impl Core {
     pub(crate) fn draft_proof(&self, request: &Request) -> Result<Option<Draft>, ProofError> {
         let (data, leaf) = {
             let mut state = self.shared.state();
-            if request.fork != state.tree.fork {
+            // An answer without a tree proves nothing. Whoever asks for one heard of a longer core, which the disk has spoilt since.
+            if request.fork != state.tree.fork || state.tree.length == 0 {
                 return Ok(None);
             }
             if request

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hypercore::merkle::{self, Batch, Cursor, Node, NodeSource, SeekResult, full_roots};
+use hypercore::merkle::{self, Batch, Cursor, Node, NodeSource, SeekResult};
 use hypercore::wants::WantId;
 use tokio::sync::oneshot;
 
@@ -136,22 +136,7 @@ impl Core {
     /// If `length` exceeds the core's, or nodes of that tree are not stored.
     pub fn tree_hash(&self, length: u64) -> Result<[u8; 32], CoreError> {
         let state = self.shared.state();
-        if length > state.tree.length {
-            return Err(CoreError::OutOfBounds {
-                key: self.key(),
-                index: length,
-                length: state.tree.length,
-            });
-        }
-        let nodes = self.nodes(&state);
-        let mut roots = Vec::new();
-        for index in full_roots(length) {
-            roots.push(nodes.node(index)?.ok_or(CoreError::MissingNode {
-                key: self.key(),
-                index,
-            })?);
-        }
-        Ok(merkle::tree_hash(&roots))
+        Ok(merkle::tree_hash(&self.shared.roots_at(&state, length)?))
     }
 
     /// [`tree_hash`](Self::tree_hash), after fetching what a partly stored core lacks for it: one block beneath each root of
@@ -211,7 +196,8 @@ impl Core {
     }
 
     /// The Merkle leaf of block `index` if the block is stored here: the hash of its content
-    /// ([`hash_leaf`](merkle::hash_leaf)) and its size, without reading the content.
+    /// ([`hash_leaf`](merkle::hash_leaf)) and its size, without reading the content. It is as the disk has it: good to find a block
+    /// that is likely the same, no proof of it.
     pub fn leaf(&self, index: u64) -> Result<Option<merkle::Node>, CoreError> {
         let state = self.shared.state();
         if !state.bitfield.get(index) {
@@ -223,8 +209,21 @@ impl Core {
 
     /// As [`seek`](Self::seek), with the nodes at hand.
     pub fn seek_local(&self, bytes: u64) -> Result<SeekResult, CoreError> {
-        let state = self.shared.state();
-        Ok(merkle::seek(&self.nodes(&state), &state.tree, bytes)?)
+        let mut state = self.shared.state();
+        let seek = |state: &State| merkle::seek(&self.nodes(state), &state.tree, bytes);
+        let found = seek(&state)?;
+        let SeekResult::Within { start, end } = found else {
+            return Ok(found);
+        };
+        // What the disk spoilt is mended, or dropped, so that peers are asked for it; what was never stored stays as it is.
+        let mut cursor = Cursor::new(start + end - 1);
+        let (left, right) = (cursor.left_child(), cursor.sibling());
+        let nodes = self.nodes(&state);
+        if nodes.node(left)?.is_none() || nodes.node(right)?.is_none() {
+            return Ok(found);
+        }
+        self.shared.audit(&mut state, left, true)?;
+        Ok(seek(&state)?)
     }
 
     /// How many tree levels above node `index` are not stored; goes into requests.

@@ -13,6 +13,9 @@ use crate::storage::lock;
 /// found again, so that a peer that restarts is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often in that time a reader looks for progress: it counts from when it was noticed.
+const LOOKS: u32 = 12;
+
 /// Watches over one wait for peers. What they claim does not count, only what was verified.
 pub(super) struct Stall<'a> {
     core: &'a Core,
@@ -64,10 +67,12 @@ impl<'a> Stall<'a> {
             let Some(patience) = self.patience else {
                 break event.await;
             };
-            if let Ok(happened) = tokio::time::timeout_at(self.since + patience, &mut event).await {
+            let look = (self.since + patience).min(Instant::now() + patience / LOOKS);
+            if let Ok(happened) = tokio::time::timeout_at(look, &mut event).await {
                 break happened;
             }
-            if self.core.shared.progress.load(Ordering::Acquire) == self.seen {
+            let quiet = self.core.shared.progress.load(Ordering::Acquire) == self.seen;
+            if quiet && self.since.elapsed() >= patience {
                 return Err(self.stalled(patience));
             }
         };
@@ -89,5 +94,34 @@ impl<'a> Stall<'a> {
                 .filter(|peer| peer.remote_length > self.index)
                 .count(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CoreOptions, GetOptions, Storage};
+
+    #[tokio::test]
+    async fn progress_right_after_the_start_does_not_double_the_wait() {
+        let options = CoreOptions {
+            key: Some(hypercore::Key([1; 32])),
+            ..CoreOptions::default()
+        };
+        let core = Core::open(&Storage::in_memory().unwrap(), options).unwrap();
+        let patience = Duration::from_millis(2400);
+        let options = GetOptions {
+            patience: Some(patience),
+            ..GetOptions::default()
+        };
+        let (began, progress) = (Instant::now(), &core.shared.progress);
+        let soon = async {
+            tokio::time::sleep(patience / 8).await;
+            progress.fetch_add(1, Ordering::AcqRel);
+        };
+        let (got, ()) = tokio::join!(core.get_with(0, options), soon);
+        assert!(matches!(got, Err(CoreError::Stalled { .. })), "{got:?}");
+        let took = began.elapsed();
+        assert!(took >= patience && took < patience * 3 / 2, "{took:?}");
     }
 }

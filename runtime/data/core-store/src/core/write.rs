@@ -1,7 +1,7 @@
 //! Changing a core locally: append, truncate, clear.
 
 use bytes::Bytes;
-use hypercore::merkle::{Batch, Cursor, Node, NodeSource, full_roots};
+use hypercore::merkle::{Batch, Cursor, Node};
 use hypercore::signature;
 
 use super::front::StateGuard;
@@ -118,31 +118,17 @@ impl Core {
         let mut state = shared.state();
         shared.flush_state(&mut state)?;
         let before = state.tree.length;
-        if length > before {
-            return Err(CoreError::OutOfBounds {
-                key: self.key(),
-                index: length,
-                length: before,
-            });
-        }
         let fork = fork.unwrap_or(state.tree.fork + 1);
-        let mut roots = Vec::new();
-        {
-            let nodes = self.nodes(&state);
-            for index in full_roots(length) {
-                roots.push(nodes.node(index)?.ok_or(CoreError::MissingNode {
-                    key: self.key(),
-                    index,
-                })?);
-            }
-        }
-        let tree = Batch::from_roots(fork, length, roots);
+        let tree = Batch::from_roots(fork, length, shared.roots_at(&state, length)?);
         let signature = self.sign(state.manifest.as_ref(), state.key_pair.as_ref(), &tree)?;
         state.clear_bits(length, before);
         let pages = state.bitfield.take_dirty();
         let written = shared.storage.write(|tx| {
             self.check_unmoved(tx, state.revision)?;
             delete_from(tx, shared.id, length, before)?;
+            for root in &tree.roots {
+                tx.put_node(shared.id, root)?;
+            }
             for (number, bits) in &pages {
                 tx.put_page(shared.id, *number, bits)?;
             }

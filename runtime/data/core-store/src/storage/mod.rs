@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, Weak};
 use hypercore::{DiscoveryKey, Key};
 pub(crate) use rows::CoreRow;
 pub use rows::Transaction;
-pub(crate) use rows::{bitfield, block, core_by_id, find_core, node, nodes_below, user_data};
+pub(crate) use rows::{bitfield, block, block_indices, core_by_id, find_core, node, nodes_below, user_data};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use self::reader::Reader;

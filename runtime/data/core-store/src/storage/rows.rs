@@ -83,30 +83,43 @@ pub(crate) fn core_by_id(db: &Connection, id: i64) -> rusqlite::Result<CoreRow> 
         .query_row([id], read_core)
 }
 
-/// One block.
+/// One block. A value that is no block's is as good as none: what a disk makes of a row can be fetched again.
 pub(crate) fn block(db: &Connection, core: i64, index: u64) -> rusqlite::Result<Option<Vec<u8>>> {
     if index >= MAX_LENGTH {
         return Ok(None); // Its row id would be another block's.
     }
     db.prepare_cached("SELECT value FROM blocks WHERE id = ?1")?
-        .query_row([row_id(core, index)], |row| row.get(0))
+        .query_row([row_id(core, index)], |row| Ok(row.get(0).ok()))
         .optional()
+        .map(Option::flatten)
 }
 
-/// One tree node.
+/// The blocks of a core that have a row, `most` at most.
+pub(crate) fn block_indices(db: &Connection, core: i64, most: usize) -> rusqlite::Result<Vec<u64>> {
+    db.prepare_cached("SELECT id FROM blocks WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3")?
+        .query_map([row_id(core, 0), row_id(core + 1, 0), most as i64], |row| {
+            let id: i64 = row.get(0)?;
+            Ok((id & ((1 << INDEX_BITS) - 1)).unsigned_abs())
+        })?
+        .collect()
+}
+
+/// One tree node. As for blocks, one of another shape is none.
 pub(crate) fn node(db: &Connection, core: i64, index: u64) -> rusqlite::Result<Option<Node>> {
     if index >= 2 * MAX_LENGTH {
         return Ok(None); // Its row id would be another node's.
     }
     db.prepare_cached("SELECT size, hash FROM nodes WHERE id = ?1")?
         .query_row([row_id(core, index)], |row| {
-            Ok(Node {
+            let (size, hash) = (row.get::<_, i64>(0), row.get(1));
+            Ok(size.ok().zip(hash.ok()).map(|(size, hash)| Node {
                 index,
-                size: row.get::<_, i64>(0)?.unsigned_abs(),
-                hash: row.get(1)?,
-            })
+                size: size.unsigned_abs(),
+                hash,
+            }))
         })
         .optional()
+        .map(Option::flatten)
 }
 
 /// The stored tree nodes with an index below `end`, in order.

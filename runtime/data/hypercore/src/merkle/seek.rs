@@ -12,7 +12,7 @@ pub enum SeekResult {
         /// Bytes into it.
         offset: u64,
     },
-    /// It lies in one of the blocks `start..end`, but the nodes between are not stored.
+    /// It lies in one of the blocks `start..end`, but the nodes between are not stored, or are not those of the tree.
     Within {
         /// First block.
         start: u64,
@@ -29,7 +29,7 @@ pub(super) fn unpadded(node: &Node, padding: u64) -> u64 {
         .saturating_sub(padding.saturating_mul(Cursor::new(node.index).leaves()))
 }
 
-/// Finds the block that holds byte `bytes`.
+/// Finds the block that holds byte `bytes`, by nodes that hash to the roots.
 pub fn seek<S: NodeSource>(source: &S, tree: &Batch, mut bytes: u64) -> Result<SeekResult, S::Error> {
     if bytes == 0 && tree.length > 0 {
         return Ok(SeekResult::Found { block: 0, offset: 0 });
@@ -40,9 +40,12 @@ pub fn seek<S: NodeSource>(source: &S, tree: &Batch, mut bytes: u64) -> Result<S
             continue;
         }
         let mut cursor = Cursor::new(root.index);
+        let mut above = *root;
         while cursor.factor() > 2 {
-            cursor.left_child();
-            let Some(left) = source.node(cursor.index())? else {
+            let (left, right) = (cursor.left_child(), cursor.sibling());
+            // Sizes that the signed roots do not vouch for would lead to another byte.
+            let vouched = |(left, right): &(Node, Node)| Node::parent(above.index, left, right) == above;
+            let Some((left, right)) = source.node(left)?.zip(source.node(right)?).filter(vouched) else {
                 let _ = cursor.parent();
                 return Ok(SeekResult::Within {
                     start: cursor.left_span() / 2,
@@ -51,7 +54,10 @@ pub fn seek<S: NodeSource>(source: &S, tree: &Batch, mut bytes: u64) -> Result<S
             };
             if left.size <= bytes {
                 bytes -= left.size;
+                above = right;
+            } else {
                 cursor.sibling();
+                above = left;
             }
             if bytes == 0 {
                 return Ok(SeekResult::Found {
