@@ -45,6 +45,15 @@ pub(crate) fn run_task(tests: bool) -> Result<()> {
     run(
         cargo(&["doc", "--quiet", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")
     )?;
+    steps.next("fuzz targets compile")?;
+    run(&mut cargo(&[
+        "check",
+        "--quiet",
+        "--locked",
+        "--bins",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+    ]))?;
     if tests {
         steps.next("tests")?;
         test::run_task()?;
