@@ -159,7 +159,7 @@ fuzz_target!(|steps: Vec<Step>| {
     let info = |is_initiator| Handshake {
         is_initiator,
         hash: [3; 64],
-        remote_public_key: [2; 32],
+        remote_public_key: hypercore::PublicKey([2; 32]),
     };
     let key = Key([5; 32]);
     let mut peer = Peer::new(key, head, &info(true));

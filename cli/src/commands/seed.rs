@@ -185,7 +185,7 @@ fn is_synced(peer: &PublicKey, drive: &Hyperdrive, blobs: Option<&Core>) -> bool
     let holds = |core: &Core| {
         core.peers()
             .iter()
-            .any(|info| info.remote_public_key == peer.0 && info.remote_contiguous_length >= core.length())
+            .any(|info| info.remote_public_key == *peer && info.remote_contiguous_length >= core.length())
     };
     drive.core().length() > 0
         && holds(drive.core())

@@ -39,7 +39,7 @@ pub fn holders(core: &Core, length: u64) -> Vec<Holder> {
             0
         };
         let holder = Holder {
-            public_key: PublicKey(peer.remote_public_key),
+            public_key: peer.remote_public_key,
             length: held,
             full: same_fork && peer.synced && held >= length,
         };

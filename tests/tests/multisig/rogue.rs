@@ -71,7 +71,7 @@ async fn lie(mut connection: Connection, forgery: Forgery) -> Result<()> {
     let handshake = Handshake {
         is_initiator: info.is_initiator,
         hash: info.handshake_hash,
-        remote_public_key: info.remote_public_key.0,
+        remote_public_key: info.remote_public_key,
     };
     let own = &forgery.own;
     let mut peer = Peer::new(forgery.key, CoreView(own).head(), &handshake);

@@ -25,7 +25,7 @@ pub(crate) use apply::to_hash;
 use bytes::Bytes;
 pub use heal::BlockHealth;
 use hypercore::manifest::Manifest;
-use hypercore::{DiscoveryKey, Key, KeyPair, PeerInfo};
+use hypercore::{DiscoveryKey, Key, KeyPair, PeerInfo, PublicKey};
 pub(crate) use prove::Draft;
 pub use read::Download;
 pub(crate) use shared::Shared;
@@ -110,11 +110,11 @@ pub enum CoreEvent {
         bytes: u64,
     },
     /// A peer that has this core connected.
-    PeerAdd([u8; 32]),
+    PeerAdd(PublicKey),
     /// It left.
-    PeerRemove([u8; 32]),
+    PeerRemove(PublicKey),
     /// A peer told of its state (length, how much it holds).
-    PeerUpdate([u8; 32]),
+    PeerUpdate(PublicKey),
 }
 
 /// A handle to a core. Cloning is cheap; all handles see the same state.

@@ -249,7 +249,7 @@ fn handshake(info: &ConnectionInfo) -> Handshake {
     Handshake {
         is_initiator: info.is_initiator,
         hash: info.handshake_hash,
-        remote_public_key: info.remote_public_key.0,
+        remote_public_key: info.remote_public_key,
     }
 }
 

@@ -79,6 +79,6 @@ pub(crate) fn handshakes(number: u8) -> [Handshake; 2] {
     [(true, 200), (false, 100)].map(|(is_initiator, remote)| Handshake {
         is_initiator,
         hash: [number; 64],
-        remote_public_key: [remote; 32],
+        remote_public_key: hypercore::PublicKey([remote; 32]),
     })
 }

@@ -1,6 +1,7 @@
 //! What a [`Peer`](super::Peer) wants done, and what it is told afterwards. The peer does none of it itself: it opens no store,
 //! sends nothing and asks no clock.
 
+use crate::PublicKey;
 use crate::bitfield::Bitfield;
 use crate::merkle::SeekResult;
 use crate::proof::{Data, Request};
@@ -13,14 +14,14 @@ pub struct Handshake {
     /// The hash of the Noise handshake: the same on both sides, unique to this connection.
     pub hash: [u8; 64],
     /// The authenticated public key of the other side.
-    pub remote_public_key: [u8; 32],
+    pub remote_public_key: PublicKey,
 }
 
 /// A peer as this core sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerInfo {
     /// The peer's Noise public key.
-    pub remote_public_key: [u8; 32],
+    pub remote_public_key: PublicKey,
     /// Length of its copy, in blocks.
     pub remote_length: u64,
     /// How many blocks from the start it holds without a gap.

@@ -16,7 +16,7 @@ use self::theirs::Theirs;
 use self::uploads::Uploads;
 use super::action::{Action, Change, Done, Handshake, Head, Job, PeerInfo, Verdict, View};
 use crate::messages::{self, Sync, Want, kind};
-use crate::{Key, crypto};
+use crate::{Key, PublicKey, crypto};
 
 /// Answers that did not fit, in a row, before the peer counts as broken.
 const MAX_STALE: u32 = 1000;
@@ -69,7 +69,7 @@ pub struct Peer {
     key: Key,
     is_initiator: bool,
     handshake_hash: [u8; 64],
-    remote_public_key: [u8; 32],
+    remote_public_key: PublicKey,
     opened: bool,
     /// What we told last.
     told: Option<Sync>,
