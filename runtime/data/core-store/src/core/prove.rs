@@ -91,8 +91,18 @@ impl Core {
         let Some(block) = &mut data.block else {
             return Ok(Some(Draft { data, leaf: None }));
         };
-        if let Some(value) = lock(&self.shared.unwritten).get(&block.index) {
-            block.value = value.clone();
+        let unwritten = lock(&self.shared.unwritten).get(&block.index).cloned();
+        let whole = match (unwritten, leaf) {
+            (Some(value), _) => Some(value),
+            (None, Some(_)) => None,
+            // Without a leaf beside it the block proves nothing, and is looked at as any spoilt one.
+            (None, None) => match self.get_local(block.index)? {
+                Some(value) => Some(value),
+                None => return Ok(None),
+            },
+        };
+        if let Some(value) = whole {
+            block.value = value;
             return Ok(Some(Draft { data, leaf: None }));
         }
         let id = self.shared.id;

@@ -35,6 +35,8 @@ const MAX_EVENTS: usize = 1024;
 /// to 15 MiB, and lie in memory; one batch hashes as fast with a few of them as with many.
 const MAX_UNVERIFIED: usize = 2 * 1024 * 1024;
 const TICK: Duration = Duration::from_millis(500);
+/// What a channel that a peer opens costs, as that many of the smallest messages: the store is asked for a core, and an answer sent.
+const COST_OF_OPENING: u32 = 8;
 /// How long what a peer sent before it closed is still looked at: what it sent last may be what we asked for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -372,7 +374,10 @@ impl Driver {
             let Some(event) = self.mux.poll_event() else { break };
             let mut cost = 1;
             match event {
-                Event::Requested { protocol, id } => self.on_requested(&protocol, &id),
+                Event::Requested { protocol, id } => {
+                    cost = COST_OF_OPENING;
+                    self.on_requested(&protocol, &id);
+                }
                 Event::Opened { channel, handshake } => {
                     if let Some(opened) = self.channels.get_mut(&channel) {
                         opened.peer.handle_open(&handshake)?;
