@@ -2,19 +2,17 @@
 //! machine with loopback only, and on this machine as it is. Needs root and iproute2 for the namespaces, and Node with
 //! the packages of tests/interop (or of the folder that BOSC_INTEROP names).
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use bosc_tests::lab::{Host, Hosts, can_make_hosts};
 use bosc_tests::skip::skipped;
 use hyperswarm::{JoinOptions, Swarm, SwarmConfig, Topic};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 const MESSAGES: usize = 128;
 const CHUNK: usize = 65_536;
@@ -39,134 +37,42 @@ fn interop() -> Result<PathBuf> {
     Ok(modules)
 }
 
-fn ip(args: &str) -> Result<()> {
-    let out = Command::new("ip")
-        .args(args.split(' '))
-        .output()
-        .context("iproute2 is not installed")?;
-    ensure!(
-        out.status.success(),
-        "ip {args}: {}",
-        String::from_utf8_lossy(&out.stderr)
-    );
-    Ok(())
+/// `count` hosts 10.78.0.1, 10.78.0.2, … on one bridge.
+fn bridged(count: usize) -> Result<(Hosts, Vec<Host>)> {
+    let mut hosts = Hosts::new()?;
+    let switch = hosts.add("sw")?;
+    switch.ip("link add br0 type bridge")?;
+    switch.ip("link set br0 up")?;
+    let mut all = Vec::new();
+    for i in 1..=count {
+        let host = hosts.add(&i.to_string())?;
+        let (end, port) = hosts.cable(&host, &switch)?;
+        switch.ip(&format!("link set {port} master br0"))?;
+        host.ip(&format!("addr add 10.78.0.{i}/24 dev {end}"))?;
+        all.push(host);
+    }
+    Ok((hosts, all))
 }
 
-/// Network namespaces of this test, removed at its end.
-struct Hosts {
-    prefix: String,
-    names: Vec<String>,
-}
-
-impl Hosts {
-    /// `count` hosts 10.78.0.1, 10.78.0.2, … on one bridge.
-    fn bridged(count: usize) -> Result<Self> {
-        let mut hosts = Self::new('l');
-        let switch = hosts.add("sw")?;
-        ip(&format!("-n {switch} link add br0 type bridge"))?;
-        ip(&format!("-n {switch} link set br0 up"))?;
-        for i in 1..=count {
-            let (host, prefix) = (hosts.add(&i.to_string())?, hosts.prefix.clone());
-            ip(&format!("link add {prefix}e{i} type veth peer name {prefix}p{i}"))?;
-            ip(&format!("link set {prefix}e{i} netns {host}"))?;
-            ip(&format!("link set {prefix}p{i} netns {switch}"))?;
-            ip(&format!("-n {switch} link set {prefix}p{i} master br0 up"))?;
-            ip(&format!("-n {host} addr add 10.78.0.{i}/24 dev {prefix}e{i}"))?;
-            ip(&format!("-n {host} link set {prefix}e{i} up"))?;
-        }
-        Ok(hosts)
-    }
-
-    /// One host with loopback only.
-    fn lonely() -> Result<Self> {
-        let mut hosts = Self::new('o');
-        hosts.add("1")?;
-        Ok(hosts)
-    }
-
-    fn new(kind: char) -> Self {
-        Self {
-            prefix: format!("b{kind}{}", std::process::id() % 1_000_000),
-            names: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, name: &str) -> Result<String> {
-        let name = format!("{}{name}", self.prefix);
-        ip(&format!("netns add {name}"))?;
-        self.names.push(name.clone());
-        ip(&format!("-n {name} link set lo up"))?;
-        Ok(name)
-    }
-
-    fn host(&self, i: usize) -> Host {
-        Host(Some(format!("{}{i}", self.prefix)))
-    }
-}
-
-impl Drop for Hosts {
-    fn drop(&mut self) {
-        for name in &self.names {
-            if let Err(error) = ip(&format!("netns del {name}")) {
-                eprintln!("left behind: {error}");
+fn node(host: &Host, modules: &Path, args: &[&str]) -> Result<JsPeer> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/swarm_js/peer.js");
+    let mut command = host.command("node");
+    command
+        .arg(script)
+        .args(args)
+        .env("NODE_PATH", modules)
+        .stdout(Stdio::piped());
+    let mut child = command.spawn()?;
+    let stdout = child.stdout.take().context("no output")?;
+    let (tx, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if tx.send(line).is_err() {
+                return;
             }
         }
-    }
-}
-
-/// A network namespace by name, or this machine as it is.
-#[derive(Clone)]
-struct Host(Option<String>);
-
-impl Host {
-    /// Runs `work` on a thread of that host.
-    fn run<T: Send + 'static>(
-        &self,
-        work: impl AsyncFnOnce() -> Result<T> + Send + 'static,
-    ) -> JoinHandle<Result<T>> {
-        let name = self.0.clone();
-        std::thread::spawn(move || {
-            if let Some(name) = name {
-                let namespace = File::open(format!("/run/netns/{name}"))?;
-                move_into_link_name_space(
-                    std::os::fd::AsFd::as_fd(&namespace),
-                    Some(LinkNameSpaceType::Network),
-                )?;
-            }
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?
-                .block_on(work())
-        })
-    }
-
-    fn node(&self, modules: &Path, args: &[&str]) -> Result<JsPeer> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/swarm_js/peer.js");
-        let mut command = match &self.0 {
-            Some(name) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", name, "node"]);
-                command
-            }
-            None => Command::new("node"),
-        };
-        command
-            .arg(script)
-            .args(args)
-            .env("NODE_PATH", modules)
-            .stdout(Stdio::piped());
-        let mut child = command.spawn()?;
-        let stdout = child.stdout.take().context("no output")?;
-        let (tx, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if tx.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(JsPeer { child, lines })
-    }
+    });
+    Ok(JsPeer { child, lines })
 }
 
 struct JsPeer {
@@ -293,7 +199,7 @@ fn check(modules: &Path, address: &str, dht: &Host, sender: &Host, receiver: &Ho
                 .recv_timeout(PATIENCE)
                 .context("the Rust sender did not announce")?;
         } else {
-            let peer = sender.node(modules, &["send", &bootstrap, &hex, &messages])?;
+            let peer = node(sender, modules, &["send", &bootstrap, &hex, &messages])?;
             peer.wait_for("ready")?;
             js_sender = Some(peer);
         }
@@ -308,7 +214,7 @@ fn check(modules: &Path, address: &str, dht: &Host, sender: &Host, receiver: &Ho
             );
             println!("{sends} to {receives} at {address}: connected after {connected:?}");
         } else {
-            let peer = receiver.node(modules, &["recv", &bootstrap, &hex, &messages])?;
+            let peer = node(receiver, modules, &["recv", &bootstrap, &hex, &messages])?;
             let done = peer.wait_for("done")?;
             ensure!(
                 done == format!("done {expected}"),
@@ -329,30 +235,19 @@ fn check(modules: &Path, address: &str, dht: &Host, sender: &Host, receiver: &Ho
     running.join().expect("the DHT does not panic")
 }
 
-fn can_make_namespaces() -> Result<()> {
-    ensure!(
-        rustix::process::geteuid().is_root(),
-        "network namespaces need root"
-    );
-    ip("netns list")
-}
-
 #[test]
 fn peers_on_hosts_of_their_own() -> Result<()> {
     let modules = interop()?;
-    if let Err(why) = can_make_namespaces() {
+    if let Err(why) = can_make_hosts() {
         skipped(why);
         return Ok(());
     }
-    let hosts = Hosts::bridged(6)?;
-    for (sender, receiver) in [(2, 3), (4, 5), (6, 2)] {
-        check(
-            &modules,
-            "10.78.0.1",
-            &hosts.host(1),
-            &hosts.host(sender),
-            &hosts.host(receiver),
-        )?;
+    let (_hosts, all) = bridged(6)?;
+    let [dht, others @ ..] = all.as_slice() else {
+        bail!("no host")
+    };
+    for (sender, receiver) in [(0, 1), (2, 3), (4, 0)] {
+        check(&modules, "10.78.0.1", dht, &others[sender], &others[receiver])?;
     }
     Ok(())
 }
@@ -360,18 +255,18 @@ fn peers_on_hosts_of_their_own() -> Result<()> {
 #[test]
 fn peers_on_a_machine_with_loopback_only() -> Result<()> {
     let modules = interop()?;
-    if let Err(why) = can_make_namespaces() {
+    if let Err(why) = can_make_hosts() {
         skipped(why);
         return Ok(());
     }
-    let hosts = Hosts::lonely()?;
-    let host = hosts.host(1);
+    let mut hosts = Hosts::new()?;
+    let host = hosts.add("1")?;
     check(&modules, "127.0.0.1", &host, &host, &host)
 }
 
 #[test]
 fn peers_on_this_machine() -> Result<()> {
     let modules = interop()?;
-    let host = Host(None);
+    let host = Host::here();
     check(&modules, "127.0.0.1", &host, &host, &host)
 }

@@ -12,7 +12,7 @@ struct Need {
     there: fn() -> bool,
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 9] = [
     Need {
         package: "build-essential",
         there: || has_program("cc") && has_program("c++"),
@@ -40,6 +40,11 @@ const NEEDS: [Need; 8] = [
     Need {
         package: "iproute2",
         there: || has_program("ip"),
+    },
+    Need {
+        package: "nftables",
+        // Not on everybody's path: only root may use it.
+        there: || has_program("nft") || std::path::Path::new("/usr/sbin/nft").is_file(),
     },
     Need {
         package: "fonts-dejavu-core",
