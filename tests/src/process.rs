@@ -106,6 +106,15 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Waits until it has ended; false if it runs longer than `limit`. Its last line comes a moment before its end.
+    pub fn ends_within(&mut self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while self.is_running() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        !self.is_running()
+    }
+
     /// Ends it at once, as a power cut would.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
@@ -116,10 +125,7 @@ impl Process {
     pub fn stop(&mut self) {
         if self.is_running() {
             terminate(self.child.id());
-            let deadline = Instant::now() + Duration::from_secs(5);
-            while self.is_running() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            self.ends_within(Duration::from_secs(5));
         }
         self.kill();
     }

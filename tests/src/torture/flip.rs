@@ -102,6 +102,9 @@ pub fn own(campaign: &mut Campaign, flips: u64) -> Result<()> {
     Ok(())
 }
 
+/// How long a program may take to end after its last word.
+const ENDING: Duration = Duration::from_secs(5);
+
 /// A peer that dumps from a seeder with such a store, alone or, each second time, beside a sound one.
 pub fn seeder(campaign: &mut Campaign, flips: u64) -> Result<()> {
     let lab = Lab::new(campaign)?;
@@ -124,7 +127,7 @@ pub fn seeder(campaign: &mut Campaign, flips: u64) -> Result<()> {
             Ok(()) => seeders.push(bad),
             Err(error) => {
                 ensure!(
-                    !bad.is_running(),
+                    bad.ends_within(ENDING),
                     "{done}: the seeder neither seeds nor ends: {error:#}"
                 );
                 campaign.count("the seeder refused its store");
