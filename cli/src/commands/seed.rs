@@ -8,6 +8,7 @@ use bosc_runtime::Link;
 use core_store::{Core, CoreEvent, DownloadRange};
 use hypercore::PublicKey;
 use hyperdrive::Hyperdrive;
+use hyperswarm::Firewall;
 use indicatif::{HumanBytes, ProgressBar};
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
@@ -158,10 +159,10 @@ fn count(event: Result<CoreEvent, broadcast::error::RecvError>, up: &mut Traffic
 }
 
 fn stats(network: &Network, drive: &Hyperdrive, blobs: Option<&Core>, up: Value, down: Value) -> Value {
-    let nat = if network.swarm.firewalled() {
-        "Random"
-    } else {
-        "Consistent"
+    let nat = match network.swarm.firewall() {
+        Firewall::Open | Firewall::Consistent => "Consistent",
+        Firewall::Random => "Random",
+        Firewall::Unknown => "Unknown",
     };
     json!({
         "firewalled": network.swarm.firewalled(),

@@ -238,10 +238,6 @@ async fn run(inner: Arc<Inner>, topic: Arc<Joined>) {
     let mut pause = FIRST_PAUSE;
     let mut last_full = Instant::now();
     let mut announcing: Option<watch::Receiver<u64>> = None;
-    tokio::select! {
-        () = inner.node.bootstrapped() => {}
-        () = topic.stop.cancelled() => return,
-    }
     loop {
         tokio::select! {
             () = topic.round(&inner, &mut announcing) => {}

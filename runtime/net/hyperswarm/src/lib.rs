@@ -39,6 +39,7 @@ mod threads;
 
 pub use base::{KeyPair, PublicKey, Topic};
 pub use config::{JoinOptions, SwarmConfig, SwarmError};
+pub use dht::hyper::Firewall;
 pub use discovery::Discovery;
 pub use peers::Sought;
 pub use secret_stream::Connection;

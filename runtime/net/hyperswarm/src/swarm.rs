@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use base::{KeyPair, PublicKey, Topic, lock};
+use dht::hyper::Firewall;
 use dht::{ConnectOptions, DhtError, Link, Node, NodeConfig, PeerConnection, Server, ServerOptions};
 use rand::RngExt;
 use secret_stream::{CloseReason, Connection};
@@ -212,6 +213,11 @@ impl Swarm {
     /// Whether others may need our packet first before theirs reach us, as far as known.
     pub fn firewalled(&self) -> bool {
         self.inner.node.firewalled()
+    }
+
+    /// What DHT nodes see of this peer: whether they reach it, and whether its NAT keeps its port.
+    pub fn firewall(&self) -> Firewall {
+        self.inner.node.firewall()
     }
 
     /// The DHT node below.

@@ -29,15 +29,13 @@ use crate::rpc::Outgoing;
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// A peer that says nothing for so long, keep-alives included, is gone.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long all of connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long all of connecting may take; a hole punch through a NAT that changes ports takes 35 s at most.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long an open client waits for the server to come.
 const PASSIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Head start of each relay before the next is asked, and of known relays before the search for more.
 const RELAY_STAGGER: Duration = Duration::from_millis(150);
 const SEARCH_DELAY: Duration = Duration::from_millis(300);
-/// Head start of direct pings before hole punching.
-const PUNCH_DELAY: Duration = Duration::from_millis(250);
 /// How long after the search found a doubtful relay it is asked, so that others come before it.
 const DOUBTFUL_DELAY: Duration = Duration::from_millis(600);
 /// Relays asked for one connection; the search may find as many again.
@@ -87,7 +85,6 @@ pub(super) async fn connect(
     remote_public_key: PublicKey,
     options: ConnectOptions,
 ) -> Result<PeerConnection, ConnectError> {
-    inner.bootstrapped().await;
     match timeout(CONNECT_TIMEOUT, attempt(inner, remote_public_key, options)).await {
         Ok(result) => result,
         Err(_) => Err(ConnectError::Unreachable("connecting took too long")),
@@ -143,6 +140,8 @@ async fn attempt(
     )
     .await?;
     let remote_id = check(&answered.payload)?;
+    tracing::debug!(relay = %answered.relay, relayed = answered.relayed, server = %answered.server,
+        client = %answered.client, firewall = ?answered.payload.firewall, "the peer answered");
     remember(inner, remote_public_key, &answered);
     let path = find_path(
         inner,
@@ -161,6 +160,7 @@ async fn attempt(
             .doubt(Instant::now(), remote_public_key, answered.relay);
     }
     let path = path?;
+    tracing::debug!(to = %path.to, "found a way");
     let stream = offer.connect(&path, remote_id).map_err(socket_error)?;
     Ok(establish(stream, &result, path.to))
 }
@@ -394,11 +394,12 @@ async fn find_path(
                 "neither side could open a way to the other",
             ));
         }
-        sleep(PUNCH_DELAY).await;
+        // Beside the direct pings: an open way answers those within one round trip, and punching takes more.
         punch_as_client(inner, remote_public_key, answered, handshake).await
     };
     tokio::pin!(direct, punching);
-    let mut direct_failed = false;
+    // Each of the two may fail while the other is still on its way.
+    let (mut direct_failed, mut unpunched) = (false, None);
     let id = offer.id();
     loop {
         tokio::select! {
@@ -407,11 +408,16 @@ async fn find_path(
                 Some(path) => return Ok(path),
                 None => direct_failed = true,
             },
-            path = &mut punching => {
-                let path = path?;
-                tracing::debug!(id, to = %path.to, "chose a path without an answer to pings");
-                return Ok(path);
-            }
+            path = &mut punching, if unpunched.is_none() => match path {
+                Ok(path) => {
+                    tracing::debug!(id, to = %path.to, "chose a path without an answer to pings");
+                    return Ok(path);
+                }
+                Err(error) => unpunched = Some(error),
+            },
+        }
+        if direct_failed && let Some(error) = unpunched.take() {
+            return Err(error);
         }
     }
 }

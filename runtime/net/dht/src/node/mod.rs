@@ -6,6 +6,7 @@ mod handshake;
 mod link;
 mod path;
 mod peers;
+mod punch_plan;
 mod punch_socket;
 mod puncher;
 mod puncher_server;
@@ -35,9 +36,9 @@ pub use self::server::{Server, ServerOptions};
 use self::sockets::Sockets;
 use crate::address::{Reach, reach, to_v4};
 use crate::error::{DhtError, NoResponse};
-use crate::hyper::command;
 use crate::hyper::messages::{Holepunch, Mode};
 use crate::hyper::store::{Store, Verdict};
+use crate::hyper::{Firewall, command};
 use crate::id::Target;
 use crate::rpc::{
     Event, Incoming, Outgoing, QueryId, QueryOptions, RequestId, Response, Rpc, RpcConfig, SocketId, Transmit,
@@ -182,6 +183,11 @@ impl Node {
     /// Whether others may need our packet first before theirs reach us, as far as known.
     pub fn firewalled(&self) -> bool {
         self.inner.lock().rpc.firewalled()
+    }
+
+    /// What other nodes see of this one: whether they reach it, and whether its NAT keeps its port.
+    pub fn firewall(&self) -> Firewall {
+        self.inner.lock().rpc.firewall()
     }
 
     /// Other nodes known.

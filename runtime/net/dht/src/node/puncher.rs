@@ -2,17 +2,17 @@
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::PublicKey;
-use rand::RngExt;
 use secret_stream::noise::HandshakeResult;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{sleep, sleep_until};
 
 use super::Inner;
 use super::connect::Answered;
 use super::path::Path;
+use super::punch_plan::{HOLD, LOW_TTL, Plan, Step};
 use super::punch_socket::{PROBE, Probes, PunchSocket, sample};
 pub(super) use super::puncher_server::ServerPuncher;
 use crate::error::ConnectError;
@@ -23,12 +23,6 @@ use crate::hyper::{Firewall, command, error_code};
 use crate::id::Target;
 use crate::rpc::{Outgoing, SocketId, Transmit};
 
-/// Hops of a packet that is to open our NAT but not to reach the other one's.
-const LOW_TTL: u32 = 5;
-/// Sockets opened behind a random NAT, and probes to random ports of one.
-const BIRTHDAY_SOCKETS: usize = 256;
-const RANDOM_PROBES: u32 = 1750;
-const RANDOM_PROBE_INTERVAL: Duration = Duration::from_millis(20);
 /// Between punches against random NATs, which are loud: after one that ran to its end, and after one that had hardly begun, as
 /// its sockets were opened already.
 const RANDOM_PUNCH_INTERVAL: Duration = Duration::from_secs(20);
@@ -74,6 +68,7 @@ pub(super) struct Puncher {
     pub(super) remote: Remote,
     /// Probes of the other side: on which socket, from where.
     probes: Probes,
+    plan: Option<Plan>,
 }
 
 impl Puncher {
@@ -90,6 +85,7 @@ impl Puncher {
                 ..Remote::default()
             },
             probes,
+            plan: None,
         }
     }
 
@@ -127,6 +123,18 @@ impl Puncher {
         sample(&self.inner, self.main.id(), &mut self.nat).await;
     }
 
+    /// What our NAT is like, found out beside other work: what is learnt of it meanwhile is not in it.
+    fn sampled(&self) -> impl Future<Output = Nat> + use<> {
+        let (inner, main, mut nat) = (self.inner.clone(), self.main.clone(), self.nat.clone());
+        async move {
+            if nat.is_untouched() {
+                nat = main.nat().await;
+            }
+            sample(&inner, main.id(), &mut nat).await;
+            nat
+        }
+    }
+
     /// Whether both NATs are random or ours is not understood: then punching is hopeless.
     pub(super) fn is_unstable(&self) -> bool {
         let ours = self.nat.firewall();
@@ -138,69 +146,52 @@ impl Puncher {
         self.nat.firewall() == Firewall::Random || self.remote.firewall == Firewall::Random
     }
 
-    /// Probes for as long as it makes sense. `wait`: the other side begins.
-    pub(super) async fn punch(&mut self, wait: bool) {
-        let coerce = |f| {
-            if f == Firewall::Open {
-                Firewall::Consistent
-            } else {
-                f
+    /// Begins to punch, unless that was begun before. Returns whether it makes sense.
+    pub(super) fn start(&mut self) -> bool {
+        if self.plan.is_none() {
+            let (ours, theirs) = (self.nat.firewall(), self.remote.firewall);
+            self.plan = Plan::new(ours, theirs, &self.remote.addresses, Instant::now());
+        }
+        self.plan.is_some()
+    }
+
+    /// When the punch that was begun gives up.
+    pub(super) fn ends(&self) -> Option<Instant> {
+        self.plan.as_ref().map(Plan::end)
+    }
+
+    /// Sends what the punch that was begun has to send, until it gives up. Cancel safe: it goes on where it was.
+    pub(super) async fn punch(&mut self) {
+        while let Some(plan) = &mut self.plan {
+            let step = plan.step(Instant::now(), &mut rand::rng());
+            match step {
+                Step::Probe { socket, to, ttl } => match self.numbered(socket) {
+                    Some(socket) => self.probe(socket, to, ttl).await,
+                    None => self.limit_sockets(),
+                },
+                Step::Wait(until) => sleep_until(until.into()).await,
+                Step::Done => self.plan = None,
             }
+        }
+    }
+
+    fn limit_sockets(&mut self) {
+        let opened = self.more.len() + 1;
+        if let Some(plan) = &mut self.plan {
+            plan.limit_sockets(opened);
+        }
+    }
+
+    /// The main socket is the first; others are opened when their turn comes. None if no more can be had.
+    fn numbered(&mut self, number: usize) -> Option<SocketId> {
+        let Some(number) = number.checked_sub(1) else {
+            return Some(self.main.id());
         };
-        let verified = self.remote.addresses.iter().find(|(_, v)| *v).map(|(a, _)| *a);
-        match (
-            coerce(self.nat.firewall()),
-            coerce(self.remote.firewall),
-            verified,
-        ) {
-            (Firewall::Consistent, Firewall::Consistent, _) => self.punch_consistent(wait).await,
-            (Firewall::Consistent, Firewall::Random, Some(to)) => self.probe_random_ports(to).await,
-            (Firewall::Random, Firewall::Consistent, Some(to)) => self.probe_from_many_ports(to).await,
-            _ => {}
-        }
-    }
-
-    async fn punch_consistent(&self, wait: bool) {
-        if wait {
-            sleep(Duration::from_secs(1)).await;
-        }
-        for round in 1..=10 {
-            for (to, verified) in &self.remote.addresses {
-                if *verified || round % 4 == 0 || round == 1 {
-                    self.probe(self.socket(), *to, 0).await;
-                }
-            }
-            sleep(Duration::from_secs(1)).await;
-        }
-    }
-
-    async fn probe_random_ports(&self, to: SocketAddrV4) {
-        for _ in 0..RANDOM_PROBES {
-            let port = rand::rng().random_range(1000..=u16::MAX);
-            self.probe(self.socket(), SocketAddrV4::new(*to.ip(), port), 0)
-                .await;
-            sleep(RANDOM_PROBE_INTERVAL).await;
-        }
-    }
-
-    async fn probe_from_many_ports(&mut self, to: SocketAddrV4) {
-        while self.more.len() + 1 < BIRTHDAY_SOCKETS {
-            let Ok(socket) = PunchSocket::open(&self.inner, Some(self.probes.clone())) else {
-                break;
-            };
-            self.probe(socket.id(), to, LOW_TTL).await;
+        if number == self.more.len() {
+            let socket = PunchSocket::open(&self.inner, Some(self.probes.clone())).ok()?;
             self.more.push(socket);
         }
-        sleep(Duration::from_millis(100)).await;
-        let all: Vec<SocketId> = std::iter::once(&self.main)
-            .chain(&self.more)
-            .map(|s| s.id())
-            .collect();
-        for (socket, i) in all.iter().cycle().zip(0..RANDOM_PROBES as usize) {
-            let ttl = if i < all.len() { LOW_TTL } else { 0 };
-            self.probe(*socket, to, ttl).await;
-            sleep(RANDOM_PROBE_INTERVAL).await;
-        }
+        self.more.get(number).map(|socket| socket.id())
     }
 }
 
@@ -222,11 +213,10 @@ impl RandomPunches {
 
     fn end(&mut self, now: Instant) {
         let Some(began) = self.active.take() else { return };
-        let whole = RANDOM_PROBE_INTERVAL * RANDOM_PROBES;
         let part = now
             .saturating_duration_since(began)
-            .min(whole)
-            .div_duration_f32(whole);
+            .min(HOLD)
+            .div_duration_f32(HOLD);
         let more = RANDOM_PUNCH_INTERVAL - SHORT_PUNCH_INTERVAL;
         self.next = Some(now + SHORT_PUNCH_INTERVAL + more.mul_f32(part));
     }
@@ -260,6 +250,8 @@ struct ClientPunch<'a> {
 struct Update {
     payload: HolepunchPayload,
     peer: SocketAddrV4,
+    /// Our address as the relay sees it, and the relay.
+    seen: (SocketAddrV4, SocketAddrV4),
 }
 
 impl ClientPunch<'_> {
@@ -294,7 +286,8 @@ impl ClientPunch<'_> {
         };
         let lost = ConnectError::Unreachable("the peer did not answer while arranging hole punching");
         let response = self.puncher.inner.request(out).await.map_err(|_| lost.clone())?;
-        self.puncher.nat.add(response.to, response.from);
+        let seen = (response.to, response.from);
+        self.puncher.nat.add(seen.0, seen.1);
         let reply = response
             .value
             .as_deref()
@@ -307,9 +300,11 @@ impl ClientPunch<'_> {
         }
         let echoed = payload.token.is_some() && payload.token == theirs.remote_token;
         self.puncher.remote.update(&theirs, echoed.then_some(peer));
+        tracing::debug!(round = theirs.round, remote = ?self.puncher.remote, ours = ?self.puncher.nat.firewall(), "exchanged");
         Ok(Update {
             payload: theirs,
             peer: reply.peer_address.unwrap_or(relay),
+            seen,
         })
     }
 
@@ -329,7 +324,6 @@ impl ClientPunch<'_> {
         };
         let mut server = answered.server;
         self.puncher.open_session(server).await;
-        self.puncher.sample().await;
         let mut update;
         let mut tries = 0;
         loop {
@@ -337,16 +331,19 @@ impl ClientPunch<'_> {
                 remote_address: Some(server),
                 ..self.payload()
             };
-            update = self
-                .exchange(server_relay.relay_address, server_relay.peer_address, payload)
-                .await?;
+            // The first round tells the server where we come from; it need not wait for what our NAT is like.
+            let sampled = self.puncher.sampled();
+            let exchange = self.exchange(server_relay.relay_address, server_relay.peer_address, payload);
+            let (nat, exchanged) = tokio::join!(sampled, exchange);
+            update = exchanged?;
+            self.puncher.nat = nat;
+            self.puncher.nat.add(update.seen.0, update.seen.1);
             tries += 1;
             let unclear = self.puncher.remote.firewall == Firewall::Unknown || update.payload.token.is_none();
             if !unclear || tries == 2 {
                 break;
             }
             sleep(Duration::from_secs(1)).await;
-            self.puncher.sample().await;
         }
         if self.puncher.is_unstable() || self.puncher.remote.firewall == Firewall::Unknown {
             let abort = HolepunchPayload {
@@ -384,7 +381,12 @@ impl ClientPunch<'_> {
         if !self.puncher.remote.punching {
             return Err(ConnectError::Unreachable("the peer is not punching"));
         }
-        self.puncher.punch(false).await;
+        if !self.puncher.start() {
+            return Err(ConnectError::Unreachable(
+                "the NATs of both sides cannot be punched",
+            ));
+        }
+        self.puncher.punch().await;
         Err(ConnectError::Unreachable("hole punching did not get through"))
     }
 }

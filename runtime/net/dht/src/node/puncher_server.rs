@@ -2,8 +2,10 @@
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
+use tokio::time::sleep_until;
 
 use super::Inner;
 use super::announcer::Announcer;
@@ -46,26 +48,26 @@ impl ServerPuncher {
         self.puncher.socket()
     }
 
-    /// Works until dropped, or until a probe of the client arrives on a socket: then call [`ServerPuncher::echo`]
-    /// and run it again.
+    /// Works until a probe of the client arrives on a socket: then call [`ServerPuncher::echo`] and run it again. None at
+    /// `until`, and if a punch is under way then, when that gives up.
     pub(super) async fn run(
         &mut self,
         announcer: &Announcer,
         punches: &mut mpsc::Receiver<Punch>,
         secure: &SecurePayload,
-    ) -> (SocketId, SocketAddrV4) {
+        until: Instant,
+    ) -> Option<(SocketId, SocketAddrV4)> {
         self.puncher.sample().await;
-        let mut punching = false;
         loop {
+            let punching = self.puncher.ends();
+            let until = punching.map_or(until, |end| end.max(until));
             tokio::select! {
-                Some(probe) = self.probes.recv() => return probe,
+                Some(probe) = self.probes.recv() => return Some(probe),
+                () = sleep_until(until.into()) => return None,
                 Some(punch) = punches.recv() => {
-                    punching |= self.answer(announcer, secure, punch).await;
+                    self.answer(announcer, secure, punch).await;
                 }
-                () = self.puncher.punch(true), if punching => {
-                    punching = false;
-                    self.loud = None;
-                }
+                () = self.puncher.punch(), if punching.is_some() => self.loud = None,
             }
         }
     }
@@ -75,11 +77,11 @@ impl ServerPuncher {
         self.puncher.probe(socket, to, 0).await;
     }
 
-    /// Answers one PEER_HOLEPUNCH. Returns whether to punch.
-    async fn answer(&mut self, announcer: &Announcer, secure: &SecurePayload, punch: Punch) -> bool {
+    /// Answers one PEER_HOLEPUNCH, and begins to punch if it says so.
+    async fn answer(&mut self, announcer: &Announcer, secure: &SecurePayload, punch: Punch) {
         let (incoming, theirs) = (&punch.incoming, &punch.payload);
         let Some(peer) = punch.message.peer_address else {
-            return false;
+            return;
         };
         let through_ours = announcer.is_relay(&incoming.from);
         let token = secure.token(peer.ip());
@@ -103,6 +105,7 @@ impl ServerPuncher {
         if error == error_code::NONE && !self.puncher.nat.is_settled() {
             self.puncher.sample().await;
         }
+        tracing::debug!(round = theirs.round, through_ours, echoed, remote = ?self.puncher.remote, ours = ?self.puncher.nat.firewall(), "asked to punch");
         let firewall = self.puncher.nat.firewall();
         let addresses = self.puncher.nat.addresses();
         if self.puncher.is_unstable() && !self.puncher.remote.punching {
@@ -123,7 +126,12 @@ impl ServerPuncher {
                         error = error_code::TRY_LATER;
                     }
                 }
-                punch = error == error_code::NONE;
+                if error == error_code::NONE {
+                    punch = self.puncher.start();
+                    if !punch {
+                        error = error_code::ABORTED;
+                    }
+                }
             }
             if firewall != Firewall::Unknown {
                 self.puncher.nat.freeze();
@@ -155,6 +163,5 @@ impl ServerPuncher {
         self.puncher
             .inner
             .with(|state, _| state.rpc.relay(incoming, reply.encode(), incoming.from, socket));
-        punch
     }
 }

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secret_stream::noise::HandshakeResult;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use udx::Socket;
 
@@ -50,12 +50,10 @@ pub(super) struct Session {
 pub(super) async fn run(mut session: Session, dropped: CancellationToken) {
     let path = tokio::select! {
         () = dropped.cancelled() => return,
-        path = timeout(SESSION_TIMEOUT, find_path(&mut session)) => path,
+        path = find_path(&mut session) => path,
     };
-    let path = match path {
-        Ok(Some(path)) => path,
-        Ok(None) => return,
-        Err(_) => return tracing::debug!("a client shook hands but did not come"),
+    let Some(path) = path else {
+        return tracing::debug!("a client shook hands but did not come");
     };
     let Session {
         offer,
@@ -74,7 +72,7 @@ pub(super) async fn run(mut session: Session, dropped: CancellationToken) {
     }
 }
 
-/// None if the node is closed.
+/// None if the client does not come, or the node is closed.
 async fn find_path(session: &mut Session) -> Option<Path> {
     let Session {
         inner,
@@ -100,24 +98,32 @@ async fn find_path(session: &mut Session) -> Option<Path> {
     };
     tokio::pin!(reach);
     let mut out_of_reach = false;
+    let until = Instant::now() + SESSION_TIMEOUT;
     loop {
-        let punch = async {
-            match puncher {
-                Some(puncher) => puncher.run(announcer, punches, secure).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            path = offer.first_packet() => return Some(path),
-            path = &mut reach, if !out_of_reach => match path {
-                Some(path) => return Some(path),
-                None => out_of_reach = true,
-            },
-            (socket, to) = punch => {
-                if let Some(puncher) = puncher {
-                    puncher.echo(socket, to).await;
+        let (socket, to) = {
+            let punch = async {
+                match puncher {
+                    Some(puncher) => puncher.run(announcer, punches, secure, until).await,
+                    None => {
+                        sleep_until(until.into()).await;
+                        None
+                    }
+                }
+            };
+            tokio::pin!(punch);
+            loop {
+                tokio::select! {
+                    path = offer.first_packet() => return Some(path),
+                    path = &mut reach, if !out_of_reach => match path {
+                        Some(path) => return Some(path),
+                        None => out_of_reach = true,
+                    },
+                    probe = &mut punch => break probe?,
                 }
             }
+        };
+        if let Some(puncher) = puncher {
+            puncher.echo(socket, to).await;
         }
     }
 }

@@ -15,8 +15,10 @@ const SHARE_OF_SENDER: usize = 256;
 /// The share of one client address when the table is full: while there is room, a school behind one address may have all of
 /// it. Only relays of ours are believed what a client's address is.
 const SHARE_OF_CLIENT: usize = 64;
-/// How long a session answers the same handshake after it began, or after its client proved itself.
+/// How long a session answers the same handshake after it began.
 pub(super) const SESSION_TIME: Duration = Duration::from_secs(20);
+/// How long it lasts after its client proved itself: a hole punch through a NAT that changes ports takes 35 s at most.
+const PROVEN_TIME: Duration = Duration::from_secs(40);
 /// However often the client writes, a session ends after this time.
 const LONGEST_SESSION: Duration = Duration::from_secs(60);
 
@@ -89,7 +91,7 @@ impl<T> Sessions<T> {
         let key = self.by_id.get(&id);
         if let Some(entry) = key.and_then(|key| self.by_key.get_mut(key)) {
             entry.proven = true;
-            entry.until = (now + SESSION_TIME).min(entry.began + LONGEST_SESSION);
+            entry.until = (now + PROVEN_TIME).min(entry.began + LONGEST_SESSION);
         }
     }
 
@@ -300,7 +302,7 @@ mod tests {
         let proven: Vec<_> = (0..MAX_SESSIONS).map(|_| table.add(origin).unwrap()).collect();
         proven.iter().for_each(|id| table.sessions.prove(table.now, *id));
         assert_eq!(table.add(origin), None, "none of them makes room");
-        table.sessions.forget_old(table.now + SESSION_TIME);
+        table.sessions.forget_old(table.now + PROVEN_TIME);
         assert_eq!(table.sessions.by_key.len(), 0);
         assert_eq!(table.sessions.by_id.len(), 0);
     }

@@ -48,11 +48,6 @@ enum Bootstrap {
         reached: bool,
         round: u32,
     },
-    /// Waiting for a moment whether the quick ping arrives.
-    Waiting {
-        until: Instant,
-        round: u32,
-    },
     Checking {
         round: u32,
     },
@@ -105,11 +100,7 @@ impl Maintenance {
 
     pub(super) fn next_tick(&self) -> Instant {
         let delayed = self.delayed.iter().map(|(at, _)| *at);
-        let waiting = match self.bootstrap {
-            Bootstrap::Waiting { until, .. } => Some(until),
-            _ => None,
-        };
-        delayed.chain(waiting).fold(self.next_tick, Instant::min)
+        delayed.fold(self.next_tick, Instant::min)
     }
 
     pub(super) fn query_started(&mut self) {
@@ -176,16 +167,13 @@ impl Rpc {
         match self.maintenance.bootstrap {
             Bootstrap::Querying {
                 query,
-                pinged,
                 reached,
                 round,
+                ..
             } if query == id => {
                 let persistent = self.config.persistent;
                 if reached || (persistent && self.ephemeral && round == 0) {
                     self.start_nat_check(now, !persistent, round);
-                } else if pinged && self.firewalled {
-                    let until = now + Duration::from_millis(300);
-                    self.maintenance.bootstrap = Bootstrap::Waiting { until, round };
                 } else {
                     self.finish_bootstrap();
                 }
@@ -229,9 +217,9 @@ impl Rpc {
     pub(super) fn quick_nat_answered(&mut self, now: Instant) {
         match &mut self.maintenance.bootstrap {
             Bootstrap::Querying { reached, .. } => *reached = true,
-            Bootstrap::Waiting { round, .. } => {
-                let round = *round;
-                self.start_nat_check(now, !self.config.persistent, round);
+            // The first round did not wait for it.
+            Bootstrap::Idle if self.firewalled => {
+                self.begin_nat_check(now, !self.config.persistent);
             }
             _ => {}
         }
@@ -346,11 +334,6 @@ impl Rpc {
 
     /// Runs the five-second clock.
     pub(super) fn maintain(&mut self, now: Instant) {
-        if let Bootstrap::Waiting { until, .. } = self.maintenance.bootstrap
-            && until <= now
-        {
-            self.finish_bootstrap();
-        }
         let delayed = std::mem::take(&mut self.maintenance.delayed);
         for (at, incoming) in delayed {
             if at <= now {

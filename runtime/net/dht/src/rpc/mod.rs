@@ -30,6 +30,7 @@ use table::{Added, Table};
 pub use types::{Answer, Event, Incoming, Outgoing, QueryId, Response, RpcConfig, SocketId, Transmit};
 
 use crate::address::{Reach, reach};
+use crate::hyper::Firewall;
 use crate::id::NodeId;
 use crate::wire::ReadAddress;
 
@@ -154,6 +155,20 @@ impl Rpc {
         self.config
             .known_address
             .or_else(|| self.nat.address().filter(|a| a.port() == self.config.server_port))
+    }
+
+    /// What others see of us: whether they reach us, and whether our NAT keeps our port.
+    pub fn firewall(&self) -> Firewall {
+        if self.remote_address().is_some() {
+            return Firewall::Open;
+        }
+        match (self.nat.host(), self.nat.port()) {
+            // One witness is none: another may see another port.
+            _ if self.nat.len() < 2 => Firewall::Unknown,
+            (None, _) => Firewall::Unknown,
+            (Some(_), 0) => Firewall::Random,
+            (Some(_), _) => Firewall::Consistent,
+        }
     }
 
     /// Whether an address that others named is worth a packet. Else anybody could make us write to machines of our own

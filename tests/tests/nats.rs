@@ -1,0 +1,162 @@
+//! Peers at home: behind routers that translate addresses, one each, two in a row, or one for both. Needs root and nftables.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bosc_tests::lab::{Home, Host, Meeting, Net, Stack, can_make_hosts};
+use bosc_tests::skip::skipped;
+use hyperswarm::{Firewall, Swarm, SwarmConfig};
+
+/// What a person waits without asking what is wrong. On an idle machine these take some milliseconds.
+const SOON: Duration = Duration::from_secs(3);
+/// Where ports are guessed: 256 of them are right, 200 are tried in a second, all of them once in a thousand times in vain.
+const GUESSED: Duration = Duration::from_secs(15);
+const JS_GUESSES: Duration = Duration::from_secs(40);
+
+/// Has them meet on a network of their own.
+fn meet(server: (Stack, Home), client: (Stack, Home), limit: Duration) -> Result<Option<Duration>> {
+    let mut net = Net::new()?;
+    let (at, from) = (net.home(server.1)?, net.home(client.1)?);
+    hold(&net, (server.0, &at), (client.0, &from), limit)
+}
+
+fn hold(
+    net: &Net,
+    server: (Stack, &Host),
+    client: (Stack, &Host),
+    limit: Duration,
+) -> Result<Option<Duration>> {
+    let bootstrap = &net.bootstrap();
+    Meeting {
+        server,
+        client,
+        bootstrap,
+    }
+    .hold(limit)
+}
+
+/// Runs `check` for each, and says which did not go well.
+fn each<T: Copy + std::fmt::Debug>(all: &[T], check: impl Fn(T) -> Result<Duration>) -> Result<()> {
+    if let Err(why) = can_make_hosts() {
+        skipped(why);
+        return Ok(());
+    }
+    let mut bad = Vec::new();
+    for one in all {
+        match check(*one) {
+            Ok(took) => println!("{one:?}: {took:.2?}"),
+            Err(error) => bad.push(format!("{one:?}: {error:#}")),
+        }
+    }
+    ensure!(bad.is_empty(), "{}", bad.join("\n"));
+    Ok(())
+}
+
+fn met(took: Option<Duration>) -> Result<Duration> {
+    took.context("they never met")
+}
+
+#[test]
+fn two_homes_meet_at_once() -> Result<()> {
+    use Home::{Cone, Double, Forgetful, Open, Symmetric};
+    let cells = [
+        (Open, Cone),
+        (Cone, Open),
+        (Cone, Cone),
+        (Open, Symmetric),
+        (Symmetric, Open),
+        (Double, Cone),
+        (Cone, Double),
+        (Forgetful, Forgetful),
+    ];
+    each(&cells, |(server, client)| {
+        met(meet((Stack::Bosc, server), (Stack::Bosc, client), SOON)?)
+    })
+}
+
+#[test]
+fn ports_that_a_nat_changes_are_guessed() -> Result<()> {
+    each(
+        &[(Home::Cone, Home::Symmetric), (Home::Symmetric, Home::Cone)],
+        |(server, client)| met(meet((Stack::Bosc, server), (Stack::Bosc, client), GUESSED)?),
+    )
+}
+
+#[test]
+fn two_homes_meet_with_javascript_in_one_of_them() -> Result<()> {
+    let cells = [
+        (Stack::Js, Stack::Bosc, Home::Cone, Home::Cone, SOON),
+        (Stack::Bosc, Stack::Js, Home::Cone, Home::Cone, SOON),
+        (Stack::Bosc, Stack::Js, Home::Symmetric, Home::Cone, JS_GUESSES),
+        (Stack::Js, Stack::Bosc, Home::Cone, Home::Symmetric, JS_GUESSES),
+    ];
+    each(&cells, |(a, b, server, client, limit)| {
+        met(meet((a, server), (b, client), limit)?)
+    })
+}
+
+#[test]
+fn two_rooms_of_one_home_meet_without_the_way_out() -> Result<()> {
+    each(&[Home::Cone, Home::Symmetric, Home::Double], |home| {
+        let mut net = Net::new()?;
+        let rooms = net.household(home, 2)?;
+        let [a, b] = rooms.as_slice() else {
+            anyhow::bail!("not two rooms")
+        };
+        met(hold(&net, (Stack::Bosc, a), (Stack::Bosc, b), SOON)?)
+    })
+}
+
+#[test]
+fn a_router_that_forgets_after_20_seconds_does_not_hide_a_seeder() -> Result<()> {
+    each(&[Home::Forgetful], |home| {
+        let mut net = Net::new()?;
+        let (at, from) = (net.home(home)?, net.home(home)?);
+        let bootstrap = net.bootstrap();
+        let meeting = Meeting {
+            server: (Stack::Bosc, &at),
+            client: (Stack::Bosc, &from),
+            bootstrap: &bootstrap,
+        };
+        let server = meeting.announce()?;
+        let idle = Instant::now();
+        while idle.elapsed() < Duration::from_secs(27) {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        met(meeting.dial(&server, SOON)?)
+    })
+}
+
+#[test]
+fn what_a_nat_is_like_is_measured() -> Result<()> {
+    let seen = [
+        (Home::Open, Firewall::Open),
+        (Home::Cone, Firewall::Consistent),
+        (Home::Symmetric, Firewall::Random),
+        (Home::Double, Firewall::Consistent),
+    ];
+    each(&seen, |(home, expected)| {
+        let mut net = Net::new()?;
+        let (host, bootstrap) = (net.home(home)?, net.bootstrap());
+        let began = Instant::now();
+        let work = host.run(async move || {
+            let swarm = Swarm::new(SwarmConfig {
+                bootstrap: Some(vec![bootstrap]),
+                ..SwarmConfig::default()
+            })
+            .await?;
+            let mut seen = swarm.firewall();
+            while seen != expected && began.elapsed() < SOON {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                seen = swarm.firewall();
+            }
+            swarm.destroy().await;
+            Ok(seen)
+        });
+        let seen = work
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        ensure!(seen == expected, "it looks like {seen:?}, and is {expected:?}");
+        Ok(began.elapsed())
+    })
+}
