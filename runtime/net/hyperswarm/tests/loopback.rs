@@ -236,7 +236,6 @@ async fn a_topic_joined_twice_stays_until_both_handles_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes ten seconds of real time-outs; run with --ignored"]
 async fn peers_survive_that_the_dht_comes_later_and_is_replaced() {
     let port = std::net::UdpSocket::bind("127.0.0.1:0")
         .unwrap()

@@ -1,5 +1,6 @@
 //! Streams over real sockets on loopback.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -377,7 +378,9 @@ async fn large_datagrams_that_belong_to_no_stream_are_dropped() {
 async fn an_address_written_as_ipv6_is_the_same_peer() {
     let any: SocketAddr = "[::]:0".parse().unwrap();
     let Ok(a) = Socket::bind(any).await else {
-        return eprintln!("no IPv6 here: skipped");
+        // Counted as skipped: written past the harness, which shows no output of tests that pass.
+        let _ = writeln!(std::io::stdout(), "SKIPPED an IPv6 test of udx: no IPv6 here");
+        return;
     };
     let b = socket().await;
     let (mut sa, mut sb) = (a.create_stream(1), b.create_stream(2));

@@ -123,8 +123,8 @@ impl Shared {
     /// Node `index` as the signed roots prove it, computed from what lies beneath it if need be; `None` if nothing here proves it.
     fn proven(&self, state: &State, index: u64) -> Result<Option<Node>, StorageError> {
         let leaf = |block: u64| {
-            if let Some(value) = lock(&self.unwritten).get(&block) {
-                return Ok(Some(Node::leaf(block, value)));
+            if let Some(value) = self.waiting_block(block) {
+                return Ok(Some(Node::leaf(block, &value)));
             }
             let value = self.storage.read(|db| storage::block(db, self.id, block))?;
             Ok(value.map(|value| Node::leaf(block, &value)))

@@ -6,7 +6,7 @@ use hypercore::proof::{Data, Request};
 use super::shared::State;
 use super::{BlockHealth, Core};
 use crate::ProofError;
-use crate::storage::{self, lock};
+use crate::storage;
 
 /// A proof whose block was not hashed yet.
 pub(crate) struct Draft {
@@ -91,7 +91,7 @@ impl Core {
         let Some(block) = &mut data.block else {
             return Ok(Some(Draft { data, leaf: None }));
         };
-        let unwritten = lock(&self.shared.unwritten).get(&block.index).cloned();
+        let unwritten = self.shared.waiting_block(block.index);
         let whole = match (unwritten, leaf) {
             (Some(value), _) => Some(value),
             (None, Some(_)) => None,

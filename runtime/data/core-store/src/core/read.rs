@@ -48,8 +48,8 @@ impl Core {
         // A block that another process replaced meanwhile is read once more.
         for _ in 0..READS {
             // Not the state: that is held while megabytes of what peers sent are written.
-            if let Some(block) = lock(&self.shared.unwritten).get(&index) {
-                return Ok(Some(block.clone()));
+            if let Some(block) = self.shared.waiting_block(index) {
+                return Ok(Some(block));
             }
             if !self.has(index) {
                 return Ok(None);

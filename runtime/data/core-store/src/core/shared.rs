@@ -295,6 +295,11 @@ impl Shared {
         }
     }
 
+    /// A block that a peer sent and that is not written yet.
+    pub(super) fn waiting_block(&self, index: u64) -> Option<Block> {
+        lock(&self.unwritten).get(&index).cloned()
+    }
+
     /// Writes what is pending, in one transaction. If another process moved the core meanwhile, what still fits is kept.
     pub(crate) fn flush_state(&self, state: &mut State) -> Result<(), CoreError> {
         state.pending.scheduled = false;
