@@ -27,6 +27,7 @@ mod liveness;
 mod mtu;
 mod packet;
 mod receiver;
+mod relay;
 mod sender;
 #[cfg(test)]
 mod simulator;
@@ -35,5 +36,6 @@ mod stream;
 mod transmit;
 
 pub use engine::CloseReason;
+pub use relay::{Relay, RelayEnd};
 pub use socket::{BindOptions, Socket, Udx};
 pub use stream::{FirstPacket, Proof, Stream, StreamStats};

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::congestion::Micros;
 use crate::packet::Header;
+use crate::relay::RelayWay;
 use crate::stream::{Stream, StreamCore};
 
 /// Datagrams that wait to be taken; more are dropped, as the kernel would.
@@ -38,6 +39,8 @@ pub struct Udx {
 pub(crate) struct UdxCore {
     started: Instant,
     streams: Mutex<HashMap<u32, Arc<StreamCore>>>,
+    /// Ids under which packets arrive that are passed on.
+    relays: Mutex<HashMap<u32, RelayWay>>,
 }
 
 impl std::fmt::Debug for UdxCore {
@@ -64,6 +67,26 @@ impl UdxCore {
         }
     }
 
+    /// Gives the way an id that nothing else here has.
+    pub(crate) fn add_relay(&self, way: RelayWay) -> u32 {
+        loop {
+            let id = rand::random();
+            let streams = lock(&self.streams);
+            let mut relays = lock(&self.relays);
+            if id != 0 && !streams.contains_key(&id) && !relays.contains_key(&id) {
+                relays.insert(id, way);
+                return id;
+            }
+        }
+    }
+
+    pub(crate) fn remove_relay(&self, ids: [u32; 2]) {
+        let mut relays = lock(&self.relays);
+        for id in ids {
+            relays.remove(&id);
+        }
+    }
+
     fn find(&self, id: u32) -> Option<Arc<StreamCore>> {
         lock(&self.streams).get(&id).cloned()
     }
@@ -82,8 +105,13 @@ impl Udx {
             core: Arc::new(UdxCore {
                 started: Instant::now(),
                 streams: Mutex::default(),
+                relays: Mutex::default(),
             }),
         }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<UdxCore> {
+        &self.core
     }
 
     /// Binds another socket for these streams. Must be called within a tokio runtime.
@@ -108,9 +136,10 @@ impl Udx {
     /// A random stream id that is not in use here.
     pub fn free_stream_id(&self) -> u32 {
         let streams = lock(&self.core.streams);
+        let relays = lock(&self.core.relays);
         loop {
             let id = rand::random();
-            if id != 0 && !streams.contains_key(&id) {
+            if id != 0 && !streams.contains_key(&id) && !relays.contains_key(&id) {
                 return id;
             }
         }
@@ -266,7 +295,7 @@ impl Socket {
     ///
     /// # Errors
     /// As [`Socket::send_to`], and [`io::ErrorKind::WouldBlock`].
-    fn try_send_to(&self, data: &[u8], to: SocketAddr, ttl: Option<u32>) -> io::Result<()> {
+    pub(crate) fn try_send_to(&self, data: &[u8], to: SocketAddr, ttl: Option<u32>) -> io::Result<()> {
         if *self.core.closed.borrow() {
             return Err(io::Error::new(
                 io::ErrorKind::NotConnected,
@@ -476,6 +505,11 @@ fn take_datagram(
             if !is_touched && !touched.iter().any(|known| Arc::ptr_eq(known, &stream)) {
                 touched.push(stream);
             }
+            return;
+        }
+        let way = lock(&udx.core.relays).get(&header.stream_id).cloned();
+        if let Some(way) = way {
+            way.pass(now, from, &header, datagram);
             return;
         }
     }

@@ -90,7 +90,7 @@ struct Unproven {
 }
 
 /// Whether two addresses are one: however they are written, and whatever flow they name.
-fn is_same_place(a: SocketAddr, b: SocketAddr) -> bool {
+pub(crate) fn is_same_place(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
 }
 
