@@ -1,10 +1,10 @@
-// A peer that announces a topic or looks for it: node meet.js serve|dial HOST:PORT TOPIC_HEX
+// A peer that announces a topic or looks for it: node meet.js serve|dial HOST:PORT TOPIC_HEX [RELAY_KEY_HEX]
 // serve prints "ready" and greets whoever comes; dial prints "connected <milliseconds since its start>" when it was greeted.
 const Hyperswarm = require('hyperswarm')
 
-const [mode, bootstrap, topic] = process.argv.slice(2)
+const [mode, bootstrap, topic, relay] = process.argv.slice(2)
 const loaded = process.hrtime.bigint()
-const swarm = new Hyperswarm({ bootstrap: [bootstrap] })
+const swarm = new Hyperswarm({ bootstrap: [bootstrap], relayThrough: relay ? Buffer.from(relay, 'hex') : null })
 
 swarm.on('connection', (connection) => {
   connection.on('error', () => {})

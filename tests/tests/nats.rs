@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bosc_tests::lab::{Home, Host, Meeting, Net, Stack, can_make_hosts};
+use bosc_tests::lab::{Home, Host, Meeting, Net, Relay, Stack, can_make_hosts};
 use bosc_tests::skip::skipped;
 use hyperswarm::{Firewall, Swarm, SwarmConfig};
 
@@ -31,6 +31,7 @@ fn hold(
         server,
         client,
         bootstrap,
+        relay: None,
     }
     .hold(limit)
 }
@@ -117,6 +118,7 @@ fn a_router_that_forgets_after_20_seconds_does_not_hide_a_seeder() -> Result<()>
             server: (Stack::Bosc, &at),
             client: (Stack::Bosc, &from),
             bootstrap: &bootstrap,
+            relay: None,
         };
         let server = meeting.announce()?;
         let idle = Instant::now();
@@ -159,4 +161,45 @@ fn what_a_nat_is_like_is_measured() -> Result<()> {
         ensure!(seen == expected, "it looks like {seen:?}, and is {expected:?}");
         Ok(began.elapsed())
     })
+}
+
+/// Two homes whose NATs both change their ports, and a relay that both know.
+fn through(relay: Stack, server: Stack, client: Stack) -> Result<Duration> {
+    let mut net = Net::new()?;
+    let (at, from) = (net.home(Home::Symmetric)?, net.home(Home::Symmetric)?);
+    let (between, bootstrap) = (net.home(Home::Open)?, net.bootstrap());
+    let relay = Relay::start((relay, &between), &bootstrap)?;
+    let meeting = Meeting {
+        server: (server, &at),
+        client: (client, &from),
+        bootstrap: &bootstrap,
+        relay: Some(relay.key()),
+    };
+    let took = met(meeting.hold(SOON)?)?;
+    if let Some(status) = relay.status() {
+        ensure!(
+            status.paired == 1 && status.bytes > 0,
+            "they did not meet at the relay: {status:?}"
+        );
+    }
+    Ok(took)
+}
+
+#[test]
+fn two_homes_that_cannot_be_punched_meet_at_a_relay() -> Result<()> {
+    each(&[Stack::Bosc, Stack::Js], |relay| {
+        through(relay, Stack::Bosc, Stack::Bosc)
+    })
+}
+
+#[test]
+fn bosc_and_javascript_meet_at_a_relay_of_either() -> Result<()> {
+    let all = [
+        (Stack::Bosc, Stack::Js, Stack::Bosc),
+        (Stack::Bosc, Stack::Bosc, Stack::Js),
+        (Stack::Js, Stack::Js, Stack::Bosc),
+        (Stack::Js, Stack::Bosc, Stack::Js),
+        (Stack::Bosc, Stack::Js, Stack::Js),
+    ];
+    each(&all, |(relay, server, client)| through(relay, server, client))
 }

@@ -85,6 +85,7 @@ fn matrix(options: &Options) -> Result<()> {
                         server: (a, &at),
                         client: (b, &from),
                         bootstrap: &net.bootstrap(),
+                        relay: None,
                     };
                     times.push(meeting.hold(options.limit)?);
                 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use hyperswarm::{JoinOptions, Swarm, SwarmConfig, Topic};
+use hyperswarm::{JoinOptions, PublicKey, Swarm, SwarmConfig, Topic};
 use rand::RngExt;
 use tokio::sync::oneshot;
 
@@ -47,9 +47,18 @@ pub struct Meeting<'a> {
     pub client: (Stack, &'a Host),
     /// A node of the DHT, `host:port`.
     pub bootstrap: &'a str,
+    /// The blind relay that both know.
+    pub relay: Option<PublicKey>,
 }
 
+/// A node of the DHT, and a relay.
+type How<'a> = (&'a str, Option<PublicKey>);
+
 impl Meeting<'_> {
+    fn way(&self) -> How<'_> {
+        (self.bootstrap, self.relay)
+    }
+
     /// From the client's start to the server's first message; none if that takes longer than `limit`.
     ///
     /// # Errors
@@ -64,7 +73,7 @@ impl Meeting<'_> {
     /// If it does not start.
     pub fn announce(&self) -> Result<Announced> {
         let topic = Topic(rand::rng().random());
-        let server = Server::start(self.server, self.bootstrap, topic)?;
+        let server = Server::start(self.server, self.way(), topic)?;
         Ok(Announced {
             topic,
             _server: server,
@@ -79,11 +88,11 @@ impl Meeting<'_> {
         let (topic, (stack, host)) = (server.topic, self.client);
         match stack {
             Stack::Bosc => {
-                let bootstrap = self.bootstrap.to_owned();
-                join(host.run(async move || dial(bootstrap, topic, limit).await))
+                let config = config(self.way());
+                join(host.run(async move || dial(config, topic, limit).await))
             }
             Stack::Js => {
-                let mut client = script("dial", host, self.bootstrap, topic)?;
+                let mut client = script("dial", host, self.way(), topic)?;
                 let took = client.wait_for("connected", limit, |line| {
                     line.strip_prefix("connected ")?.parse().ok()
                 });
@@ -106,7 +115,7 @@ fn join<T>(thread: JoinHandle<Result<T>>) -> Result<T> {
 }
 
 /// Starts `meet.js` on a host.
-fn script(mode: &str, host: &Host, bootstrap: &str, topic: Topic) -> Result<Process> {
+fn script(mode: &str, host: &Host, (bootstrap, relay): How<'_>, topic: Topic) -> Result<Process> {
     let folder = root().join("tests/interop");
     ensure!(
         folder.join("node_modules/hyperswarm").is_dir(),
@@ -117,6 +126,7 @@ fn script(mode: &str, host: &Host, bootstrap: &str, topic: Topic) -> Result<Proc
     command
         .arg(folder.join("meet.js"))
         .args([mode, bootstrap, &hex::encode(topic.0)])
+        .args(relay.map(|key| hex::encode(key.0)))
         .stderr(Stdio::inherit());
     let logs: PathBuf = root().join("target/test-logs/lab");
     Process::start(&format!("js-{mode}"), &mut command, &logs)
@@ -129,16 +139,16 @@ enum Server {
 }
 
 impl Server {
-    fn start((stack, host): (Stack, &Host), bootstrap: &str, topic: Topic) -> Result<Self> {
+    fn start((stack, host): (Stack, &Host), how: How<'_>, topic: Topic) -> Result<Self> {
         if stack == Stack::Js {
-            let mut server = script("serve", host, bootstrap, topic)?;
+            let mut server = script("serve", host, how, topic)?;
             server.wait_for("ready", READY, |line| (line == "ready").then_some(()))?;
             return Ok(Self::Js(server));
         }
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = mpsc::channel();
-        let bootstrap = bootstrap.to_owned();
-        let running = host.run(async move || serve(bootstrap, topic, ready, stopped).await);
+        let config = config(how);
+        let running = host.run(async move || serve(config, topic, ready, stopped).await);
         is_ready
             .recv_timeout(READY)
             .context("the server did not announce itself")?;
@@ -157,21 +167,21 @@ impl Drop for Server {
     }
 }
 
-async fn swarm(bootstrap: String) -> Result<Swarm> {
-    Ok(Swarm::new(SwarmConfig {
-        bootstrap: Some(vec![bootstrap]),
+fn config((bootstrap, relay): How<'_>) -> SwarmConfig {
+    SwarmConfig {
+        bootstrap: Some(vec![bootstrap.to_owned()]),
+        relays: relay.into_iter().collect(),
         ..SwarmConfig::default()
-    })
-    .await?)
+    }
 }
 
 async fn serve(
-    bootstrap: String,
+    config: SwarmConfig,
     topic: Topic,
     ready: mpsc::Sender<()>,
     stop: oneshot::Receiver<()>,
 ) -> Result<()> {
-    let swarm = swarm(bootstrap).await?;
+    let swarm = Swarm::new(config).await?;
     let discovery = swarm.join(
         topic,
         JoinOptions {
@@ -198,9 +208,9 @@ async fn serve(
     Ok(())
 }
 
-async fn dial(bootstrap: String, topic: Topic, limit: Duration) -> Result<Option<Duration>> {
+async fn dial(config: SwarmConfig, topic: Topic, limit: Duration) -> Result<Option<Duration>> {
     let start = Instant::now();
-    let swarm = swarm(bootstrap).await?;
+    let swarm = Swarm::new(config).await?;
     let mut connections = swarm.connections();
     let _discovery = swarm.join(
         topic,

@@ -4,7 +4,9 @@
 mod hosts;
 mod meet;
 mod net;
+mod relay;
 
 pub use self::hosts::{Host, Hosts, can_make_hosts};
 pub use self::meet::{Announced, Meeting, Stack};
 pub use self::net::{Home, Net};
+pub use self::relay::Relay;

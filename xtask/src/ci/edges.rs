@@ -24,7 +24,7 @@ const DATA: &[&str] = &[
 const IO: &[&str] = &["tokio", "rusqlite", "socket2", "quinn-udp"];
 
 /// A crate, and what it must not reach.
-const RULES: [(&str, &[&str]); 14] = [
+const RULES: [(&str, &[&str]); 15] = [
     ("bosc-cli", WINDOWS),
     ("bosc-runtime", WINDOWS),
     ("bosc-multisig", NETWORK),
@@ -36,6 +36,7 @@ const RULES: [(&str, &[&str]); 14] = [
     ("bosc-core-store", NETWORK),
     ("bosc-hyperswarm", DATA),
     ("bosc-dht", DATA),
+    ("bosc-blind-relay", DATA),
     ("bosc-protomux", IO),
     ("bosc-base", IO),
     ("xtask", &["wry", "tokio", "bosc-runtime"]),

@@ -82,6 +82,7 @@ async fn a_flood_of_handshakes_keeps_nobody_out() {
     let options = ServerOptions {
         connections,
         firewall: Box::new(|_| false),
+        relays: Vec::new(),
     };
     let server = node.listen(keys.clone(), options);
     server.announced().await;

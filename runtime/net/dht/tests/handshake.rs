@@ -65,6 +65,7 @@ async fn one_session_per_handshake_through_however_many_relays() {
     let options = ServerOptions {
         connections,
         firewall: Box::new(|key| key == &PublicKey([9; 32])),
+        relays: Vec::new(),
     };
     let server = node.listen(key_pair.clone(), options);
     server.announced().await;

@@ -70,6 +70,7 @@ async fn garbage_from_one_relay_does_not_end_the_attempt() {
     let options = ServerOptions {
         connections,
         firewall: Box::new(|_| false),
+        relays: Vec::new(),
     };
     let server = server_node.listen(key_pair.clone(), options);
     server.announced().await;

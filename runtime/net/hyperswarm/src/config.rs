@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use secret_stream::KeyPair;
+use secret_stream::{KeyPair, PublicKey};
 
 /// How a swarm is set up. `Default` takes part in the public HyperDHT.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct SwarmConfig {
     pub host: Option<IpAddr>,
     /// UDP port to listen on; 0 = any (default).
     pub port: u16,
+    /// Public keys of blind relays, one of which is used where no way to a peer opens. None by default.
+    pub relays: Vec<PublicKey>,
 }
 
 impl Default for SwarmConfig {
@@ -31,6 +33,7 @@ impl Default for SwarmConfig {
             max_inbound: 256,
             host: None,
             port: 0,
+            relays: Vec::new(),
         }
     }
 }

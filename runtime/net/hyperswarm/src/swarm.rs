@@ -9,6 +9,7 @@ use base::{KeyPair, PublicKey, Topic, lock};
 use dht::hyper::Firewall;
 use dht::{ConnectOptions, DhtError, Link, Node, NodeConfig, PeerConnection, Server, ServerOptions};
 use rand::RngExt;
+use rand::seq::IndexedRandom;
 use secret_stream::{CloseReason, Connection};
 use tokio::sync::{Notify, OnceCell, mpsc, watch};
 use tokio::time::{sleep, sleep_until};
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) key_pair: KeyPair,
     max_peers: usize,
     pub(crate) max_inbound: usize,
+    relays: Vec<PublicKey>,
     server: OnceCell<Server>,
     pub(crate) accepted: mpsc::Sender<PeerConnection>,
     state: Mutex<State>,
@@ -121,6 +123,7 @@ impl Swarm {
             key_pair: config.key_pair.unwrap_or_else(KeyPair::generate),
             max_peers: config.max_peers,
             max_inbound: config.max_inbound,
+            relays: config.relays,
             server: OnceCell::new(),
             accepted,
             state: Mutex::default(),
@@ -261,6 +264,7 @@ impl Inner {
                 let options = ServerOptions {
                     connections: self.accepted.clone(),
                     firewall,
+                    relays: self.relays.clone(),
                 };
                 self.node.listen(self.key_pair.clone(), options)
             })
@@ -381,6 +385,7 @@ async fn attempt(inner: Arc<Inner>, key: PublicKey, relay_addresses: Vec<std::ne
     let options = ConnectOptions {
         key_pair: Some(inner.key_pair.clone()),
         relay_addresses,
+        relay: inner.relays.choose(&mut rand::rng()).copied(),
     };
     let connecting = inner.node.connect(key, options);
     tokio::pin!(connecting);

@@ -570,9 +570,17 @@ impl Proof {
 
     /// Where the stream sends to.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.way().map(|(_, addr)| addr)
+    }
+
+    /// Through which socket the stream sends, and where to.
+    pub fn way(&self) -> Option<(Socket, SocketAddr)> {
         let core = self.0.upgrade()?;
         let state = lock(&core.state);
-        state.remote.as_ref().map(|(.., addr)| *addr)
+        state
+            .remote
+            .as_ref()
+            .map(|(socket, _, addr)| (socket.clone(), *addr))
     }
 }
 

@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 use base::{KeyPair, PublicKey};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use rand::RngExt;
 use secret_stream::noise::HandshakeResult;
 use secret_stream::{Connection, StreamOptions};
 use tokio::time::{sleep, timeout};
 
 use super::Inner;
+use super::client_path::Search;
 use super::handshake::{ClientHandshake, HandshakeError};
 use super::link::{Link, Linked};
-use super::path::{Path, candidates, first_to_answer};
 use super::peers::find_peer;
-use super::puncher::punch_as_client;
 use super::streams::StreamOffer;
 use crate::error::ConnectError;
 use crate::hyper::messages::{Handshake, Mode, Peer};
-use crate::hyper::noise_payload::{NoisePayload, UdxInfo, VERSION};
+use crate::hyper::noise_payload::{NoisePayload, RelayThrough, UdxInfo, VERSION};
 use crate::hyper::{Firewall, command, error_code};
 use crate::id::Target;
 use crate::rpc::Outgoing;
@@ -31,8 +31,6 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(5);
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long all of connecting may take; a hole punch through a NAT that changes ports takes 35 s at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(45);
-/// How long an open client waits for the server to come.
-const PASSIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Head start of each relay before the next is asked, and of known relays before the search for more.
 const RELAY_STAGGER: Duration = Duration::from_millis(150);
 const SEARCH_DELAY: Duration = Duration::from_millis(300);
@@ -48,6 +46,8 @@ pub struct ConnectOptions {
     pub key_pair: Option<KeyPair>,
     /// Nodes known to relay for the peer, from a lookup.
     pub relay_addresses: Vec<SocketAddrV4>,
+    /// Public key of a blind relay, to meet there when no way to the peer opens. What it passes on, it cannot read.
+    pub relay: Option<PublicKey>,
 }
 
 /// A connection with its handle.
@@ -85,10 +85,22 @@ pub(super) async fn connect(
     remote_public_key: PublicKey,
     options: ConnectOptions,
 ) -> Result<PeerConnection, ConnectError> {
-    match timeout(CONNECT_TIMEOUT, attempt(inner, remote_public_key, options)).await {
-        Ok(result) => result,
-        Err(_) => Err(ConnectError::Unreachable("connecting took too long")),
+    let relay = options.relay.filter(|relay| *relay != remote_public_key);
+    let first = limited(attempt(inner, remote_public_key, &options, None)).await;
+    match (first, relay) {
+        (Err(error @ ConnectError::Unreachable(_)), Some(relay)) => {
+            tracing::debug!(peer = %remote_public_key, %error, %relay, "asks the peer to meet at a relay");
+            limited(attempt(inner, remote_public_key, &options, Some(relay))).await
+        }
+        (first, _) => first,
     }
+}
+
+async fn limited(
+    attempt: impl Future<Output = Result<PeerConnection, ConnectError>>,
+) -> Result<PeerConnection, ConnectError> {
+    let result = timeout(CONNECT_TIMEOUT, attempt).await;
+    result.unwrap_or(Err(ConnectError::Unreachable("connecting took too long")))
 }
 
 fn socket_error(error: std::io::Error) -> ConnectError {
@@ -98,9 +110,14 @@ fn socket_error(error: std::io::Error) -> ConnectError {
 async fn attempt(
     inner: &Arc<Inner>,
     remote_public_key: PublicKey,
-    options: ConnectOptions,
+    options: &ConnectOptions,
+    relay: Option<PublicKey>,
 ) -> Result<PeerConnection, ConnectError> {
-    let key_pair = options.key_pair.unwrap_or_else(KeyPair::generate);
+    let key_pair = options.key_pair.clone().unwrap_or_else(KeyPair::generate);
+    let relay = relay.map(|public_key| RelayThrough {
+        public_key,
+        token: rand::rng().random(),
+    });
     let mut offer = StreamOffer::new(inner.sockets.udx());
     let own = inner.lock().rpc.remote_address();
     let mut addresses4: Vec<SocketAddrV4> = own.into_iter().collect();
@@ -127,6 +144,7 @@ async fn attempt(
             seq: 0,
         }),
         secret_stream: Some(1),
+        relay_through: relay,
         ..NoisePayload::default()
     };
     let (handshake, request) = ClientHandshake::start(&key_pair, remote_public_key, &payload)
@@ -143,26 +161,24 @@ async fn attempt(
     tracing::debug!(relay = %answered.relay, relayed = answered.relayed, server = %answered.server,
         client = %answered.client, firewall = ?answered.payload.firewall, "the peer answered");
     remember(inner, remote_public_key, &answered);
-    let path = find_path(
+    let way = Search {
         inner,
-        &mut offer,
-        &remote_public_key,
-        &answered,
-        &result,
-        firewall,
-    )
+        server: &remote_public_key,
+        answered: &answered,
+        handshake: &result,
+        own_firewall: firewall,
+        own_relay: relay,
+    }
+    .find(&mut offer)
     .await;
-    if path.is_err() {
+    if way.is_err() {
         // What the node said of the server's address and ours is not signed: another may say something else.
         inner
             .lock()
             .relays
             .doubt(Instant::now(), remote_public_key, answered.relay);
     }
-    let path = path?;
-    tracing::debug!(to = %path.to, "found a way");
-    let stream = offer.connect(&path, remote_id).map_err(socket_error)?;
-    Ok(establish(stream, &result, path.to))
+    way?.connect(offer, remote_id, &result).map_err(socket_error)
 }
 
 /// Notes the relays the server named. A node that says it is the server, at an address the server does not name, is asked
@@ -355,69 +371,4 @@ async fn handshake_through(
         peer: answer.peer_address,
         client: response.to,
     })
-}
-
-/// Finds the way to the server: it may come to us, be reached directly, or need hole punching.
-async fn find_path(
-    inner: &Arc<Inner>,
-    offer: &mut StreamOffer,
-    remote_public_key: &PublicKey,
-    answered: &Answered,
-    handshake: &HandshakeResult,
-    own_firewall: Firewall,
-) -> Result<Path, ConnectError> {
-    if !answered.relayed {
-        let socket = inner.usual_socket().ok_or(ConnectError::Destroyed)?;
-        return Ok(Path {
-            socket,
-            to: answered.relay,
-        });
-    }
-    let payload = &answered.payload;
-    let is_dialable = |address| inner.lock().rpc.is_dialable(address);
-    let list = candidates(answered.server, &payload.addresses4, answered.client, is_dialable);
-    let direct = first_to_answer(inner, &list);
-    let punchable = payload.holepunch.as_ref().is_some_and(|h| !h.relays.is_empty());
-    let punching = async {
-        if payload.firewall == Firewall::Open {
-            // It says that everybody reaches it: if it does not answer pings, try all the same.
-            sleep(PASSIVE_TIMEOUT / 5).await;
-            let socket = inner.usual_socket().ok_or(ConnectError::Destroyed)?;
-            return Ok(Path {
-                socket,
-                to: answered.server,
-            });
-        }
-        if own_firewall == Firewall::Open || !punchable {
-            sleep(PASSIVE_TIMEOUT).await;
-            return Err(ConnectError::Unreachable(
-                "neither side could open a way to the other",
-            ));
-        }
-        // Beside the direct pings: an open way answers those within one round trip, and punching takes more.
-        punch_as_client(inner, remote_public_key, answered, handshake).await
-    };
-    tokio::pin!(direct, punching);
-    // Each of the two may fail while the other is still on its way.
-    let (mut direct_failed, mut unpunched) = (false, None);
-    let id = offer.id();
-    loop {
-        tokio::select! {
-            path = offer.first_packet() => return Ok(path),
-            path = &mut direct, if !direct_failed => match path {
-                Some(path) => return Ok(path),
-                None => direct_failed = true,
-            },
-            path = &mut punching, if unpunched.is_none() => match path {
-                Ok(path) => {
-                    tracing::debug!(id, to = %path.to, "chose a path without an answer to pings");
-                    return Ok(path);
-                }
-                Err(error) => unpunched = Some(error),
-            },
-        }
-        if direct_failed && let Some(error) = unpunched.take() {
-            return Err(error);
-        }
-    }
 }

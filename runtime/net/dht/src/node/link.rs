@@ -24,6 +24,7 @@ struct State {
     written: AtomicU64,
     cut: CancellationToken,
     path: OnceLock<udx::Proof>,
+    relayed: OnceLock<()>,
 }
 
 impl Default for State {
@@ -35,6 +36,7 @@ impl Default for State {
             written: AtomicU64::default(),
             cut: CancellationToken::default(),
             path: OnceLock::default(),
+            relayed: OnceLock::default(),
         }
     }
 }
@@ -63,9 +65,27 @@ impl Link {
         let _ = self.0.path.set(path);
     }
 
-    /// Where the peer is: once it is proven, where its packets come from.
+    /// The stream goes through a relay: its address is not the peer's.
+    pub(super) fn goes_through_a_relay(&self) {
+        let _ = self.0.relayed.set(());
+    }
+
+    /// Whether the packets of both go through a relay, as no way between them was found.
+    pub fn is_relayed(&self) -> bool {
+        self.0.relayed.get().is_some()
+    }
+
+    /// Where the peer is: once it is proven, where its packets come from. None if a relay passes them on.
     pub fn remote_address(&self) -> Option<SocketAddr> {
+        if self.is_relayed() {
+            return None;
+        }
         self.0.path.get()?.remote_addr()
+    }
+
+    /// Through which socket packets go to the peer or its relay, and where to.
+    pub fn way(&self) -> Option<(udx::Socket, SocketAddr)> {
+        self.0.path.get()?.way()
     }
 
     /// How long ago the peer was sent more than keep-alives, or how long it is connected if it never was.

@@ -1,9 +1,11 @@
 //! A HyperDHT node on real sockets: the async driver around [`crate::rpc`] and [`crate::hyper::store`].
 
 mod announcer;
+mod client_path;
 mod connect;
 mod handshake;
 mod link;
+mod meeting;
 mod path;
 mod peers;
 mod punch_plan;

@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use base::hash::blake2b;
 use base::{KeyPair, PublicKey};
+use blind_relay::{Request, Token};
 use rand::RngExt;
-use tokio::sync::{mpsc, watch};
+use rand::seq::IteratorRandom;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -23,12 +25,14 @@ use super::sessions::{Origin, Sessions};
 use super::streams::StreamOffer;
 use super::{Inner, ServerEntry};
 use crate::hyper::messages::{Handshake, Holepunch, Mode, Peer};
-use crate::hyper::noise_payload::{HolepunchInfo, NoisePayload, UdxInfo, VERSION};
+use crate::hyper::noise_payload::{HolepunchInfo, NoisePayload, RelayThrough, UdxInfo, VERSION};
 use crate::hyper::secure_payload::SecurePayload;
 use crate::hyper::{Firewall, command, error_code};
 use crate::id::Target;
 use crate::rpc::{Answer, Incoming, SocketId};
 
+/// Clients at once for whom a relay is dialled: a handshake costs its sender one packet, and must not cost us a search each.
+const MAX_MEETINGS: usize = 16;
 /// Requests waiting for the server task.
 const QUEUE: usize = 512;
 
@@ -40,6 +44,8 @@ pub struct ServerOptions {
     pub connections: mpsc::Sender<PeerConnection>,
     /// Says whether a client's key is refused before it gets an answer.
     pub firewall: Box<Firewalled>,
+    /// Public keys of blind relays: where our NAT changes its ports, clients are told one of them to meet at.
+    pub relays: Vec<PublicKey>,
 }
 
 /// A listening server.
@@ -74,6 +80,7 @@ impl Server {
             stop: stop.clone(),
             sessions: Sessions::default(),
             punch_sockets: PunchPool::default(),
+            meetings: Arc::new(Semaphore::new(MAX_MEETINGS)),
         };
         tokio::spawn(task.run(requests));
         let (announce, stopping) = (announcer.clone(), stop.clone());
@@ -138,6 +145,7 @@ struct ServerTask {
     stop: CancellationToken,
     sessions: Sessions<Known>,
     punch_sockets: PunchPool,
+    meetings: Arc<Semaphore>,
 }
 
 impl ServerTask {
@@ -237,6 +245,7 @@ impl ServerTask {
             _ => error_code::VERSION_MISMATCH,
         };
         let offer = StreamOffer::new(self.inner.sockets.udx());
+        let own_relay = self.relay();
         let own = self.inner.lock().rpc.remote_address();
         let mut addresses4: Vec<SocketAddrV4> = own.into_iter().collect();
         addresses4.extend(
@@ -273,6 +282,7 @@ impl ServerTask {
                 seq: 0,
             }),
             secret_stream: Some(1),
+            relay_through: own_relay,
             relay_addresses: (!relays.addresses.is_empty()).then_some(relays.addresses),
             ..NoisePayload::default()
         };
@@ -282,6 +292,15 @@ impl ServerTask {
         let secure = Arc::new(SecurePayload::new(&handshake.hash));
         let dropped = self.stop.child_token();
         if let (Some(remote_id), error_code::NONE) = (remote_id, error) {
+            let relay = own_relay.or(payload.relay_through).and_then(|relay| {
+                let request = Request {
+                    is_initiator: own_relay.is_some(),
+                    token: Token(relay.token),
+                    stream_id: offer.id(),
+                };
+                let permit = self.meetings.clone().try_acquire_owned().ok()?;
+                Some((relay.public_key, request, permit))
+            });
             let session = Session {
                 inner: self.inner.clone(),
                 announcer: self.announcer.clone(),
@@ -296,6 +315,7 @@ impl ServerTask {
                 punches,
                 secure: secure.clone(),
                 connections: self.options.connections.clone(),
+                relay,
             };
             tokio::spawn(session::run(session, dropped.clone()));
         }
@@ -308,6 +328,17 @@ impl ServerTask {
         };
         self.sessions.insert(Instant::now(), key, id, origin, known);
         Some(())
+    }
+
+    /// A relay for the next client, if our NAT may make it need one.
+    fn relay(&self) -> Option<RelayThrough> {
+        let random = self.inner.lock().rpc.firewall() == Firewall::Random;
+        let relays = self.options.relays.iter().filter(|_| random);
+        let public_key = *relays.choose(&mut rand::rng())?;
+        Some(RelayThrough {
+            public_key,
+            token: rand::rng().random(),
+        })
     }
 
     fn holepunch(&mut self, incoming: Incoming) {
@@ -388,6 +419,7 @@ mod tests {
         let options = ServerOptions {
             connections,
             firewall: Box::new(|_| false),
+            relays: Vec::new(),
         };
         let _server = node.listen(keys.clone(), options);
         let target = Target::of_key(&keys.public_key);
@@ -425,6 +457,7 @@ mod tests {
         let options = ServerOptions {
             connections,
             firewall: Box::new(|_| false),
+            relays: Vec::new(),
         };
         let _server = node.listen(keys.clone(), options);
         let requests = node.inner.lock().servers[&Target::of_key(&keys.public_key)]

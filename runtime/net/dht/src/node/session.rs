@@ -4,15 +4,18 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base::PublicKey;
+use blind_relay::Request;
 use secret_stream::noise::HandshakeResult;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use udx::Socket;
 
 use super::Inner;
 use super::announcer::Announcer;
-use super::connect::{PeerConnection, establish};
+use super::connect::PeerConnection;
+use super::meeting::{Meeting, Way};
 use super::path::{Path, candidates, first_to_answer};
 use super::puncher::ServerPuncher;
 use super::puncher_server::Punch;
@@ -44,15 +47,17 @@ pub(super) struct Session {
     pub(super) punches: mpsc::Receiver<Punch>,
     pub(super) secure: Arc<SecurePayload>,
     pub(super) connections: mpsc::Sender<PeerConnection>,
+    /// The relay that one of the two wants to meet at, what to ask it for, and the right to dial it.
+    pub(super) relay: Option<(PublicKey, Request, OwnedSemaphorePermit)>,
 }
 
 /// Runs it until it is over. `dropped`: its place is needed; a connection that is there already is handed on.
 pub(super) async fn run(mut session: Session, dropped: CancellationToken) {
-    let path = tokio::select! {
+    let way = tokio::select! {
         () = dropped.cancelled() => return,
-        path = find_path(&mut session) => path,
+        way = find_way(&mut session) => way,
     };
-    let Some(path) = path else {
+    let Some(way) = way else {
         return tracing::debug!("a client shook hands but did not come");
     };
     let Session {
@@ -62,9 +67,8 @@ pub(super) async fn run(mut session: Session, dropped: CancellationToken) {
         connections,
         ..
     } = session;
-    match offer.connect(&path, remote_id) {
-        Ok(stream) => {
-            let connection = establish(stream, &handshake, path.to);
+    match way.connect(offer, remote_id, &handshake) {
+        Ok(connection) => {
             // Whoever takes connections may be busy, but not for ever.
             let _ = connections.send_timeout(connection, SESSION_TIMEOUT).await;
         }
@@ -73,7 +77,7 @@ pub(super) async fn run(mut session: Session, dropped: CancellationToken) {
 }
 
 /// None if the client does not come, or the node is closed.
-async fn find_path(session: &mut Session) -> Option<Path> {
+async fn find_way(session: &mut Session) -> Option<Way> {
     let Session {
         inner,
         offer,
@@ -84,19 +88,28 @@ async fn find_path(session: &mut Session) -> Option<Path> {
         punches,
         secure,
         announcer,
+        relay,
         ..
     } = session;
     let is_dialable = |address| inner.lock().rpc.is_dialable(address);
     if session.direct.is_some() || (payload.firewall == Firewall::Open && is_dialable(*client)) {
         let socket = session.direct.take().or_else(|| inner.usual_socket())?;
-        return Some(Path { socket, to: *client });
+        return Some(Way::Direct(Path { socket, to: *client }));
     }
     let list = candidates(*client, &payload.addresses4, *server, is_dialable);
     let reach = async {
         sleep(OUR_TURN).await;
         first_to_answer(inner, &list).await
     };
-    tokio::pin!(reach);
+    let meeting = Meeting::default();
+    let mut alone = relay.is_none();
+    let meet = async {
+        match relay.take() {
+            Some((relay, request, _permit)) => meeting.hold(inner, relay, request).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(reach, meet);
     let mut out_of_reach = false;
     let until = Instant::now() + SESSION_TIMEOUT;
     loop {
@@ -113,10 +126,21 @@ async fn find_path(session: &mut Session) -> Option<Path> {
             tokio::pin!(punch);
             loop {
                 tokio::select! {
-                    path = offer.first_packet() => return Some(path),
+                    path = offer.first_packet() => {
+                        if !meeting.is_at(path.to) {
+                            return Some(Way::Direct(path));
+                        }
+                    }
                     path = &mut reach, if !out_of_reach => match path {
-                        Some(path) => return Some(path),
+                        Some(path) => return Some(Way::Direct(path)),
                         None => out_of_reach = true,
+                    },
+                    way = &mut meet, if !alone => match way {
+                        Ok(way) => return Some(way),
+                        Err(error) => {
+                            tracing::debug!(%error, "did not meet a client at a relay");
+                            alone = true;
+                        }
                     },
                     probe = &mut punch => break probe?,
                 }
