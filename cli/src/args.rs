@@ -34,6 +34,15 @@ pub(crate) struct Global {
     /// DHT nodes to join through, as host:port, separated by commas [default: the public network]
     #[arg(long, global = true, value_name = "HOST:PORT", env = "BOSC_BOOTSTRAP", value_delimiter = ',', value_parser = host_port)]
     pub(crate) bootstrap: Vec<String>,
+    /// Blind relays to meet peers at to whom no way opens, as public keys, separated by commas
+    #[arg(
+        long,
+        global = true,
+        value_name = "KEY",
+        env = "BOSC_RELAY",
+        value_delimiter = ','
+    )]
+    pub(crate) relay: Vec<base::PublicKey>,
     /// Print one JSON object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -75,6 +84,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Run a DHT of your own, for an offline machine or a closed network
     Dht(Dht),
+    /// Pass on what peers send each other that find no way to each other; what it is, it cannot read
+    Relay(Relay),
 }
 
 impl Command {
@@ -93,6 +104,7 @@ impl Command {
             Self::Dump(_) => "dump",
             Self::Check(_) => "check",
             Self::Dht(_) => "dht",
+            Self::Relay(_) => "relay",
         }
     }
 }
@@ -277,4 +289,23 @@ pub(crate) struct Dht {
     /// UDP port of the bootstrap node; 0 takes a free one
     #[arg(long, default_value_t = 49737)]
     pub(crate) port: u16,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Relay {
+    /// File with the relay's secret key; it is made if there is none [default: relay.key in the storage folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// UDP port, which others have to reach; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// Clients at once
+    #[arg(long, default_value_t = 1024, value_name = "N")]
+    pub(crate) clients: usize,
+    /// Pairs of one client at once
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub(crate) pairs: usize,
+    /// Kilobytes a second that one pair may pass on, both ways together [default: no limit]
+    #[arg(long, value_name = "KB")]
+    pub(crate) rate: Option<u64>,
 }

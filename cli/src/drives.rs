@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::args::Global;
 
 /// The folder of the store: `--storage`, else the system's place for a program's data.
-fn folder(global: &Global) -> anyhow::Result<PathBuf> {
+pub(crate) fn folder(global: &Global) -> anyhow::Result<PathBuf> {
     if let Some(folder) = &global.storage {
         return Ok(folder.clone());
     }

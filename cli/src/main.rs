@@ -16,6 +16,7 @@
 mod args;
 mod commands;
 mod drives;
+mod key_file;
 mod network;
 mod output;
 mod package;
@@ -67,5 +68,6 @@ async fn run(args: &Args, output: &Output) -> anyhow::Result<()> {
         Command::Dump(dump) => commands::dump::run(dump, global, output).await,
         Command::Check(check) => commands::check::run(check, global, output).await,
         Command::Dht(dht) => commands::dht::run(dht, output).await,
+        Command::Relay(relay) => commands::relay::run(global, relay, output).await,
     }
 }

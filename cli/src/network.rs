@@ -50,6 +50,7 @@ impl Network {
         let config = SwarmConfig {
             key_pair,
             bootstrap,
+            relays: global.relay.clone(),
             ..SwarmConfig::default()
         };
         let swarm = threads.run(Swarm::new(config)).await?;

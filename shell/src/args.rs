@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base::PublicKey;
 use clap::parser::ValueSource;
 use clap::{ArgAction, CommandFactory, Parser};
 
@@ -38,6 +39,10 @@ pub struct Args {
     #[arg(long, value_name = "HOST:PORT", env = "BOSC_BOOTSTRAP", value_delimiter = ',', value_parser = host_port)]
     pub bootstrap: Vec<String>,
 
+    /// Blind relays to meet seeders at to whom no way opens, as public keys, separated by commas (besides those in package.json)
+    #[arg(long, value_name = "KEY", env = "BOSC_RELAY", value_delimiter = ',')]
+    pub relay: Vec<PublicKey>,
+
     /// Longest random wait before an update is fetched, in milliseconds (one hour if not given, 0 = at once)
     #[arg(long, value_name = "MS", env = "BOSC_DELAY")]
     pub delay: Option<u64>,
@@ -45,6 +50,10 @@ pub struct Args {
     /// Whether `bootstrap` came from the environment.
     #[arg(skip)]
     pub bootstrap_from_env: bool,
+
+    /// Whether `relay` came from the environment.
+    #[arg(skip)]
+    pub relay_from_env: bool,
 
     /// Whether `delay` came from the environment.
     #[arg(skip)]
@@ -68,6 +77,7 @@ impl Args {
         let mut parsed = <Args as clap::FromArgMatches>::from_arg_matches(&matches)?;
         let from_env = |name| matches.value_source(name) == Some(ValueSource::EnvVariable);
         parsed.bootstrap_from_env = from_env("bootstrap");
+        parsed.relay_from_env = from_env("relay");
         parsed.delay_from_env = from_env("delay");
         parsed.rest = rest;
         Ok(parsed)

@@ -26,6 +26,10 @@ pub(crate) fn restrict(args: &mut Args, allowed: bool) {
         args.bootstrap.clear();
         ignored("BOSC_BOOTSTRAP");
     }
+    if std::mem::take(&mut args.relay_from_env) {
+        args.relay.clear();
+        ignored("BOSC_RELAY");
+    }
     if std::mem::take(&mut args.delay_from_env) {
         args.delay = None;
         ignored("BOSC_DELAY");
@@ -61,6 +65,8 @@ mod tests {
             dev: Some("/elsewhere".into()),
             bootstrap: vec!["a:1".into()],
             bootstrap_from_env: true,
+            relay: vec![base::PublicKey([7; 32])],
+            relay_from_env: true,
             delay: Some(7),
             delay_from_env: true,
             storage: Some("/s".into()),
@@ -79,6 +85,7 @@ mod tests {
         // What the person who starts it says counts.
         let typed = Args {
             bootstrap_from_env: false,
+            relay_from_env: false,
             delay_from_env: false,
             dev: None,
             ..given

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use base::PublicKey;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -114,6 +115,8 @@ pub struct Package {
     pub permissions: Vec<String>,
     /// `bosc.files`: what goes into a bundle; `None` if it is not said.
     pub files: Option<Vec<String>>,
+    /// `bosc.relays`: public keys of blind relays, to meet seeders at to whom no way opens.
+    pub relays: Vec<PublicKey>,
 }
 
 #[derive(Deserialize)]
@@ -135,6 +138,7 @@ struct RawBosc {
     content_security_policy: Option<String>,
     permissions: Vec<String>,
     files: Vec<String>,
+    relays: Vec<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -205,6 +209,14 @@ impl Package {
         }
         let page = raw.bosc.page.unwrap_or_else(|| DEFAULT_PAGE.to_owned());
         let window = window_config(raw.bosc.window, &product_name, &field)?;
+        let relays = raw.bosc.relays.iter().map(|text| {
+            text.parse().map_err(|error| {
+                field(&format!(
+                    "\"bosc.relays\" names {text:?}, which is no public key ({error}); `bosc relay` prints the one of a relay"
+                ))
+            })
+        });
+        let relays = relays.collect::<Result<Vec<PublicKey>, _>>()?;
         Ok(Package {
             name,
             version,
@@ -216,6 +228,7 @@ impl Package {
             files: Some(raw.bosc.files)
                 .filter(|files| !files.is_empty())
                 .map(|files| files.iter().map(|file| plain(file)).collect()),
+            relays,
             product_name,
             document,
         })

@@ -106,6 +106,7 @@ pub(crate) fn updater(
         updates: true,
         delay: args.delay(),
         bootstrap: args.bootstrap_nodes(),
+        relays: package.relays.iter().chain(&args.relay).copied().collect(),
     };
     Some(Box::new(move || {
         Box::pin(async move {

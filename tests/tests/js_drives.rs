@@ -102,6 +102,7 @@ async fn update_from(place: &Place, name: &str, link: &str) -> Result<std::path:
         updates: true,
         delay: Some(Duration::ZERO),
         bootstrap: Some(vec![place.bootstrap.clone()]),
+        relays: Vec::new(),
     })
     .await?;
     let mut events = runtime.events();

@@ -1,16 +1,22 @@
 //! Peers at home: behind routers that translate addresses, one each, two in a row, or one for both. Needs root and nftables.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bosc_tests::lab::{Home, Host, Meeting, Net, Relay, Stack, can_make_hosts};
+use bosc_tests::peers::{expect_same, fresh_home, program, write_tree};
+use bosc_tests::process::{Process, run};
 use bosc_tests::skip::skipped;
 use hyperswarm::{Firewall, Swarm, SwarmConfig};
+use serde_json::{Value, json};
 
 /// What a person waits without asking what is wrong. On an idle machine these take some milliseconds.
 const SOON: Duration = Duration::from_secs(3);
 /// Where ports are guessed: 256 of them are right, 200 are tried in a second, all of them once in a thousand times in vain.
 const GUESSED: Duration = Duration::from_secs(15);
+/// How long a program may take to start and say so.
+const READY: Duration = Duration::from_secs(30);
 const JS_GUESSES: Duration = Duration::from_secs(40);
 
 /// Has them meet on a network of their own.
@@ -202,4 +208,71 @@ fn bosc_and_javascript_meet_at_a_relay_of_either() -> Result<()> {
         (Stack::Bosc, Stack::Js, Stack::Js),
     ];
     each(&all, |(relay, server, client)| through(relay, server, client))
+}
+
+/// Where a person whose router changes its ports stages and seeds, and another one like that dumps: with `bosc` alone.
+#[test]
+fn bosc_seeds_and_dumps_through_a_relay() -> Result<()> {
+    each(&[Home::Symmetric], |home| {
+        let mut net = Net::new()?;
+        let (author, reader) = (net.home(home)?, net.home(home)?);
+        let (between, bootstrap) = (net.home(Home::Open)?, net.bootstrap());
+        let place = fresh_home("relay")?;
+        let bosc = |host: &Host, store: &str, args: &[&str]| -> Result<Command> {
+            let mut command = host.command(program("bosc")?.to_str().context("a path that is no text")?);
+            command
+                .args(args)
+                .current_dir(&place)
+                .env("BOSC_STORAGE", place.join(store))
+                .env("BOSC_BOOTSTRAP", &bootstrap);
+            Ok(command)
+        };
+        let link = run(&mut bosc(&author, "author", &["touch"])?)?.trim().to_owned();
+        write_tree(&place.join("app"), 1)?;
+        let package = json!({ "name": "app", "version": "1.0.0", "upgrade": link });
+        std::fs::write(place.join("app/package.json"), package.to_string())?;
+        run(&mut bosc(&author, "author", &["stage", &link, "app"])?)?;
+
+        let mut relay = Process::start(
+            "relay",
+            &mut bosc(&between, "relay", &["relay", "--json"])?,
+            &place,
+        )?;
+        let key = relay.wait_for("its key", READY, |line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            line["data"]["key"].as_str().map(str::to_owned)
+        })?;
+        relay.wait_for("that it is open", READY, |line| {
+            line.contains("\"Open\"").then_some(())
+        })?;
+        let mut seed = Process::start(
+            "seed",
+            &mut bosc(&author, "author", &["seed", &link, "--no-tty"])?,
+            &place,
+        )?;
+        seed.wait_for("announced", READY, |line| {
+            line.contains("announced").then_some(())
+        })?;
+
+        let without = run(&mut bosc(
+            &reader,
+            "reader",
+            &["dump", &link, "out", "--timeout", "4"],
+        )?);
+        ensure!(without.is_err(), "they met without a relay: this shows nothing");
+        let began = Instant::now();
+        run(&mut bosc(
+            &reader,
+            "reader",
+            &["dump", &link, "out", "--relay", &key],
+        )?)?;
+        let took = began.elapsed();
+        expect_same(&place.join("app"), &place.join("out"))?;
+        let passed = relay.wait_for("what it passed on", READY, |line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            line["data"]["bytes"].as_u64().filter(|bytes| *bytes > 3_000_000)
+        })?;
+        println!("the relay passed {passed} bytes on");
+        Ok(took)
+    })
 }

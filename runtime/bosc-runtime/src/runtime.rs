@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base::lock;
+use base::{PublicKey, lock};
 use corestore::Corestore;
 use hyperdrive::Hyperdrive;
 use hyperswarm::{JoinOptions, Swarm, SwarmConfig, Threads};
@@ -46,6 +46,8 @@ pub struct RuntimeConfig {
     pub delay: Option<Duration>,
     /// DHT nodes to start from; `None` is the public network.
     pub bootstrap: Option<Vec<String>>,
+    /// Blind relays to meet seeders at to whom no way opens.
+    pub relays: Vec<PublicKey>,
 }
 
 /// Something happened to the updater. Serializes as an object with `name` and the fields.
@@ -344,6 +346,7 @@ async fn connect(
     let swarm_config = SwarmConfig {
         key_pair: None,
         bootstrap: config.bootstrap.clone(),
+        relays: config.relays.clone(),
         ..SwarmConfig::default()
     };
     let joined = sockets.spawn(Swarm::new(swarm_config)).await;

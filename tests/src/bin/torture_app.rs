@@ -61,6 +61,7 @@ fn start(bundle: &Path) -> Result<()> {
         updates: true,
         delay: Some(Duration::ZERO),
         bootstrap: Some(vec![variable("TORTURE_BOOTSTRAP")?]),
+        relays: Vec::new(),
     };
     startup.started_well();
     println!("well {version}");

@@ -51,6 +51,7 @@ impl Home {
             updates: false,
             delay: Some(Duration::ZERO),
             bootstrap: None,
+            relays: Vec::new(),
         };
         Runtime::start(config).await.unwrap()
     }
@@ -355,6 +356,7 @@ async fn an_install_has_another_name_on_the_network_at_each_start_and_keeps_its_
     let config = RuntimeConfig {
         updates: true,
         bootstrap: Some(vec!["127.0.0.1:1".to_owned()]),
+        relays: Vec::new(),
         ..plain.inner.config.clone()
     };
     let mut names = Vec::new();

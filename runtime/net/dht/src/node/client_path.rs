@@ -21,6 +21,9 @@ use crate::hyper::noise_payload::RelayThrough;
 /// How long an open client waits for the server to come.
 const PASSIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How much later than the end of punching a ping may be answered: that took several round trips through a node.
+const LATE_ANSWER: Duration = Duration::from_millis(500);
+
 /// What is known before the way is.
 pub(super) struct Search<'a> {
     pub(super) inner: &'a Arc<Inner>,
@@ -50,7 +53,8 @@ impl Search<'_> {
         let opening = self.open();
         let meeting = Meeting::default();
         let meet = self.meet(&meeting, offer.id());
-        tokio::pin!(direct, opening, meet);
+        let late = sleep(LATE_ANSWER);
+        tokio::pin!(direct, opening, meet, late);
         // Each of them may fail while another is still on its way.
         let (mut direct_failed, mut unopened, mut unmet) = (false, None, None);
         // Only what the server is told at the handshake makes it come to the relay, too.
@@ -72,8 +76,12 @@ impl Search<'_> {
                         tracing::debug!(to = %path.to, "chose a path without an answer to pings");
                         return Ok(Way::Direct(path));
                     }
-                    Err(error) => unopened = Some(error),
+                    Err(error) => {
+                        unopened = Some(error);
+                        late.as_mut().reset(tokio::time::Instant::now() + LATE_ANSWER);
+                    }
                 },
+                () = &mut late, if unopened.is_some() && !direct_failed => direct_failed = true,
                 way = &mut meet, if meets => match way {
                     Ok(way) => return Ok(way),
                     Err(error) => {
