@@ -158,6 +158,7 @@ impl Bee {
         if range.limit.is_none() {
             bee.prefetch(&range).await?;
         }
+        let _reading = self.core().reading();
         let mut stream = RangeStream::new(bee, range);
         let mut entries = Vec::new();
         while let Some(entry) = stream.next().await? {

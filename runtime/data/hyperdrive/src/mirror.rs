@@ -1,6 +1,6 @@
 //! Making one drive equal to another (npm `mirror-drive`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use base::lock;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use hyperblobs::BlobId;
 use tokio::sync::mpsc;
 
 use crate::batch::Batch;
@@ -15,7 +16,10 @@ use crate::compare::{Difference, compare};
 use crate::entry::Entry;
 use crate::error::DriveError;
 use crate::filter::PathFilter;
+use crate::known::Known;
+use crate::memory::Memory;
 use crate::path;
+use crate::stamp::Stamp;
 use crate::target;
 use crate::traits::Drive;
 
@@ -46,6 +50,8 @@ pub struct MirrorOptions {
     pub batch: bool,
     /// Into a drive: cut files into chunks and reuse those that the drive holds.
     pub dedup: bool,
+    /// From a folder into a drive: what is known of the files, so that those that were not touched since are not read.
+    pub memory: Option<Arc<Memory>>,
 }
 
 impl Default for MirrorOptions {
@@ -59,6 +65,7 @@ impl Default for MirrorOptions {
             filter: None,
             batch: false,
             dedup: false,
+            memory: None,
         }
     }
 }
@@ -189,9 +196,20 @@ struct Pair {
     src: Entry,
     src_size: u64,
     dst: Option<(Entry, u64)>,
+    /// The file of the source as it was when it was listed.
+    stamp: Option<Stamp>,
+    /// The contents are the same, and need not be read to know it.
+    unchanged: bool,
+}
+
+impl Pair {
+    fn is_to_be_learned(&self) -> bool {
+        self.stamp.is_some() && !self.unchanged
+    }
 }
 
 type Entries = BTreeMap<String, Entry>;
+type Stamps = HashMap<String, Stamp>;
 
 impl Run<'_> {
     async fn run(self) -> Result<(), DriveError> {
@@ -202,7 +220,7 @@ impl Run<'_> {
         if let Some(local) = self.dst.as_local().filter(|_| !self.options.dry_run) {
             local.sweep().await?;
         }
-        let (src, dst) = (self.gather(self.src).await?, self.gather(self.dst).await?);
+        let ((src, stamps), (dst, _)) = futures::try_join!(self.gather(self.src), self.gather(self.dst))?;
         target::check(&src, self.dst.as_local().is_some(), &self.options.prefix)?;
         lock(&self.totals).files = src.len() as u64;
 
@@ -222,26 +240,43 @@ impl Run<'_> {
                 }
             }
         }
-        let pairs = self.pair(src, dst).await?;
+        let known = Known::of(self.options.memory.as_ref(), self.src, self.dst).await?;
+        let pairs = self.pair(src, dst, (&stamps, known.as_ref())).await?;
+        if let Some(known) = known
+            .as_ref()
+            .filter(|_| pairs.iter().any(Pair::is_to_be_learned))
+        {
+            known.settle().await;
+        }
         let _downloads = self.download(&pairs).await?;
         match batch.take() {
-            Some(batch) => self.fill_drive(pairs, batch).await,
+            Some(batch) => self.fill_drive(pairs, batch, known.as_ref()).await,
             None => self.fill_folder(pairs).await,
         }
     }
 
-    /// All entries of one side that take part.
-    async fn gather(&self, drive: &dyn Drive) -> Result<Entries, DriveError> {
+    /// All entries of one side that take part, and the stamps of its files.
+    async fn gather(&self, drive: &dyn Drive) -> Result<(Entries, Stamps), DriveError> {
         let everything = [String::from("/")];
         let prefixes = if self.options.prefix.is_empty() {
             &everything[..]
         } else {
             &self.options.prefix
         };
-        let mut entries = Entries::new();
+        let (mut entries, mut stamps) = (Entries::new(), Stamps::new());
         for prefix in prefixes {
             let folder = path::normalize_folder(prefix)?;
-            let mut found = drive.list_filtered(&folder, &self.filter).await?;
+            let mut found = match (&self.options.memory, drive.as_local()) {
+                (Some(memory), Some(local)) => {
+                    let listed = local.list_stamped(&folder, &self.filter, memory).await?;
+                    let stamped = listed
+                        .iter()
+                        .filter_map(|(entry, stamp)| Some((entry.key.clone(), (*stamp)?)));
+                    stamps.extend(stamped);
+                    listed.into_iter().map(|(entry, _)| entry).collect()
+                }
+                _ => drive.list_filtered(&folder, &self.filter).await?,
+            };
             if !folder.is_empty() && !self.filter.ignores(&folder) {
                 found.extend(drive.entry(&folder).await?);
             }
@@ -258,11 +293,16 @@ impl Run<'_> {
                     .map(|entry| (entry.key.clone(), entry)),
             );
         }
-        Ok(entries)
+        Ok((entries, stamps))
     }
 
     /// Brings both sides together, with sizes. The block maps of a drive are asked for together.
-    async fn pair(&self, src: Entries, mut dst: Entries) -> Result<Vec<Pair>, DriveError> {
+    async fn pair(
+        &self,
+        src: Entries,
+        mut dst: Entries,
+        (stamps, known): (&Stamps, Option<&Known<'_>>),
+    ) -> Result<Vec<Pair>, DriveError> {
         let _maps = match self.src.as_hyperdrive() {
             Some(drive) if src.values().any(|entry| entry.blob.is_some()) => {
                 let ids: Vec<_> = src.values().filter_map(|entry| entry.blob).collect();
@@ -272,16 +312,25 @@ impl Run<'_> {
         };
         let pairs = src.into_values().map(|src| {
             let dst = dst.remove(&src.key);
+            let stamp = stamps.get(&src.key).copied();
+            let unchanged = matches!((known, &stamp, &dst), (Some(known), Some(stamp), Some(dst)) if known.holds(stamp, dst));
             async move {
                 let src_size = self.src.size(&src).await?;
                 let dst = match dst {
+                    Some(entry) if unchanged => Some((entry, src_size)),
                     Some(entry) => {
                         let size = self.dst.size(&entry).await?;
                         Some((entry, size))
                     }
                     None => None,
                 };
-                Ok::<_, DriveError>(Pair { src, src_size, dst })
+                Ok::<_, DriveError>(Pair {
+                    src,
+                    src_size,
+                    dst,
+                    stamp,
+                    unchanged,
+                })
             }
         });
         let pairs: Vec<_> = pairs.collect();
@@ -306,10 +355,17 @@ impl Run<'_> {
     }
 
     /// A drive takes one write at a time; contents are appended in large groups.
-    async fn fill_drive(&self, pairs: Vec<Pair>, mut batch: Batch) -> Result<(), DriveError> {
+    async fn fill_drive(
+        &self,
+        pairs: Vec<Pair>,
+        mut batch: Batch,
+        known: Option<&Known<'_>>,
+    ) -> Result<(), DriveError> {
         for pair in pairs {
             let difference = self.difference(&pair).await?;
+            let kept = pair.dst.as_ref().and_then(|(entry, _)| entry.blob);
             let Some(diff) = self.diff(&pair, difference) else {
+                self.learn(known, &pair, kept);
                 continue;
             };
             self.send(diff);
@@ -318,12 +374,13 @@ impl Run<'_> {
             match (&pair.src.linkname, difference, &pair.dst) {
                 (Some(target), ..) => batch.symlink(key, target).await?,
                 (None, Difference::Attributes, Some((entry, _))) => {
-                    batch.set_attributes(entry, options).await?
+                    batch.set_attributes(entry, options).await?;
+                    self.learn(known, &pair, kept);
                 }
                 _ => {
-                    batch
-                        .put_stream(key, self.src.read_entry(&pair.src).await?, options)
-                        .await?
+                    let content = self.src.read_entry(&pair.src).await?;
+                    let blob = batch.put_stream(key, content, options).await?;
+                    self.learn(known, &pair, Some(blob));
                 }
             }
             if !self.options.batch {
@@ -371,10 +428,18 @@ impl Run<'_> {
         Ok(diff)
     }
 
+    /// The file of a pair was read and is what `blob` holds.
+    fn learn(&self, known: Option<&Known<'_>>, pair: &Pair, blob: Option<BlobId>) {
+        if let (Some(known), Some(stamp), Some(blob)) = (known, &pair.stamp, blob) {
+            known.learn(stamp, &blob);
+        }
+    }
+
     async fn difference(&self, pair: &Pair) -> Result<Difference, DriveError> {
         match &pair.dst {
             Some((entry, size)) => {
-                compare((self.src, &pair.src, pair.src_size), (self.dst, entry, *size)).await
+                let (src, dst) = ((self.src, &pair.src, pair.src_size), (self.dst, entry, *size));
+                compare(src, dst, pair.unchanged).await
             }
             None => Ok(Difference::Content),
         }

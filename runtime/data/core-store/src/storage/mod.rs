@@ -377,9 +377,9 @@ impl Storage {
     }
 }
 
-/// See [`Storage::reading`].
+/// See [`Core::reading`].
 #[derive(Debug)]
-pub(crate) struct Reading(Storage);
+pub struct Reading(Storage);
 
 impl Drop for Reading {
     fn drop(&mut self) {
