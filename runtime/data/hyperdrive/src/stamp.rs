@@ -18,12 +18,14 @@ use std::fs::Metadata;
 use std::path::Path;
 use std::time::Duration;
 
+use base::hash::blake2b;
+
 /// How long a file must have been left alone: longer than any clock tick, and than a clock that is kept right steps back.
 pub(crate) const SETTLED: Duration = Duration::from_secs(2);
 /// Nanoseconds: disks that keep no finer times than this say so by the times themselves.
 const COARSE: i128 = 10_000_000;
 
-/// A file that was left alone for long enough, as it was when it was looked at.
+/// A file that was left alone for long enough, as it was when it was looked at: a hash over what the system says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp([u8; Self::LENGTH]);
 
@@ -58,7 +60,8 @@ struct Facts {
 }
 
 impl Stamp {
-    const LENGTH: usize = 56;
+    /// Lists hold one for each file.
+    const LENGTH: usize = 16;
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
@@ -131,11 +134,11 @@ impl Look {
         if facts.device != self.device || !settled || !fine {
             return None;
         }
-        let mut bytes = [0; Stamp::LENGTH];
-        let fields = [facts.device, facts.inode, facts.size].map(u64::to_le_bytes);
+        let numbers = [facts.device, facts.inode, facts.size].map(u64::to_le_bytes);
         let times = [facts.mtime, facts.ctime].map(i128::to_le_bytes);
-        let all = fields.iter().flatten().chain(times.iter().flatten());
-        bytes.iter_mut().zip(all).for_each(|(to, from)| *to = *from);
+        let hash = blake2b(&[numbers.as_flattened(), times.as_flattened()]);
+        let mut bytes = [0; Stamp::LENGTH];
+        bytes.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
         Some(Stamp(bytes))
     }
 }
