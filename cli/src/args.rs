@@ -210,6 +210,9 @@ pub(crate) struct Stage {
     /// Stage files that look like secrets
     #[arg(long, short = 'f')]
     pub(crate) force: bool,
+    /// Read every file, also those that the disk says were not touched since they were last staged
+    #[arg(long)]
+    pub(crate) read_all: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -176,11 +176,11 @@ async fn fill(
     options: MirrorOptions,
     output: &Output,
 ) -> anyhow::Result<u64> {
-    // All of it is asked for at once: many small files must not cost a round trip each.
-    let _download = if args.dry_run {
+    // All of it is asked for at once: many small files must not cost a round trip each. The mirror asks for the contents.
+    let _list = if args.dry_run {
         None
     } else {
-        Some(drive.download(prefix.unwrap_or("/")).await?)
+        drive.download_list(prefix.unwrap_or("/")).await?
     };
     let local = LocalDrive::new(&args.dir);
     let mut changes = mirror(drive, &local, options);

@@ -1,5 +1,7 @@
 //! `bosc stage`: a deployment folder goes onto a link of ours.
 
+mod remembered;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -16,6 +18,7 @@ use crate::drives::{open_own, open_store_to_write, verlink};
 use crate::output::Output;
 use crate::package::Package;
 use crate::precautions;
+use remembered::Remembered;
 
 pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) -> anyhow::Result<()> {
     let link: Link = args.link.parse()?;
@@ -40,15 +43,22 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
             follow_external_links: args.follow_links,
         },
     );
+    let (store, _lock) = open_store_to_write(global)?;
+    let drive = open_own(&store, &link).await?;
+    let remembered = Remembered::look(args, &local, drive.core()).await;
     let (own, all) = (PathFilter::new(&own, &only), PathFilter::new(&ignore, &only));
-    let left_out = precautions::look_through(&local, (&own, &all), args.follow_links, args.force);
+    let left_out = precautions::look_through(
+        &local,
+        (&own, &all),
+        args.follow_links,
+        args.force,
+        remembered.memory(),
+    );
     if let Some(names) = left_out.await? {
         output.say(&format!(
             "left out by their names: {names} (--no-default-ignore takes them)"
         ));
     }
-    let (store, _lock) = open_store_to_write(global)?;
-    let drive = open_own(&store, &link).await?;
     let before = verlink(&drive);
     output.tag(
         "staging",
@@ -67,6 +77,7 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
         only,
         batch: true,
         dedup: true,
+        memory: Some(remembered.memory().clone()),
         ..MirrorOptions::default()
     };
     let mut totals = {
@@ -78,6 +89,9 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
     };
     if args.purge || package.value.pointer("/pear/stage/purge") == Some(&Value::Bool(true)) {
         purge(&drive, &ignore, args.dry_run, &mut totals, output).await?;
+    }
+    if !args.dry_run {
+        remembered.keep(drive.core(), output);
     }
     let length = drive.core().length();
     output.tag("summary", summary(&drive, &totals).await?);

@@ -3,7 +3,7 @@
 #![allow(dead_code)] // Each test file uses a part of it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
@@ -17,6 +17,11 @@ pub(crate) struct Place(TempDir);
 impl Place {
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
+    }
+
+    /// A folder inside another.
+    pub(crate) fn within(folder: &Path) -> Self {
+        Self(tempfile::tempdir_in(folder).unwrap())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

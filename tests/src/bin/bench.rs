@@ -16,6 +16,8 @@ const LIMIT: Duration = Duration::from_secs(300);
 const RUNS: usize = 3;
 const LARGE: usize = 200_000_000;
 const MANY: usize = 2_000;
+/// Files of the folder that is staged again and dumped.
+const CROWD: usize = 100_000;
 
 /// One line of the table: a figure of ours, JavaScript's (or a bare window's), and its unit.
 struct Row {
@@ -135,6 +137,7 @@ fn measure() -> Result<Vec<Row>> {
             |s| s.delta,
         ),
     ];
+    rows.extend(crowd(&place, package)?);
     if let Some(row) = first_script(&place)? {
         rows.push(row);
     }
@@ -281,6 +284,52 @@ fn npm(place: &Place, name: &str, run: usize) -> Result<Sample> {
         memory,
         delta,
     })
+}
+
+/// A folder of very many small files: staged, staged again untouched, and dumped.
+fn crowd(place: &Place, package: &str) -> Result<[Row; 3]> {
+    eprintln!("{CROWD} files");
+    let folder = place.home.join("crowd");
+    for index in 0..CROWD {
+        let part = folder.join(format!("{:03}", index / 500));
+        if index % 500 == 0 {
+            fs::create_dir_all(&part)?;
+        }
+        fs::write(
+            part.join(index.to_string()),
+            format!("file {index}\n").repeat(8 + index % 64),
+        )?;
+    }
+    fs::write(folder.join("package.json"), package)?;
+    // A file that was touched just now is read the next time, too.
+    std::thread::sleep(Duration::from_secs(3));
+    let link = place.run("store-crowd", &["touch"])?.trim().to_owned();
+    let stage = || -> Result<f64> {
+        let start = Instant::now();
+        place.run("store-crowd", &["stage", &link, "crowd"])?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    let first = stage()?;
+    let again = (0..RUNS).map(|_| stage()).collect::<Result<Vec<_>>>()?;
+    let mut command = place.bosc("store-crowd", &["dump", &link, "out-crowd"]);
+    let (_, memory) = fetch(Process::start("dump-crowd", &mut command, &place.home)?)?;
+    check(place, "crowd", "out-crowd")?;
+    clean(place, &["store-crowd", "crowd", "out-crowd"]);
+    let row = |what, unit, ours| Row {
+        what,
+        unit,
+        ours,
+        theirs: None,
+    };
+    Ok([
+        row("stage 100,000 small files (once)", "s", first),
+        row(
+            "stage them again untouched",
+            "s",
+            median(again.into_iter()).unwrap_or_default(),
+        ),
+        row("peak memory while dumping them (once)", "MB", memory),
+    ])
 }
 
 /// A figure of a transfer that did not arrive whole is worth nothing.

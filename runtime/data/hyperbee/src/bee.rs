@@ -14,8 +14,8 @@ use crate::error::BeeError;
 use crate::messages::{Header, Level, Metadata, Node};
 use crate::range::Range;
 
-/// Decoded blocks kept in memory, at most. A block of a drive is some 300 bytes.
-const CACHED_NODES: usize = 1 << 16;
+/// Decoded blocks kept in memory, at most. A block of a drive takes up to a kilobyte then.
+const CACHED_NODES: usize = 1 << 14;
 /// Levels of a tree at most: with 5 children per node at least, 27 levels hold 2^64 keys.
 pub(crate) const MAX_DEPTH: usize = 32;
 
@@ -154,16 +154,31 @@ impl Bee {
 
     /// All entries of a range. Blocks missing here are fetched many at a time, level by level.
     pub async fn entries(&self, range: Range) -> Result<Vec<BeeEntry>, BeeError> {
+        let mut entries = Vec::new();
+        let each = |entry| {
+            entries.push(entry);
+            Ok::<_, BeeError>(())
+        };
+        self.each(range, each).await?;
+        Ok(entries)
+    }
+
+    /// As [`entries`](Self::entries), one after the other, so that not all of them are in memory. Ends with the first error.
+    pub async fn each<E: From<BeeError>>(
+        &self,
+        range: Range,
+        mut each: impl FnMut(BeeEntry) -> Result<(), E>,
+    ) -> Result<(), E> {
         let bee = self.snapshot_or_self();
         if range.limit.is_none() {
             bee.prefetch(&range).await?;
         }
+        let _reading = self.core().reading();
         let mut stream = RangeStream::new(bee, range);
-        let mut entries = Vec::new();
         while let Some(entry) = stream.next().await? {
-            entries.push(entry);
+            each(entry)?;
         }
-        Ok(entries)
+        Ok(())
     }
 
     /// Walks over what differs between this bee and `other` (usually an earlier checkout), in key order. Subtrees that

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use hyperblobs::{ChunkIndex, Chunking, Writer};
+use hyperblobs::{BlobId, ChunkIndex, Chunking, Writer};
 
 use crate::drive::{Hyperdrive, files};
 use crate::entry::{Entry, PutOptions};
@@ -54,16 +54,17 @@ impl Batch {
         options: PutOptions,
     ) -> Result<(), DriveError> {
         let content = stream::iter([Ok(content.into())]).boxed();
-        self.put_stream(path, content, options).await
+        self.put_stream(path, content, options).await?;
+        Ok(())
     }
 
-    /// Writes a file from a stream.
+    /// Writes a file from a stream; returns where its content is.
     pub(crate) async fn put_stream(
         &mut self,
         path: &str,
         content: ByteStream,
         options: PutOptions,
-    ) -> Result<(), DriveError> {
+    ) -> Result<BlobId, DriveError> {
         let key = path::normalize(path)?;
         if options.dedup && self.chunks.is_none() {
             // The index looks at stored blocks: those still on their way must be there first.
@@ -94,7 +95,8 @@ impl Batch {
             blob: Some(blob),
             metadata,
         })
-        .await
+        .await?;
+        Ok(blob)
     }
 
     /// Writes an entry as it is; its content must be in the drive already.

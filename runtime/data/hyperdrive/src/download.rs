@@ -5,7 +5,6 @@ use futures::{StreamExt, TryStreamExt, stream};
 use hyperblobs::BlobId;
 
 use crate::drive::Hyperdrive;
-use crate::entry::Entry;
 use crate::error::DriveError;
 
 /// Block maps read at the same time.
@@ -37,21 +36,33 @@ impl Hyperdrive {
                 self.list(prefix).await?
             }
         };
-        self.download_contents(&entries).await
+        let ids = entries.into_iter().filter_map(|entry| entry.blob);
+        self.download_contents(ids.collect()).await
+    }
+
+    /// Asks peers for the list of entries, in one request, unless the path is that of a file. Dropping the result takes that back.
+    pub async fn download_list(&self, prefix: &str) -> Result<Option<Download>, DriveError> {
+        Ok(match self.file_at(prefix).await? {
+            Some(_) => None,
+            None => self.download_entries(),
+        })
     }
 
     /// Asks for the contents of entries, all at once.
-    pub(crate) async fn download_contents(&self, entries: &[Entry]) -> Result<DriveDownload, DriveError> {
+    pub(crate) async fn download_contents(&self, ids: Vec<BlobId>) -> Result<DriveDownload, DriveError> {
         let blobs = self.open_blobs().await?;
-        let ids: Vec<BlobId> = entries.iter().filter_map(|entry| entry.blob).collect();
         let _maps = self.download_maps(&ids).await?;
         let lists = stream::iter(ids).map(|id| {
             let blobs = blobs.clone();
             async move { blobs.runs(&id).await }
         });
-        let lists: Vec<_> = lists.buffer_unordered(MAPS).try_collect().await?;
+        let mut lists = lists.buffer_unordered(MAPS);
+        let mut runs = Vec::new();
+        while let Some(list) = lists.try_next().await? {
+            runs.extend(list);
+        }
         Ok(DriveDownload {
-            downloads: blobs.download(lists.into_iter().flatten().collect()),
+            downloads: blobs.download(runs),
         })
     }
 

@@ -225,11 +225,27 @@ impl Hyperdrive {
 
     /// All files and links beneath a folder (`/` for all), at any depth, by path.
     pub async fn list(&self, prefix: &str) -> Result<Vec<Entry>, DriveError> {
-        let entries = self
-            .bee
-            .entries(folder_range(&path::normalize_folder(prefix)?, "/"))
-            .await?;
-        entries.into_iter().map(decode).collect()
+        self.list_where(prefix, |_| true).await
+    }
+
+    /// As [`list`](Self::list), what is wanted of it.
+    async fn list_where(
+        &self,
+        prefix: &str,
+        mut wanted: impl FnMut(&Entry) -> bool,
+    ) -> Result<Vec<Entry>, DriveError> {
+        let range = folder_range(&path::normalize_folder(prefix)?, "/");
+        let mut entries = Vec::new();
+        // An entry takes less than its block, which lives as long as the bee's.
+        let each = |entry| {
+            let entry = decode(entry)?;
+            if wanted(&entry) {
+                entries.push(entry);
+            }
+            Ok::<_, DriveError>(())
+        };
+        self.bee.each(range, each).await?;
+        Ok(entries)
     }
 
     /// Names of the files and folders directly in a folder, in order.
@@ -444,9 +460,7 @@ impl Drive for Hyperdrive {
     }
 
     async fn list_filtered(&self, prefix: &str, filter: &PathFilter) -> Result<Vec<Entry>, DriveError> {
-        let mut entries = self.list(prefix).await?;
-        entries.retain(|entry| !filter.ignores(&entry.key));
-        Ok(entries)
+        self.list_where(prefix, |entry| !filter.ignores(&entry.key)).await
     }
 
     async fn put(&self, path: &str, content: ByteStream, options: PutOptions) -> Result<(), DriveError> {

@@ -2,6 +2,8 @@
 //!
 //! Not `globset`: there `*` also stands for nothing, and braces and brackets mean something, which are characters of a name in `pear stage`.
 
+use std::collections::HashSet;
+
 use crate::path;
 
 /// Paths to leave out.
@@ -11,16 +13,28 @@ use crate::path;
 /// `only` items are folders or files; when there are any, everything else is left out.
 #[derive(Debug, Clone, Default)]
 pub struct PathFilter {
-    ignore: Vec<Pattern>,
-    keep: Vec<Pattern>,
+    ignore: Items,
+    keep: Items,
     only: Vec<String>,
+}
+
+/// Items of one list.
+#[derive(Debug, Clone, Default)]
+struct Items {
+    /// The names of items such as `**/name`. Most lists are of these, and they cost no more than a look for each name of a path.
+    names: HashSet<String>,
+    patterns: Vec<Pattern>,
 }
 
 #[derive(Debug, Clone)]
 enum Pattern {
     Plain(String),
-    /// With what a match ends with: most paths are told apart by that alone.
-    Glob(Vec<Token>, String),
+    /// With what a match ends with, and the longest text that it holds: most paths are told apart by these alone.
+    Glob {
+        tokens: Vec<Token>,
+        tail: String,
+        piece: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,10 +54,7 @@ impl PathFilter {
                 Some(item) => (&mut filter.keep, item),
                 None => (&mut filter.ignore, item),
             };
-            list.extend(Pattern::new(item));
-            if item.contains("**/") {
-                list.extend(Pattern::new(&item.replace("**/", "")));
-            }
+            list.add(item);
         }
         filter.only = only
             .iter()
@@ -54,7 +65,7 @@ impl PathFilter {
 
     /// True when nothing is left out.
     pub fn is_empty(&self) -> bool {
-        self.ignore.is_empty() && self.only.is_empty()
+        self.ignore.names.is_empty() && self.ignore.patterns.is_empty() && self.only.is_empty()
     }
 
     /// Whether the file `key` is left out.
@@ -62,7 +73,7 @@ impl PathFilter {
         if !self.only.is_empty() && !self.only.iter().any(|only| path::is_within(key, only)) {
             return true;
         }
-        self.ignore.iter().any(|pattern| pattern.covers(key)) && !self.keep.iter().any(|p| p.covers(key))
+        self.ignore.cover(key) && !self.keep.cover(key)
     }
 
     /// Whether the folder `key` is left out with all beneath it, so that nobody needs to look inside.
@@ -71,12 +82,37 @@ impl PathFilter {
         if !self.only.is_empty() && !self.only.iter().any(only) {
             return true;
         }
-        self.ignore.iter().any(|pattern| pattern.covers(key))
-            && !self
-                .keep
-                .iter()
-                .any(|pattern| pattern.covers(key) || pattern.may_lie_in(key))
+        self.ignore.cover(key) && !self.keep.cover(key) && !self.keep.may_lie_in(key)
     }
+}
+
+impl Items {
+    fn add(&mut self, item: &str) {
+        if let Some(name) = item.strip_prefix("**/").filter(|name| is_plain_name(name)) {
+            self.names.insert(name.to_owned());
+            return;
+        }
+        self.patterns.extend(Pattern::new(item));
+        if item.contains("**/") {
+            self.patterns.extend(Pattern::new(&item.replace("**/", "")));
+        }
+    }
+
+    /// Whether one of them covers the file or folder.
+    fn cover(&self, key: &str) -> bool {
+        (!self.names.is_empty() && key.split('/').any(|name| self.names.contains(name)))
+            || self.patterns.iter().any(|pattern| pattern.covers(key))
+    }
+
+    /// Whether something that one of them matches may lie beneath the folder.
+    fn may_lie_in(&self, folder: &str) -> bool {
+        !self.names.is_empty() || self.patterns.iter().any(|pattern| pattern.may_lie_in(folder))
+    }
+}
+
+/// Whether an item's name stands for itself alone.
+fn is_plain_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', '*', '?', '\0'])
 }
 
 impl Pattern {
@@ -96,24 +132,30 @@ impl Pattern {
             });
         }
         let tail = plain.rsplit(['*', '?']).next().unwrap_or_default().to_owned();
-        Some(Self::Glob(tokens, tail))
+        let pieces = plain.split(['*', '?']);
+        let piece = pieces
+            .max_by_key(|piece| piece.len())
+            .unwrap_or_default()
+            .to_owned();
+        Some(Self::Glob { tokens, tail, piece })
     }
 
     /// The item itself, or something beneath it.
     fn covers(&self, key: &str) -> bool {
         match self {
             Self::Plain(item) => path::is_within(key, item),
-            Self::Glob(tokens, tail) => {
+            Self::Glob { tokens, tail, piece } => {
                 let ends = key
                     .match_indices('/')
                     .map(|(at, _)| at)
                     .filter(|&at| at > 0)
                     .chain([key.len()]);
                 let heads = ends.filter_map(|end| key.get(..end));
-                heads.filter(|head| head.ends_with(tail)).any(|head| {
-                    let head: Vec<char> = head.chars().collect();
-                    matches(tokens, &head)
-                })
+                let piece_is_there = piece.is_empty() || key.contains(piece.as_str());
+                piece_is_there
+                    && heads
+                        .filter(|head| head.ends_with(tail))
+                        .any(|head| matches(tokens, head))
             }
         }
     }
@@ -122,7 +164,7 @@ impl Pattern {
     fn may_lie_in(&self, folder: &str) -> bool {
         match self {
             Self::Plain(item) => path::is_within(item, folder),
-            Self::Glob(tokens, _) => {
+            Self::Glob { tokens, .. } => {
                 let fixed = tokens.iter().map_while(|token| match token {
                     Token::Char(char) => Some(*char),
                     _ => None,
@@ -134,15 +176,15 @@ impl Pattern {
     }
 }
 
-/// Matches all of `text`: the classic two-pointer walk over a set of states, linear in text times tokens.
-fn matches(tokens: &[Token], text: &[char]) -> bool {
-    let mut states = vec![false; tokens.len() + 1];
+/// Matches all of `text`: the classic walk over a set of states, linear in text times tokens. Two sets are enough.
+fn matches(tokens: &[Token], text: &str) -> bool {
+    let (mut states, mut next) = (vec![false; tokens.len() + 1], vec![false; tokens.len() + 1]);
     if let Some(first) = states.first_mut() {
         *first = true;
     }
     skip_any(tokens, &mut states);
-    for &char in text {
-        let mut next = vec![false; tokens.len() + 1];
+    for char in text.chars() {
+        next.fill(false);
         for (at, token) in tokens
             .iter()
             .enumerate()
@@ -161,7 +203,7 @@ fn matches(tokens: &[Token], text: &[char]) -> bool {
             }
         }
         skip_any(tokens, &mut next);
-        states = next;
+        std::mem::swap(&mut states, &mut next);
     }
     states.last() == Some(&true)
 }
@@ -178,6 +220,8 @@ fn skip_any(tokens: &[Token], states: &mut [bool]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn filter(ignore: &[&str], only: &[&str]) -> PathFilter {
@@ -210,6 +254,43 @@ mod tests {
         }
         for key in ["/src/.map", "/src/a/b.map", "/srcXa.map", "/src/a.mapx", "/v12/x"] {
             assert!(!filter.ignores(key), "{key}");
+        }
+    }
+
+    proptest! {
+        /// What a list says as names is what it says as patterns.
+        #[test]
+        fn names_at_any_depth_are_what_the_pattern_says(names in prop::collection::vec("[ab.]{1,2}", 1..3),
+            key in "(/[ab.]{1,3}){1,4}", keep in any::<bool>()) {
+            let items: Vec<String> = names.iter().map(|name| format!("**/{name}")).collect();
+            let mut by_name = Items::default();
+            items.iter().for_each(|item| by_name.add(item));
+            let mut by_pattern = Items::default();
+            for item in &items {
+                by_pattern.patterns.extend(Pattern::new(item));
+                by_pattern.patterns.extend(Pattern::new(&item.replace("**/", "")));
+            }
+            prop_assert_eq!(by_name.cover(&key), by_pattern.cover(&key));
+            let plain = items.iter().all(|item| is_plain_name(&item[3..]));
+            prop_assert!(!plain || by_name.may_lie_in(&key) && by_pattern.may_lie_in(&key));
+            let list = |items: &Items| if keep {
+                PathFilter { ignore: Items { patterns: vec![Pattern::Plain("/a".into())], ..Items::default() }, keep: items.clone(), only: Vec::new() }
+            } else {
+                PathFilter { ignore: items.clone(), ..PathFilter::default() }
+            };
+            let (one, other) = (list(&by_name), list(&by_pattern));
+            prop_assert_eq!((one.ignores(&key), one.ignores_folder(&key)), (other.ignores(&key), other.ignores_folder(&key)));
+        }
+
+        /// What is left out before a path is matched in full is what would not have matched.
+        #[test]
+        fn the_shortcuts_of_a_pattern_leave_nothing_out(item in "[ab/*?]{1,6}", key in "(/[ab]{1,2}){1,3}") {
+            if let Some(pattern @ Pattern::Glob { .. }) = Pattern::new(&item) {
+                let Pattern::Glob { tokens, .. } = &pattern else { return Ok(()) };
+                let ends = key.match_indices('/').map(|(at, _)| at).filter(|&at| at > 0).chain([key.len()]);
+                let all = ends.map(|end| &key[..end]).any(|head| matches(tokens, head));
+                prop_assert_eq!(pattern.covers(&key), all);
+            }
         }
     }
 

@@ -33,11 +33,14 @@ mod error;
 mod filter;
 #[doc(hidden)]
 pub mod fuzzing;
+mod known;
 mod local;
 mod local_path;
 mod local_write;
+mod memory;
 mod mirror;
 pub mod path;
+mod stamp;
 mod target;
 mod traits;
 
@@ -51,5 +54,7 @@ pub use filter::PathFilter;
 pub use hyperblobs::BlobId;
 pub use local::{LocalDrive, LocalOptions};
 pub use local_write::is_leftover;
+pub use memory::{Fact, Memory};
 pub use mirror::{Diff, DiffOp, KeyFilter, Mirror, MirrorOptions, Totals, mirror};
+pub use stamp::Stamp;
 pub use traits::{ByteStream, Drive};

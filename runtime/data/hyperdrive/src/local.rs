@@ -15,7 +15,9 @@ use crate::error::DriveError;
 use crate::filter::PathFilter;
 use crate::local_path::{join, look, parent_folder};
 use crate::local_write;
+use crate::memory::Memory;
 use crate::path;
+use crate::stamp::Stamp;
 use crate::traits::{ByteStream, Drive};
 
 /// Bytes read from a file at a time.
@@ -166,14 +168,55 @@ impl LocalDrive {
         Ok(Some(entry))
     }
 
-    /// Adds all entries beneath a folder. `depth` guards against folders that contain themselves through links.
+    /// As [`list_filtered`](Drive::list_filtered), each file with its stamp in the look that `memory` began.
+    pub async fn list_stamped(
+        &self,
+        prefix: &str,
+        filter: &PathFilter,
+        memory: &Arc<Memory>,
+    ) -> Result<Vec<(Entry, Option<Stamp>)>, DriveError> {
+        let (this, key, filter) = (self.clone(), path::normalize_folder(prefix)?, filter.clone());
+        let memory = memory.clone();
+        blocking(move || {
+            let mut entries = Vec::new();
+            this.walk_from(&key, &filter, &mut |entry, metadata| {
+                let stamp = metadata.is_file().then(|| memory.stamp(metadata)).flatten();
+                entries.push((entry, stamp));
+            })?;
+            entries.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
+            Ok(entries)
+        })
+        .await
+    }
+
+    /// Hands on all entries beneath the folder of a path, if there is one.
+    fn walk_from(
+        &self,
+        key: &str,
+        filter: &PathFilter,
+        into: &mut dyn FnMut(Entry, &Metadata),
+    ) -> Result<(), DriveError> {
+        let folder = if key.is_empty() {
+            Some(self.root.clone())
+        } else {
+            self.find(key)?
+                .filter(|found| found.metadata.is_dir())
+                .map(|found| found.full)
+        };
+        match folder {
+            Some(folder) => self.walk(&folder, key, filter, 256, into),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands on all entries beneath a folder. `depth` guards against folders that contain themselves through links.
     fn walk(
         &self,
         folder: &Path,
         key: &str,
         filter: &PathFilter,
         depth: usize,
-        into: &mut Vec<Entry>,
+        into: &mut dyn FnMut(Entry, &Metadata),
     ) -> Result<(), DriveError> {
         if depth == 0 {
             return Err(DriveError::LinkLoop { path: key.into() });
@@ -210,8 +253,10 @@ impl LocalDrive {
             let Some(found) = found else { continue };
             if found.metadata.is_dir() {
                 self.walk(&found.full, &key, filter, depth - 1, into)?;
-            } else if !filter.ignores(&key) {
-                into.extend(self.entry_of(key, &found)?);
+            } else if !filter.ignores(&key)
+                && let Some(entry) = self.entry_of(key, &found)?
+            {
+                into(entry, &found.metadata);
             }
         }
         Ok(())
@@ -271,16 +316,7 @@ impl Drive for LocalDrive {
         let (this, key, filter) = (self.clone(), path::normalize_folder(prefix)?, filter.clone());
         blocking(move || {
             let mut entries = Vec::new();
-            let folder = if key.is_empty() {
-                Some(this.root.clone())
-            } else {
-                this.find(&key)?
-                    .filter(|found| found.metadata.is_dir())
-                    .map(|found| found.full)
-            };
-            if let Some(folder) = folder {
-                this.walk(&folder, &key, &filter, 256, &mut entries)?;
-            }
+            this.walk_from(&key, &filter, &mut |entry, _| entries.push(entry))?;
             entries.sort_by(|a, b| a.key.cmp(&b.key));
             Ok(entries)
         })

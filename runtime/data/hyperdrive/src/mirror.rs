@@ -1,28 +1,21 @@
 //! Making one drive equal to another (npm `mirror-drive`).
 
-use std::collections::BTreeMap;
+mod run;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use base::lock;
 use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, Stream, TryStreamExt};
 use tokio::sync::mpsc;
 
-use crate::batch::Batch;
-use crate::compare::{Difference, compare};
-use crate::entry::Entry;
 use crate::error::DriveError;
 use crate::filter::PathFilter;
-use crate::path;
-use crate::target;
+use crate::memory::Memory;
 use crate::traits::Drive;
-
-/// Files written at the same time to a folder.
-const FILES: usize = 16;
-/// Sizes asked for at the same time.
-const SIZES: usize = 64;
+use run::Run;
 
 /// Says of a path whether it takes part.
 pub type KeyFilter = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -46,6 +39,8 @@ pub struct MirrorOptions {
     pub batch: bool,
     /// Into a drive: cut files into chunks and reuse those that the drive holds.
     pub dedup: bool,
+    /// From a folder into a drive: what is known of the files, so that those that were not touched since are not read.
+    pub memory: Option<Arc<Memory>>,
 }
 
 impl Default for MirrorOptions {
@@ -59,6 +54,7 @@ impl Default for MirrorOptions {
             filter: None,
             batch: false,
             dedup: false,
+            memory: None,
         }
     }
 }
@@ -172,253 +168,5 @@ impl Stream for Mirror<'_> {
                 },
             }
         }
-    }
-}
-
-struct Run<'a> {
-    src: &'a dyn Drive,
-    dst: &'a dyn Drive,
-    filter: PathFilter,
-    options: MirrorOptions,
-    sender: mpsc::UnboundedSender<Diff>,
-    totals: Arc<Mutex<Totals>>,
-}
-
-/// One entry of the source with its counterpart, and both real sizes.
-struct Pair {
-    src: Entry,
-    src_size: u64,
-    dst: Option<(Entry, u64)>,
-}
-
-type Entries = BTreeMap<String, Entry>;
-
-impl Run<'_> {
-    async fn run(self) -> Result<(), DriveError> {
-        let drive = self.dst.as_hyperdrive();
-        if let Some(drive) = drive.filter(|drive| !self.options.dry_run && !drive.writable()) {
-            return Err(DriveError::NotWritable { key: drive.key() });
-        }
-        if let Some(local) = self.dst.as_local().filter(|_| !self.options.dry_run) {
-            local.sweep().await?;
-        }
-        let (src, dst) = (self.gather(self.src).await?, self.gather(self.dst).await?);
-        target::check(&src, self.dst.as_local().is_some(), &self.options.prefix)?;
-        lock(&self.totals).files = src.len() as u64;
-
-        let mut batch = match drive {
-            Some(drive) if !self.options.dry_run => Some(drive.batch().await?),
-            _ => None,
-        };
-        if self.options.prune {
-            for (key, entry) in dst.iter().filter(|(key, _)| !src.contains_key(*key)) {
-                let bytes_removed = self.dst.size(entry).await?;
-                self.emit(DiffOp::Remove, key, 0, bytes_removed);
-                match &mut batch {
-                    Some(_) if self.options.dry_run => {}
-                    Some(batch) => drop(batch.del(key).await?),
-                    None if self.options.dry_run => {}
-                    None => self.dst.del(key).await?,
-                }
-            }
-        }
-        let pairs = self.pair(src, dst).await?;
-        let _downloads = self.download(&pairs).await?;
-        match batch.take() {
-            Some(batch) => self.fill_drive(pairs, batch).await,
-            None => self.fill_folder(pairs).await,
-        }
-    }
-
-    /// All entries of one side that take part.
-    async fn gather(&self, drive: &dyn Drive) -> Result<Entries, DriveError> {
-        let everything = [String::from("/")];
-        let prefixes = if self.options.prefix.is_empty() {
-            &everything[..]
-        } else {
-            &self.options.prefix
-        };
-        let mut entries = Entries::new();
-        for prefix in prefixes {
-            let folder = path::normalize_folder(prefix)?;
-            let mut found = drive.list_filtered(&folder, &self.filter).await?;
-            if !folder.is_empty() && !self.filter.ignores(&folder) {
-                found.extend(drive.entry(&folder).await?);
-            }
-            let wanted = |entry: &Entry| {
-                self.options
-                    .filter
-                    .as_ref()
-                    .is_none_or(|filter| filter(&entry.key))
-            };
-            entries.extend(
-                found
-                    .into_iter()
-                    .filter(wanted)
-                    .map(|entry| (entry.key.clone(), entry)),
-            );
-        }
-        Ok(entries)
-    }
-
-    /// Brings both sides together, with sizes. The block maps of a drive are asked for together.
-    async fn pair(&self, src: Entries, mut dst: Entries) -> Result<Vec<Pair>, DriveError> {
-        let _maps = match self.src.as_hyperdrive() {
-            Some(drive) if src.values().any(|entry| entry.blob.is_some()) => {
-                let ids: Vec<_> = src.values().filter_map(|entry| entry.blob).collect();
-                drive.download_maps(&ids).await?
-            }
-            _ => Vec::new(),
-        };
-        let pairs = src.into_values().map(|src| {
-            let dst = dst.remove(&src.key);
-            async move {
-                let src_size = self.src.size(&src).await?;
-                let dst = match dst {
-                    Some(entry) => {
-                        let size = self.dst.size(&entry).await?;
-                        Some((entry, size))
-                    }
-                    None => None,
-                };
-                Ok::<_, DriveError>(Pair { src, src_size, dst })
-            }
-        });
-        let pairs: Vec<_> = pairs.collect();
-        stream::iter(pairs).buffered(SIZES).try_collect().await
-    }
-
-    /// Asks a remote source for all contents that will be read, so that many small files cost no round trip each.
-    async fn download(&self, pairs: &[Pair]) -> Result<Option<crate::DriveDownload>, DriveError> {
-        let Some(drive) = self.src.as_hyperdrive() else {
-            return Ok(None);
-        };
-        let read = |pair: &&Pair| match &pair.dst {
-            Some((_, size)) => !self.options.dry_run || *size == pair.src_size,
-            None => !self.options.dry_run,
-        };
-        let entries: Vec<Entry> = pairs.iter().filter(read).map(|pair| pair.src.clone()).collect();
-        if entries.iter().any(|entry| entry.blob.is_some()) {
-            Ok(Some(drive.download_contents(&entries).await?))
-        } else {
-            Ok(None)
-        }
-    }
-
-    /// A drive takes one write at a time; contents are appended in large groups.
-    async fn fill_drive(&self, pairs: Vec<Pair>, mut batch: Batch) -> Result<(), DriveError> {
-        for pair in pairs {
-            let difference = self.difference(&pair).await?;
-            let Some(diff) = self.diff(&pair, difference) else {
-                continue;
-            };
-            self.send(diff);
-            let key = &pair.src.key;
-            let options = pair.src.put_options(self.options.dedup);
-            match (&pair.src.linkname, difference, &pair.dst) {
-                (Some(target), ..) => batch.symlink(key, target).await?,
-                (None, Difference::Attributes, Some((entry, _))) => {
-                    batch.set_attributes(entry, options).await?
-                }
-                _ => {
-                    batch
-                        .put_stream(key, self.src.read_entry(&pair.src).await?, options)
-                        .await?
-                }
-            }
-            if !self.options.batch {
-                batch = batch.checkpoint().await?;
-            }
-        }
-        // Whoever looks on hears of every change before they become visible together, and may still drop the mirror.
-        tokio::task::yield_now().await;
-        batch.flush().await
-    }
-
-    /// A folder takes many files at once; links follow, so that no file is ever written through one of them.
-    async fn fill_folder(&self, pairs: Vec<Pair>) -> Result<(), DriveError> {
-        let (links, files): (Vec<_>, Vec<_>) =
-            pairs.into_iter().partition(|pair| pair.src.linkname.is_some());
-        let futures: Vec<_> = files.into_iter().map(|pair| self.copy(pair)).collect();
-        let mut copies = stream::iter(futures).buffered(FILES);
-        while let Some(diff) = copies.try_next().await? {
-            diff.into_iter().for_each(|diff| self.send(diff));
-        }
-        for pair in links {
-            let diff = self.copy(pair).await?;
-            diff.into_iter().for_each(|diff| self.send(diff));
-        }
-        Ok(())
-    }
-
-    async fn copy(&self, pair: Pair) -> Result<Option<Diff>, DriveError> {
-        let difference = self.difference(&pair).await?;
-        let diff = self.diff(&pair, difference);
-        if self.options.dry_run || diff.is_none() {
-            return Ok(diff);
-        }
-        let key = &pair.src.key;
-        let options = pair.src.put_options(self.options.dedup);
-        match (&pair.src.linkname, difference) {
-            (Some(target), _) => self.dst.symlink(key, target).await?,
-            (None, Difference::Attributes) => self.dst.set_attributes(&pair.src, options).await?,
-            _ => {
-                self.dst
-                    .put(key, self.src.read_entry(&pair.src).await?, options)
-                    .await?
-            }
-        }
-        Ok(diff)
-    }
-
-    async fn difference(&self, pair: &Pair) -> Result<Difference, DriveError> {
-        match &pair.dst {
-            Some((entry, size)) => {
-                compare((self.src, &pair.src, pair.src_size), (self.dst, entry, *size)).await
-            }
-            None => Ok(Difference::Content),
-        }
-    }
-
-    fn diff(&self, pair: &Pair, difference: Difference) -> Option<Diff> {
-        let (bytes_added, bytes_removed) = match difference {
-            Difference::None => return None,
-            Difference::Attributes => (0, 0),
-            Difference::Content => (pair.src_size, pair.dst.as_ref().map_or(0, |(_, size)| *size)),
-        };
-        let op = if pair.dst.is_some() {
-            DiffOp::Change
-        } else {
-            DiffOp::Add
-        };
-        Some(Diff {
-            op,
-            key: pair.src.key.clone(),
-            bytes_added,
-            bytes_removed,
-        })
-    }
-
-    fn emit(&self, op: DiffOp, key: &str, bytes_added: u64, bytes_removed: u64) {
-        self.send(Diff {
-            op,
-            key: key.to_owned(),
-            bytes_added,
-            bytes_removed,
-        });
-    }
-
-    fn send(&self, diff: Diff) {
-        let mut totals = lock(&self.totals);
-        match diff.op {
-            DiffOp::Add => totals.add += 1,
-            DiffOp::Change => totals.change += 1,
-            DiffOp::Remove => totals.remove += 1,
-        }
-        totals.bytes_added = totals.bytes_added.saturating_add(diff.bytes_added);
-        totals.bytes_removed = totals.bytes_removed.saturating_add(diff.bytes_removed);
-        drop(totals);
-        // A receiver that is gone has dropped this work too.
-        let _ = self.sender.send(diff);
     }
 }

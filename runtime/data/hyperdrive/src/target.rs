@@ -10,21 +10,27 @@ use crate::local_path::{check_key, check_link};
 use crate::local_write::TEMPORARY;
 use crate::path;
 
+/// A list of entries in which a path can be looked up.
+pub(crate) trait Entries {
+    /// All of them, by path.
+    fn all(&self) -> impl Iterator<Item = &Entry>;
+
+    /// Whether there is one at a path.
+    fn holds(&self, key: &str) -> bool;
+}
+
 /// Refuses a list of entries that cannot be written as it stands. The list may come from a stranger, so that all of it is
 /// looked at before the first byte is written; the error names the entry.
 ///
 /// `prefixes` are the folders and files that are mirrored, none for everything. Links must lead into one of them: a bundle
 /// that is written and then moved must not lead to what happens to lie beside it there.
-pub(crate) fn check(
-    entries: &BTreeMap<String, Entry>,
-    to_folder: bool,
-    prefixes: &[String],
-) -> Result<(), DriveError> {
+pub(crate) fn check(entries: &impl Entries, to_folder: bool, prefixes: &[String]) -> Result<(), DriveError> {
     let prefixes: Vec<String> = prefixes
         .iter()
         .map(|prefix| path::normalize_folder(prefix))
         .collect::<Result<_, _>>()?;
-    for (key, entry) in entries {
+    for entry in entries.all() {
+        let key = &entry.key;
         if path::normalize(key).ok().as_ref() != Some(key) {
             return Err(DriveError::refused(key, "its name is not in normal form"));
         }
@@ -44,7 +50,7 @@ pub(crate) fn check(
         }
         let mut folder = path::parent(key);
         while folder != "/" {
-            if entries.contains_key(folder) {
+            if entries.holds(folder) {
                 return Err(DriveError::refused(
                     key,
                     format!("{folder} is a file or link, and cannot be a folder too"),
@@ -74,10 +80,10 @@ fn check_goal(key: &str, target: &str, prefixes: &[String]) -> Result<(), DriveE
 
 /// On disks that do not tell `A` from `a`, or an accent from the letter that bears it, two such entries would overwrite each
 /// other.
-fn check_case(entries: &BTreeMap<String, Entry>) -> Result<(), DriveError> {
+fn check_case(entries: &impl Entries) -> Result<(), DriveError> {
     let composed = ComposingNormalizerBorrowed::new_nfc();
     let mut seen = BTreeMap::new();
-    for key in entries.keys() {
+    for key in entries.all().map(|entry| &entry.key) {
         for (at, _) in key
             .match_indices('/')
             .filter(|(at, _)| *at > 0)
@@ -101,6 +107,16 @@ mod tests {
 
     use super::*;
     use crate::local_path::join;
+
+    impl Entries for BTreeMap<String, Entry> {
+        fn all(&self) -> impl Iterator<Item = &Entry> {
+            self.values()
+        }
+
+        fn holds(&self, key: &str) -> bool {
+            self.contains_key(key)
+        }
+    }
 
     fn entries(keys: &[(&str, Option<&str>)]) -> BTreeMap<String, Entry> {
         let entry = |key: &str, link: Option<&str>| Entry {

@@ -11,7 +11,7 @@ use super::shared::{Nodes, State};
 use super::stall::{PATIENCE, Stall};
 use super::{Core, DownloadRange, GetOptions, Shared};
 use crate::CoreError;
-use crate::storage::{self, lock};
+use crate::storage::{self, Reading, lock};
 
 /// Times a block is read again when what was read does not hash to its leaf: another process may have replaced both.
 const READS: u32 = 3;
@@ -67,6 +67,12 @@ impl Core {
             self.check_block(index, true)?;
         }
         Ok(None)
+    }
+
+    /// While the guard lives, reads of this store share transactions, which makes many small ones cheap. Hold it while blocks that
+    /// are here are read one after the other, and not while anything is waited for.
+    pub fn reading(&self) -> Reading {
+        self.shared.storage.reading()
     }
 
     /// The tree's nodes, with those that are not written yet.

@@ -104,7 +104,7 @@ impl Storage {
         let writer = Connection::open(path).map_err(fail)?;
         schema::prepare(&writer, path)?;
         let reader = Connection::open(path).map_err(fail)?;
-        schema::configure(&reader).map_err(fail)?;
+        schema::configure(&reader, schema::READER_CACHE).map_err(fail)?;
         Ok(Self::new(path.to_owned(), writer, Some(reader)))
     }
 
@@ -377,9 +377,9 @@ impl Storage {
     }
 }
 
-/// See [`Storage::reading`].
+/// See [`Core::reading`].
 #[derive(Debug)]
-pub(crate) struct Reading(Storage);
+pub struct Reading(Storage);
 
 impl Drop for Reading {
     fn drop(&mut self) {

@@ -32,11 +32,16 @@ CREATE TABLE IF NOT EXISTS user_data (
 ) WITHOUT ROWID;
 ";
 
-/// Per-connection settings.
-pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
+/// KiB of pages that the writing connection keeps: twice what peers send before it is written.
+pub(super) const WRITER_CACHE: i64 = 8192;
+/// KiB of pages that the reading connection keeps: the inner pages of its trees. The system keeps the others.
+pub(super) const READER_CACHE: i64 = 4096;
+
+/// Per-connection settings; the cache in KiB.
+pub(super) fn configure(connection: &Connection, cache: i64) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    connection.pragma_update(None, "cache_size", -16_384)?;
+    connection.pragma_update(None, "cache_size", -cache)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
@@ -53,7 +58,7 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Storag
     connection
         .pragma_update(None, "journal_mode", "WAL")
         .map_err(fail)?;
-    configure(connection).map_err(fail)?;
+    configure(connection, WRITER_CACHE).map_err(fail)?;
     let found: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(fail)?;

@@ -1,0 +1,375 @@
+//! How a mirror goes about it: two lists, what differs between them, then one file after the other.
+//!
+//! The two lists are all that grows with the number of files. Everything else is made for a few files at a time.
+
+use std::sync::{Arc, Mutex};
+
+use base::lock;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use hyperblobs::BlobId;
+use tokio::sync::mpsc;
+
+use super::{Diff, DiffOp, MirrorOptions, Totals};
+use crate::batch::Batch;
+use crate::compare::{Difference, compare};
+use crate::entry::Entry;
+use crate::error::DriveError;
+use crate::filter::PathFilter;
+use crate::known::Known;
+use crate::path;
+use crate::stamp::Stamp;
+use crate::target;
+use crate::traits::Drive;
+
+/// Files written at the same time to a folder.
+const FILES: usize = 16;
+
+pub(super) struct Run<'a> {
+    pub(super) src: &'a dyn Drive,
+    pub(super) dst: &'a dyn Drive,
+    pub(super) filter: PathFilter,
+    pub(super) options: MirrorOptions,
+    pub(super) sender: mpsc::UnboundedSender<Diff>,
+    pub(super) totals: Arc<Mutex<Totals>>,
+}
+
+/// An entry of one side, with its stamp if it is a file that was left alone for long enough.
+struct Listed {
+    entry: Entry,
+    stamp: Option<Stamp>,
+}
+
+/// One entry of the source, and its counterpart.
+struct Both {
+    src: Listed,
+    dst: Option<Entry>,
+}
+
+/// The same with both real sizes.
+struct Pair {
+    src: Entry,
+    src_size: u64,
+    dst: Option<(Entry, u64)>,
+    stamp: Option<Stamp>,
+    /// The contents are the same, and need not be read to know it.
+    unchanged: bool,
+}
+
+impl Run<'_> {
+    pub(super) async fn run(self) -> Result<(), DriveError> {
+        let drive = self.dst.as_hyperdrive();
+        if let Some(drive) = drive.filter(|drive| !self.options.dry_run && !drive.writable()) {
+            return Err(DriveError::NotWritable { key: drive.key() });
+        }
+        if let Some(local) = self.dst.as_local().filter(|_| !self.options.dry_run) {
+            local.sweep().await?;
+        }
+        let (src, dst) = futures::try_join!(self.gather(self.src), self.gather(self.dst))?;
+        target::check(&Keys(&src), self.dst.as_local().is_some(), &self.options.prefix)?;
+        lock(&self.totals).files = src.len() as u64;
+
+        let mut batch = match drive {
+            Some(drive) if !self.options.dry_run => Some(drive.batch().await?),
+            _ => None,
+        };
+        if self.options.prune {
+            self.prune(&src, &dst, batch.as_mut()).await?;
+        }
+        let known = Known::of(self.options.memory.as_ref(), self.src, self.dst).await?;
+        let _downloads = self.download(&src, &dst).await?;
+        let both = join(src, dst);
+        match batch.take() {
+            Some(batch) => self.fill_drive(both, batch, known.as_ref()).await,
+            None => self.fill_folder(both, known.as_ref()).await,
+        }
+    }
+
+    /// All entries of one side that take part, by path.
+    async fn gather(&self, drive: &dyn Drive) -> Result<Vec<Listed>, DriveError> {
+        let everything = [String::from("/")];
+        let prefixes = if self.options.prefix.is_empty() {
+            &everything[..]
+        } else {
+            &self.options.prefix
+        };
+        let plain = |entry| Listed { entry, stamp: None };
+        let mut all = Vec::new();
+        for prefix in prefixes {
+            let folder = path::normalize_folder(prefix)?;
+            match (&self.options.memory, drive.as_local()) {
+                (Some(memory), Some(local)) => {
+                    let found = local.list_stamped(&folder, &self.filter, memory).await?;
+                    all.extend(found.into_iter().map(|(entry, stamp)| Listed { entry, stamp }));
+                }
+                _ => {
+                    let found = drive.list_filtered(&folder, &self.filter).await?;
+                    all.extend(found.into_iter().map(plain));
+                }
+            }
+            if !folder.is_empty() && !self.filter.ignores(&folder) {
+                all.extend(drive.entry(&folder).await?.map(plain));
+            }
+        }
+        if let Some(filter) = &self.options.filter {
+            all.retain(|listed| filter(&listed.entry.key));
+        }
+        all.sort_by(|a, b| a.entry.key.cmp(&b.entry.key));
+        all.dedup_by(|a, b| a.entry.key == b.entry.key);
+        Ok(all)
+    }
+
+    /// Deletes what the source does not have.
+    async fn prune(
+        &self,
+        src: &[Listed],
+        dst: &[Listed],
+        mut batch: Option<&mut Batch>,
+    ) -> Result<(), DriveError> {
+        for Listed { entry, .. } in dst.iter().filter(|listed| find(src, &listed.entry.key).is_none()) {
+            let bytes_removed = self.dst.size(entry).await?;
+            self.emit(DiffOp::Remove, &entry.key, 0, bytes_removed);
+            match &mut batch {
+                _ if self.options.dry_run => {}
+                Some(batch) => drop(batch.del(&entry.key).await?),
+                None => self.dst.del(&entry.key).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a remote source for all contents that will be read, so that many small files cost no round trip each.
+    async fn download(
+        &self,
+        src: &[Listed],
+        dst: &[Listed],
+    ) -> Result<Option<crate::DriveDownload>, DriveError> {
+        let Some(drive) = self.src.as_hyperdrive() else {
+            return Ok(None);
+        };
+        let mut ids: Vec<BlobId> = src.iter().filter_map(|listed| listed.entry.blob).collect();
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        if self.options.dry_run {
+            // What only one side has is not read.
+            let _maps = drive.download_maps(&ids).await?;
+            ids.clear();
+            for Listed { entry, .. } in src {
+                let Some(other) = find(dst, &entry.key) else {
+                    continue;
+                };
+                if self.src.size(entry).await? == self.dst.size(&other.entry).await? {
+                    ids.extend(entry.blob);
+                }
+            }
+        }
+        Ok(Some(drive.download_contents(ids).await?))
+    }
+
+    /// A drive takes one write at a time; contents are appended in large groups.
+    async fn fill_drive(
+        &self,
+        both: impl Iterator<Item = Both>,
+        mut batch: Batch,
+        known: Option<&Known<'_>>,
+    ) -> Result<(), DriveError> {
+        for both in both {
+            let pair = self.pair(both, known).await?;
+            let difference = self.difference(&pair).await?;
+            let kept = pair.dst.as_ref().and_then(|(entry, _)| entry.blob);
+            let Some(diff) = self.diff(&pair, difference) else {
+                learn(known, &pair, kept);
+                continue;
+            };
+            self.send(diff);
+            let key = &pair.src.key;
+            let options = pair.src.put_options(self.options.dedup);
+            match (&pair.src.linkname, difference, &pair.dst) {
+                (Some(target), ..) => batch.symlink(key, target).await?,
+                (None, Difference::Attributes, Some((entry, _))) => {
+                    batch.set_attributes(entry, options).await?;
+                    learn(known, &pair, kept);
+                }
+                _ => {
+                    let content = self.src.read_entry(&pair.src).await?;
+                    let blob = batch.put_stream(key, content, options).await?;
+                    learn(known, &pair, Some(blob));
+                }
+            }
+            if !self.options.batch {
+                batch = batch.checkpoint().await?;
+            }
+        }
+        // Whoever looks on hears of every change before they become visible together, and may still drop the mirror.
+        tokio::task::yield_now().await;
+        batch.flush().await
+    }
+
+    /// A folder takes many files at once; links follow, so that no file is ever written through one of them.
+    async fn fill_folder(
+        &self,
+        mut both: impl Iterator<Item = Both>,
+        known: Option<&Known<'_>>,
+    ) -> Result<(), DriveError> {
+        let (mut links, mut copies) = (Vec::new(), FuturesOrdered::new());
+        loop {
+            while copies.len() < FILES
+                && let Some(both) = both.next()
+            {
+                if both.src.entry.linkname.is_some() {
+                    links.push(both);
+                } else {
+                    copies.push_back(self.copy(both, known));
+                }
+            }
+            match copies.next().await {
+                Some(diff) => diff?.into_iter().for_each(|diff| self.send(diff)),
+                None => break,
+            }
+        }
+        for both in links {
+            let diff = self.copy(both, known).await?;
+            diff.into_iter().for_each(|diff| self.send(diff));
+        }
+        Ok(())
+    }
+
+    async fn copy(&self, both: Both, known: Option<&Known<'_>>) -> Result<Option<Diff>, DriveError> {
+        let pair = self.pair(both, known).await?;
+        let difference = self.difference(&pair).await?;
+        let diff = self.diff(&pair, difference);
+        if self.options.dry_run || diff.is_none() {
+            return Ok(diff);
+        }
+        let key = &pair.src.key;
+        let options = pair.src.put_options(self.options.dedup);
+        match (&pair.src.linkname, difference) {
+            (Some(target), _) => self.dst.symlink(key, target).await?,
+            (None, Difference::Attributes) => self.dst.set_attributes(&pair.src, options).await?,
+            _ => {
+                self.dst
+                    .put(key, self.src.read_entry(&pair.src).await?, options)
+                    .await?
+            }
+        }
+        Ok(diff)
+    }
+
+    /// The real sizes of both sides, and whether they are known to be the same.
+    async fn pair(&self, both: Both, known: Option<&Known<'_>>) -> Result<Pair, DriveError> {
+        let Both {
+            src: Listed { entry: src, stamp },
+            dst,
+        } = both;
+        let unchanged =
+            matches!((known, &stamp, &dst), (Some(known), Some(stamp), Some(dst)) if known.holds(stamp, dst));
+        if let Some(known) = known.filter(|_| stamp.is_some() && !unchanged) {
+            known.settle().await;
+        }
+        let src_size = self.src.size(&src).await?;
+        let dst = match dst {
+            Some(entry) if unchanged => Some((entry, src_size)),
+            Some(entry) => {
+                let size = self.dst.size(&entry).await?;
+                Some((entry, size))
+            }
+            None => None,
+        };
+        Ok(Pair {
+            src,
+            src_size,
+            dst,
+            stamp,
+            unchanged,
+        })
+    }
+
+    async fn difference(&self, pair: &Pair) -> Result<Difference, DriveError> {
+        match &pair.dst {
+            Some((entry, size)) => {
+                let (src, dst) = ((self.src, &pair.src, pair.src_size), (self.dst, entry, *size));
+                compare(src, dst, pair.unchanged).await
+            }
+            None => Ok(Difference::Content),
+        }
+    }
+
+    fn diff(&self, pair: &Pair, difference: Difference) -> Option<Diff> {
+        let (bytes_added, bytes_removed) = match difference {
+            Difference::None => return None,
+            Difference::Attributes => (0, 0),
+            Difference::Content => (pair.src_size, pair.dst.as_ref().map_or(0, |(_, size)| *size)),
+        };
+        let op = if pair.dst.is_some() {
+            DiffOp::Change
+        } else {
+            DiffOp::Add
+        };
+        Some(Diff {
+            op,
+            key: pair.src.key.clone(),
+            bytes_added,
+            bytes_removed,
+        })
+    }
+
+    fn emit(&self, op: DiffOp, key: &str, bytes_added: u64, bytes_removed: u64) {
+        self.send(Diff {
+            op,
+            key: key.to_owned(),
+            bytes_added,
+            bytes_removed,
+        });
+    }
+
+    fn send(&self, diff: Diff) {
+        let mut totals = lock(&self.totals);
+        match diff.op {
+            DiffOp::Add => totals.add += 1,
+            DiffOp::Change => totals.change += 1,
+            DiffOp::Remove => totals.remove += 1,
+        }
+        totals.bytes_added = totals.bytes_added.saturating_add(diff.bytes_added);
+        totals.bytes_removed = totals.bytes_removed.saturating_add(diff.bytes_removed);
+        drop(totals);
+        // A receiver that is gone has dropped this work too.
+        let _ = self.sender.send(diff);
+    }
+}
+
+/// The file of a pair was read and is what `blob` holds.
+fn learn(known: Option<&Known<'_>>, pair: &Pair, blob: Option<BlobId>) {
+    if let (Some(known), Some(stamp), Some(blob)) = (known, &pair.stamp, blob) {
+        known.learn(stamp, &blob);
+    }
+}
+
+/// The entry at a path, in a list that is in order.
+fn find<'a>(list: &'a [Listed], key: &str) -> Option<&'a Listed> {
+    let at = list.binary_search_by(|listed| listed.entry.key.as_str().cmp(key));
+    list.get(at.ok()?)
+}
+
+/// Each entry of the source with its counterpart. Both lists are in order; what was handed on takes no more memory than its slot.
+fn join(src: Vec<Listed>, dst: Vec<Listed>) -> impl Iterator<Item = Both> {
+    let mut dst = dst.into_iter().map(|listed| listed.entry).peekable();
+    src.into_iter().map(move |src| {
+        while dst.next_if(|entry| entry.key < src.entry.key).is_some() {}
+        let dst = dst.next_if(|entry| entry.key == src.entry.key);
+        Both { src, dst }
+    })
+}
+
+/// What [`target::check`] looks at.
+struct Keys<'a>(&'a [Listed]);
+
+impl target::Entries for Keys<'_> {
+    fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter().map(|listed| &listed.entry)
+    }
+
+    fn holds(&self, key: &str) -> bool {
+        find(self.0, key).is_some()
+    }
+}
