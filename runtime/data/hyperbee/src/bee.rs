@@ -170,10 +170,13 @@ impl Bee {
         mut each: impl FnMut(BeeEntry) -> Result<(), E>,
     ) -> Result<(), E> {
         let bee = self.snapshot_or_self();
-        if range.limit.is_none() {
+        // What was fetched ahead is read without waiting for anybody.
+        let _reading = if range.limit.is_none() {
             bee.prefetch(&range).await?;
-        }
-        let _reading = self.core().reading();
+            Some(self.core().reading())
+        } else {
+            None
+        };
         let mut stream = RangeStream::new(bee, range);
         while let Some(entry) = stream.next().await? {
             each(entry)?;
