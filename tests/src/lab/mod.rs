@@ -5,6 +5,7 @@ mod hosts;
 mod meet;
 mod net;
 mod relay;
+pub mod weather;
 
 pub use self::hosts::{Host, Hosts, can_make_hosts};
 pub use self::meet::{Announced, Meeting, Stack};
