@@ -3,7 +3,7 @@
 use crate::congestion::Micros;
 use crate::liveness::{Due, Liveness};
 use crate::mtu;
-use crate::packet::{DATA, DESTROY, END, HEARTBEAT, Header, MAX_SACKS, SACK, expand};
+use crate::packet::{DATA, DESTROY, END, HEARTBEAT, Header, SACK, expand};
 use crate::receiver::Receiver;
 use crate::sender::{PeerGone, Sender};
 
@@ -373,9 +373,9 @@ impl Engine {
             SACK
         };
         self.header(stream_id, kind, 0, self.sender.next()).encode(out);
-        for (start, end) in self.receiver.ranges().iter().take(MAX_SACKS) {
-            out.extend_from_slice(&(*start as u32).to_le_bytes());
-            out.extend_from_slice(&(*end as u32).to_le_bytes());
+        for (start, end) in self.receiver.news() {
+            out.extend_from_slice(&(start as u32).to_le_bytes());
+            out.extend_from_slice(&(end as u32).to_le_bytes());
         }
         true
     }

@@ -30,6 +30,8 @@ mod receiver;
 mod relay;
 mod sender;
 #[cfg(test)]
+mod sharing;
+#[cfg(test)]
 mod simulator;
 mod socket;
 mod stream;

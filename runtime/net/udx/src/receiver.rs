@@ -1,6 +1,8 @@
 //! The receiving half of a stream: puts packets in order and says what to acknowledge.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::packet::MAX_SACKS;
 
 /// The first packet number, as libudx's 0 in the 64 bits used here: room below for old packets.
 pub(crate) const FIRST: u64 = 1 << 32;
@@ -20,6 +22,8 @@ pub(crate) struct Receiver {
     early_bytes: usize,
     /// The numbers in `early`, as ranges.
     ranges: Vec<(u64, u64)>,
+    /// Numbers that came early, the latest first, one for each range that was added to.
+    latest: VecDeque<u64>,
     /// Number of the packet that ends the stream.
     end: Option<u64>,
     max_window: usize,
@@ -35,6 +39,7 @@ impl Receiver {
             early: BTreeMap::new(),
             early_bytes: 0,
             ranges: Vec::new(),
+            latest: VecDeque::new(),
             end: None,
             max_window,
             advertised: max_window as u32,
@@ -92,6 +97,22 @@ impl Receiver {
     }
 
     fn add_range(&mut self, seq: u64) {
+        self.extend_ranges(seq);
+        let latest = self.latest.front().and_then(|latest| self.range_with(*latest));
+        if latest.is_some() && latest == self.range_with(seq) {
+            self.latest.pop_front();
+        }
+        self.latest.push_front(seq);
+        self.latest.truncate(MAX_SACKS);
+    }
+
+    /// Which range has this number.
+    fn range_with(&self, seq: u64) -> Option<usize> {
+        let at = self.ranges.partition_point(|(_, end)| *end <= seq);
+        self.ranges.get(at).filter(|(start, _)| *start <= seq).map(|_| at)
+    }
+
+    fn extend_ranges(&mut self, seq: u64) {
         let at = self.ranges.partition_point(|(_, end)| *end < seq);
         match self.ranges.get_mut(at) {
             Some(range) if range.1 == seq => range.1 += 1,
@@ -109,6 +130,24 @@ impl Receiver {
     /// The ranges that arrived ahead of the next expected packet.
     pub(crate) fn ranges(&self) -> &[(u64, u64)] {
         &self.ranges
+    }
+
+    /// As many of them as an acknowledgement carries, ascending: those that were added to last. The sender remembers what it was told
+    /// before, and would take for lost what it is not told in time.
+    pub(crate) fn news(&self) -> Vec<(u64, u64)> {
+        if self.ranges.len() <= MAX_SACKS {
+            return self.ranges.clone();
+        }
+        let changed = self.latest.iter().filter_map(|seq| self.range_with(*seq));
+        let mut chosen = BTreeSet::from_iter(changed);
+        // Some of the latest have become one range, or are in order by now.
+        let others = (0..self.ranges.len()).filter(|at| !chosen.contains(at));
+        let others: Vec<usize> = others.take(MAX_SACKS - chosen.len()).collect();
+        chosen.extend(others);
+        chosen
+            .into_iter()
+            .filter_map(|at| self.ranges.get(at).copied())
+            .collect()
     }
 
     fn window(&self) -> u32 {
@@ -196,6 +235,39 @@ mod tests {
         receiver.on_packet(FIRST, &[0], false);
         assert_eq!(drain(&mut receiver), [0, 1, 2, 3, 4]);
         assert!(receiver.is_complete() && receiver.ranges().is_empty());
+    }
+
+    #[test]
+    fn of_many_ranges_those_that_changed_are_told() {
+        let mut receiver = Receiver::new(1_000_000);
+        let early = |receiver: &mut Receiver, number: u64| receiver.on_packet(FIRST + number, b"x", false);
+        // Each second one is missing.
+        for number in 1..=100 {
+            early(&mut receiver, 2 * number);
+        }
+        let starts = |receiver: &Receiver| {
+            receiver
+                .news()
+                .iter()
+                .map(|(start, _)| start - FIRST)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(starts(&receiver), (51..=100).map(|n| 2 * n).collect::<Vec<_>>());
+        // One from far below is filled in, and the range at the end grows.
+        early(&mut receiver, 9);
+        early(&mut receiver, 201);
+        early(&mut receiver, 202);
+        let told = starts(&receiver);
+        // The lowest fills the place that two arrivals in one range left.
+        assert_eq!((told.len(), &told[..3], told[49]), (50, &[2, 8, 106][..], 200));
+        assert_eq!(receiver.news()[1], (FIRST + 8, FIRST + 11));
+        // As soon as all fit, all are told.
+        for number in 0..51 {
+            early(&mut receiver, 2 * number + 1);
+        }
+        early(&mut receiver, 0);
+        assert_eq!(receiver.news(), receiver.ranges());
+        assert_eq!(receiver.ranges().len(), 49);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::congestion::Micros;
 use crate::engine::{CloseReason, Engine};
 use crate::packet::Header;
 
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -23,7 +23,7 @@ impl Random {
         self.next() % n
     }
 
-    fn chance(&mut self, percent: f64) -> bool {
+    pub(crate) fn chance(&mut self, percent: f64) -> bool {
         (self.below(1_000_000) as f64) < percent * 10_000.0
     }
 }
