@@ -11,12 +11,18 @@ const MIN_PACKETS: u64 = 4;
 const MAX_WINDOW: u64 = 64 << 20;
 /// 2 / ln 2: doubles the rate every round trip.
 const STARTUP_GAIN: f64 = 2.885;
-const CYCLE: [f64; 8] = [1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
+/// Asks for more, gives back the queue that it made, and keeps what it got. A stream with a small share gains by each cycle, so they
+/// are short: of eight steps, two streams were far from even after ten seconds.
+const CYCLE: [f64; 4] = [1.25, 0.75, 1.0, 1.0];
+/// The step that gives back, and how many round trips it may take where others keep the queue full.
+const GIVE_BACK: usize = 1;
+const GIVE_BACK_ROUNDS: Micros = 8;
 const WINDOW_GAIN: f64 = 2.0;
 /// Acknowledgements come in batches: room for what arrives in the meantime.
 const BATCHING: f64 = 2_000.0;
-/// Rounds that the highest rate is remembered.
-const RATE_ROUNDS: u64 = 10;
+/// Rounds that the highest rate is remembered: longer than a cycle, so that there is always one that asked for more, and not much
+/// longer, so that a stream that lost a part of its share to another does not go on claiming it.
+const RATE_ROUNDS: u64 = 6;
 const MIN_RTT_EXPIRES: Micros = 10_000_000;
 const PROBE_RTT: Micros = 200_000;
 /// The share of a round's bytes whose loss means that a queue overflows.
@@ -172,13 +178,14 @@ impl Congestion {
         } else {
             self.ceiling = (self.ceiling + self.ceiling / 20 + sample.packet).min(MAX_WINDOW);
         }
-        if self.phase == Phase::Startup && !self.round_app_limited {
+        if self.phase == Phase::Startup {
             if self.rate() >= self.full_rate * 1.25 {
                 self.full_rate = self.rate();
                 self.rounds_without_growth = 0;
-            } else {
+            } else if !self.round_app_limited {
                 self.rounds_without_growth += 1;
             }
+            // A queue that overflows is full, however little there was to send since.
             if self.rounds_without_growth >= 3 || (heavy && self.rate() > 0.0) {
                 self.phase = Phase::Drain;
             }
@@ -188,12 +195,22 @@ impl Congestion {
         self.round_app_limited = false;
     }
 
+    /// No more is on its way than the path holds without a queue.
+    fn is_drained(&self, sample: &Sample) -> bool {
+        sample.in_flight as f64 <= self.bandwidth_delay() + BATCHING * self.rate()
+    }
+
     fn change_phase(&mut self, sample: &Sample, stale: bool) {
         let now = sample.now;
         match self.phase {
-            Phase::Drain if sample.in_flight as f64 <= self.bandwidth_delay() + BATCHING * self.rate() => {
+            Phase::Drain if self.is_drained(sample) => {
                 self.phase = Phase::Cruise { step: 2, since: now };
             }
+            Phase::Cruise {
+                step: GIVE_BACK,
+                since,
+            } if !self.is_drained(sample)
+                && now.saturating_sub(since) < GIVE_BACK_ROUNDS * self.min_rtt.max(1_000) => {}
             Phase::Cruise { step, since } if now.saturating_sub(since) > self.min_rtt.max(1_000) => {
                 self.phase = Phase::Cruise {
                     step: (step + 1) % CYCLE.len(),
