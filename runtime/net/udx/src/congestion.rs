@@ -18,6 +18,8 @@ const CYCLE: [f64; 4] = [1.25, 0.75, 1.0, 1.0];
 const GIVE_BACK: usize = 1;
 const GIVE_BACK_ROUNDS: Micros = 8;
 const WINDOW_GAIN: f64 = 2.0;
+/// A round trip that is longer than the shortest by this part of it shows a queue.
+const QUEUE_SHOWS: Micros = 4;
 /// Acknowledgements come in batches: room for what arrives in the meantime.
 const BATCHING: f64 = 2_000.0;
 /// Rounds that the highest rate is remembered: longer than a cycle, so that there is always one that asked for more, and not much
@@ -234,7 +236,11 @@ impl Congestion {
 
     fn set_window(&mut self, sample: &Sample) {
         let floor = MIN_PACKETS * sample.packet;
-        let gain = if matches!(self.phase, Phase::Startup | Phase::Drain) {
+        // While no queue builds up there is more to be found. A queue says that this was all: no more of one is made.
+        let builds_up = sample
+            .rtt
+            .is_some_and(|rtt| rtt > self.min_rtt + self.min_rtt / QUEUE_SHOWS);
+        let gain = if self.phase == Phase::Startup && !builds_up {
             STARTUP_GAIN
         } else {
             WINDOW_GAIN
@@ -244,6 +250,7 @@ impl Congestion {
         self.window = match self.phase {
             Phase::ProbeRtt { .. } => self.window.min((self.bandwidth_delay() / 2.0) as u64),
             Phase::Startup if self.window < target || self.rates.is_empty() => grown,
+            Phase::Startup if builds_up => target,
             Phase::Startup => self.window,
             _ => grown.min(target),
         };
