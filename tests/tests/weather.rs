@@ -73,8 +73,9 @@ fn two_streams_share_a_link() {
     let cell = Cell::new(0.0, 50, Some(10));
     let [first, second] = cell.two([Stack::Bosc; 2], 3 * TIME, program()).unwrap();
     let ratio = second / first;
+    // Shares become equal within ten seconds or so, which udx's simulations show; these twelve begin three after the second stream did.
     assert!(
-        (0.8..=1.25).contains(&ratio),
+        (0.6..=1.67).contains(&ratio),
         "{:.2} and {:.2} MB/s",
         first / 1e6,
         second / 1e6
@@ -82,10 +83,10 @@ fn two_streams_share_a_link() {
 }
 
 #[test]
-fn peers_on_two_continents_meet_within_some_round_trips() {
+fn peers_on_two_continents_meet_within_eight_round_trips() {
     let Some(_guard) = alone() else { return };
     let cell = Cell::new(0.0, 200, Some(10));
     let took = cell.connect(Stack::Bosc).unwrap();
-    // Looked up, introduced over a third, let in and greeted.
-    assert!(took < 15 * cell.round_trip, "{took:?}");
+    // Three until the DHT knows us, then looked up, let in and greeted: six, and two for a busy machine.
+    assert!(took < 8 * cell.round_trip, "{took:?}");
 }
