@@ -6,6 +6,7 @@
 mod air;
 mod cell;
 mod forward;
+mod journey;
 mod link;
 mod probe;
 mod stream;
@@ -14,6 +15,7 @@ mod wan;
 
 pub use self::air::Counts;
 pub use self::cell::{Cell, Special};
+pub use self::journey::Journey;
 pub use self::link::Weather;
 pub use self::probe::{Capacity, Pings, capacity};
 pub use self::stream::stream;
