@@ -14,9 +14,10 @@ const STARTUP_GAIN: f64 = 2.885;
 /// Asks for more, gives back the queue that it made, and keeps what it got. A stream with a small share gains by each cycle, so they
 /// are short: of eight steps, two streams were far from even after ten seconds.
 const CYCLE: [f64; 4] = [1.25, 0.75, 1.0, 1.0];
-/// The step that gives back, and how many round trips it may take where others keep the queue full.
+/// The step that gives back, and how many round trips it may take: where others keep the queue full, who gives back for
+/// longer only yields to them.
 const GIVE_BACK: usize = 1;
-const GIVE_BACK_ROUNDS: Micros = 8;
+const GIVE_BACK_ROUNDS: Micros = 3;
 const WINDOW_GAIN: f64 = 2.0;
 /// A round trip that is longer than the shortest by this part of it shows a queue.
 const QUEUE_SHOWS: Micros = 4;
