@@ -131,6 +131,7 @@ impl Cell {
             server: (stack, wan.host(0)?),
             client: (stack, wan.host(1)?),
             bootstrap: &wan.bootstrap(),
+            relay: None,
         };
         meeting
             .hold(MEET)?
