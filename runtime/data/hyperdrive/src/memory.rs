@@ -116,7 +116,7 @@ impl Memory {
         }
     }
 
-    /// What is to be kept for the next look, [`MAX_FACTS`] facts at most; `None` if that is what was known already.
+    /// What is to be kept for the next look, about a million facts at most; `None` if that is what was known already.
     pub fn encode(&self) -> Option<Vec<u8>> {
         let look = self.look.as_ref()?;
         let learned = lock(&self.learned);
