@@ -7,6 +7,7 @@ use base::PublicKey;
 use blind_relay::{Request, Token};
 use secret_stream::noise::HandshakeResult;
 use tokio::time::sleep;
+use udx::Socket;
 
 use super::Inner;
 use super::connect::Answered;
@@ -40,16 +41,15 @@ impl Search<'_> {
     pub(super) async fn find(&self, offer: &mut StreamOffer) -> Result<Way, ConnectError> {
         let (inner, answered) = (self.inner, self.answered);
         if !answered.relayed {
-            let socket = inner.usual_socket().ok_or(ConnectError::Destroyed)?;
             return Ok(Way::Direct(Path {
-                socket,
+                socket: self.socket()?,
                 to: answered.relay,
             }));
         }
         let payload = &answered.payload;
         let is_dialable = |address| inner.lock().rpc.is_dialable(address);
         let list = candidates(answered.server, &payload.addresses4, answered.client, is_dialable);
-        let direct = first_to_answer(inner, &list);
+        let direct = first_to_answer(inner, &list, answered.socket);
         let opening = self.open();
         let meeting = Meeting::default();
         let meet = self.meet(&meeting, offer.id());
@@ -99,6 +99,12 @@ impl Search<'_> {
         }
     }
 
+    /// The socket that the server and its relay know.
+    fn socket(&self) -> Result<Socket, ConnectError> {
+        let socket = self.inner.sockets.get(self.answered.socket);
+        socket.ok_or(ConnectError::Destroyed)
+    }
+
     /// Waits for the server to come, or punches a hole.
     async fn open(&self) -> Result<Path, ConnectError> {
         let (inner, answered) = (self.inner, self.answered);
@@ -109,9 +115,8 @@ impl Search<'_> {
         if payload.firewall == Firewall::Open {
             // It says that everybody reaches it: if it does not answer pings, try all the same.
             sleep(PASSIVE_TIMEOUT / 5).await;
-            let socket = inner.usual_socket().ok_or(ConnectError::Destroyed)?;
             return Ok(Path {
-                socket,
+                socket: self.socket()?,
                 to: answered.server,
             });
         }

@@ -23,7 +23,7 @@ use crate::hyper::messages::{Handshake, Mode, Peer};
 use crate::hyper::noise_payload::{NoisePayload, RelayThrough, UdxInfo, VERSION};
 use crate::hyper::{Firewall, command, error_code};
 use crate::id::Target;
-use crate::rpc::Outgoing;
+use crate::rpc::{Outgoing, SocketId};
 
 /// Keep-alive of connections, as npm hyperdht's.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -70,6 +70,8 @@ pub(super) struct Answered {
     pub(super) server: SocketAddrV4,
     /// We, as the relay sees us.
     pub(super) client: SocketAddrV4,
+    /// The socket of ours that it sees so.
+    pub(super) socket: SocketId,
 }
 
 /// What a node brought.
@@ -78,6 +80,7 @@ struct RawAnswer {
     relay: SocketAddrV4,
     peer: Option<SocketAddrV4>,
     client: SocketAddrV4,
+    socket: SocketId,
 }
 
 pub(super) async fn connect(
@@ -119,7 +122,12 @@ async fn attempt(
         token: rand::rng().random(),
     });
     let mut offer = StreamOffer::new(inner.sockets.udx());
-    let own = inner.lock().rpc.remote_address();
+    // A node may learn meanwhile that it is open, and then writes from another socket: what the server and its relay see of
+    // us stays that of this one.
+    let (own, socket) = {
+        let state = inner.lock();
+        (state.rpc.remote_address(), state.rpc.socket())
+    };
     let mut addresses4: Vec<SocketAddrV4> = own.into_iter().collect();
     addresses4.extend(
         inner
@@ -154,7 +162,7 @@ async fn attempt(
         &remote_public_key,
         &options.relay_addresses,
         &handshake,
-        request,
+        (request, socket),
     )
     .await?;
     let remote_id = check(&answered.payload)?;
@@ -244,7 +252,7 @@ async fn shake_hands(
     remote_public_key: &PublicKey,
     found: &[SocketAddrV4],
     handshake: &ClientHandshake,
-    noise: Vec<u8>,
+    (noise, socket): (Vec<u8>, SocketId),
 ) -> Result<(Answered, HandshakeResult), ConnectError> {
     let target = Target::of_key(remote_public_key);
     let mut relays = {
@@ -260,7 +268,7 @@ async fn shake_hands(
         let noise = noise.clone();
         async move {
             sleep(delay).await;
-            handshake_through(inner, target, relay, noise).await
+            handshake_through(inner, target, relay, (noise, socket)).await
         }
     };
     let mut asked: FuturesUnordered<_> = relays
@@ -340,6 +348,7 @@ fn verify(
         relayed: raw.peer.is_some(),
         server: raw.peer.unwrap_or(raw.relay),
         client: raw.client,
+        socket: raw.socket,
     };
     Ok((answered, result))
 }
@@ -349,7 +358,7 @@ async fn handshake_through(
     inner: &Arc<Inner>,
     target: Target,
     relay: SocketAddrV4,
-    noise: Vec<u8>,
+    (noise, socket): (Vec<u8>, SocketId),
 ) -> Option<RawAnswer> {
     let message = Handshake {
         mode: Mode::FromClient,
@@ -360,6 +369,7 @@ async fn handshake_through(
     let out = Outgoing {
         target: Some(target),
         value: Some(message.encode()),
+        socket: Some(socket),
         retries: 2,
         ..Outgoing::new(relay, command::PEER_HANDSHAKE)
     };
@@ -370,5 +380,6 @@ async fn handshake_through(
         relay,
         peer: answer.peer_address,
         client: response.to,
+        socket,
     })
 }

@@ -10,6 +10,7 @@ use udx::Socket;
 
 use super::Inner;
 use crate::address::{is_private, is_reserved};
+use crate::rpc::SocketId;
 
 /// Addresses of one peer that are tried.
 const MAX_CANDIDATES: usize = 8;
@@ -51,9 +52,12 @@ pub(crate) fn candidates(
     out
 }
 
-/// Pings all candidates from the usual socket; the first that answers is the path. Cancel safe.
-pub(crate) async fn first_to_answer(inner: &Arc<Inner>, candidates: &[SocketAddrV4]) -> Option<Path> {
-    let id = inner.lock().rpc.socket();
+/// Pings all candidates from a socket; the first that answers is the path. Cancel safe.
+pub(crate) async fn first_to_answer(
+    inner: &Arc<Inner>,
+    candidates: &[SocketAddrV4],
+    id: SocketId,
+) -> Option<Path> {
     let socket = &inner.sockets.get(id)?;
     let mut pings: FuturesUnordered<_> = candidates
         .iter()

@@ -99,7 +99,8 @@ async fn find_way(session: &mut Session) -> Option<Way> {
     let list = candidates(*client, &payload.addresses4, *server, is_dialable);
     let reach = async {
         sleep(OUR_TURN).await;
-        first_to_answer(inner, &list).await
+        let socket = inner.lock().rpc.socket();
+        first_to_answer(inner, &list, socket).await
     };
     let meeting = Meeting::default();
     let mut alone = relay.is_none();

@@ -32,6 +32,8 @@ const MAX_CHECKS: usize = 10;
 const MAX_SWAPS: usize = 3;
 /// Down hints sent per tick.
 const MAX_DOWN_HINTS: usize = 50;
+/// Down hints that one answer, or one that is missing, sets off.
+const MAX_HINTS_AT_ONCE: usize = 8;
 /// Delayed pings waiting at once, and the longest delay.
 const MAX_DELAYED: usize = 256;
 const MAX_DELAY: Duration = Duration::from_secs(10);
@@ -493,8 +495,11 @@ impl Rpc {
     }
 
     /// Tells nodes which of the nodes they named did not answer.
-    pub(super) fn send_down_hints(&mut self, now: Instant, hints: Vec<(SocketAddrV4, SocketAddrV4)>) {
-        for (to, down) in hints {
+    pub(super) fn send_down_hints(&mut self, now: Instant, mut hints: Vec<(SocketAddrV4, SocketAddrV4)>) {
+        // An answer may name the same dead node many times; once is enough.
+        hints.sort_unstable();
+        hints.dedup();
+        for (to, down) in hints.into_iter().take(MAX_HINTS_AT_ONCE) {
             if self.maintenance.down_hints >= MAX_DOWN_HINTS {
                 return;
             }
@@ -508,5 +513,40 @@ impl Rpc {
             };
             self.send_request(now, out, None, Purpose::DownHint);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::super::RpcConfig;
+    use super::*;
+
+    #[test]
+    fn an_answer_full_of_dead_nodes_sets_off_few_hints() {
+        let at = |n: u8| SocketAddrV4::new(Ipv4Addr::new(8, 8, 8, n), 1000);
+        let config = RpcConfig {
+            bootstrap: Vec::new(),
+            server_port: 1000,
+            known_address: None,
+            persistent: false,
+        };
+        let now = Instant::now();
+        let mut rpc = Rpc::new(config, now, [7; 32]);
+        let mut sent = |hints: Vec<(SocketAddrV4, SocketAddrV4)>| {
+            rpc.send_down_hints(now, hints);
+            std::iter::from_fn(|| rpc.poll_transmit()).count()
+        };
+        assert_eq!(
+            sent(vec![(at(1), at(2)); 40]),
+            1,
+            "one node, named again and again"
+        );
+        assert_eq!(sent((10..50).map(|n| (at(1), at(n))).collect()), 8);
+        let all: usize = (0..20)
+            .map(|_| sent((10..50).map(|n| (at(1), at(n))).collect()))
+            .sum();
+        assert!(all < MAX_DOWN_HINTS, "within one tick");
     }
 }
