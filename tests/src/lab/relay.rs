@@ -117,10 +117,8 @@ async fn serve(
     ready.send(relay.clone())?;
     let accept = async {
         while let Some(peer) = incoming.recv().await {
-            let relay = relay.clone();
-            if let Some((socket, address)) = peer.link.way() {
-                tokio::spawn(async move { relay.serve(peer.connection, socket, address).await });
-            }
+            let (relay, link) = (relay.clone(), peer.link);
+            tokio::spawn(async move { relay.serve(peer.connection, move || link.way()).await });
         }
     };
     tokio::select! {

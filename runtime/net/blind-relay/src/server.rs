@@ -79,10 +79,13 @@ struct State {
     ended: Status,
 }
 
+/// Through which socket a client is reached, and where it is: looked up when it is needed, as a stream may move to where its peer
+/// proves to be.
+type Way = Box<dyn Fn() -> Option<(Socket, SocketAddr)> + Send>;
+
 struct Client {
     told: mpsc::Sender<Pair>,
-    socket: Socket,
-    address: SocketAddr,
+    way: Way,
     pairs: usize,
 }
 
@@ -108,9 +111,13 @@ impl Server {
         Self { shared }
     }
 
-    /// Serves a client whose packets come in on `socket` from `address`, until its connection closes. One too many is closed at
-    /// once.
-    pub async fn serve(&self, connection: Connection, socket: Socket, address: SocketAddr) {
+    /// Serves a client until its connection closes. `way` says through which socket its packets come in now, and from where. One
+    /// client too many is closed at once.
+    pub async fn serve(
+        &self,
+        connection: Connection,
+        way: impl Fn() -> Option<(Socket, SocketAddr)> + Send + 'static,
+    ) {
         let session = SessionId(self.shared.next.fetch_add(1, Ordering::Relaxed));
         let (told, inbox) = mpsc::channel(QUEUE);
         {
@@ -124,8 +131,7 @@ impl Server {
             }
             let client = Client {
                 told,
-                socket,
-                address,
+                way: Box::new(way),
                 pairs: 0,
             };
             state.clients.insert(session, client);
@@ -199,9 +205,10 @@ impl State {
     fn connect(&mut self, token: Token, sides: [Side; 2], limits: &Limits) -> Option<()> {
         let [a, b] = sides.map(|side| {
             let client = self.clients.get(&side.session)?;
-            (client.pairs < limits.pairs_per_client).then(|| RelayEnd {
-                socket: client.socket.clone(),
-                address: client.address,
+            let (socket, address) = (client.way)()?;
+            (client.pairs < limits.pairs_per_client).then_some(RelayEnd {
+                socket,
+                address,
                 stream_id: side.stream_id,
             })
         });
@@ -365,7 +372,8 @@ mod tests {
         let (theirs, ours) = Connection::memory_pair();
         let socket = socket().await;
         let (server, through, address) = (server.clone(), through.clone(), socket.local_addr());
-        tokio::spawn(async move { server.serve(ours, through, address).await });
+        let way = move || Some((through.clone(), address));
+        tokio::spawn(async move { server.serve(ours, way).await });
         let stream = socket.create_stream(socket.free_stream_id());
         Peer {
             connection: theirs,
