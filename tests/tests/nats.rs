@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bosc_tests::lab::{Home, Host, Meeting, Net, Relay, Stack, can_make_hosts};
+use bosc_tests::lab::{Home, Host, Meeting, Net, Relay, Stack, can_make_hosts, join};
 use bosc_tests::peers::{expect_same, fresh_home, program, write_tree};
 use bosc_tests::process::{Process, run};
 use bosc_tests::skip::skipped;
@@ -161,9 +161,7 @@ fn what_a_nat_is_like_is_measured() -> Result<()> {
             swarm.destroy().await;
             Ok(seen)
         });
-        let seen = work
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let seen = join(work)?;
         ensure!(seen == expected, "it looks like {seen:?}, and is {expected:?}");
         Ok(began.elapsed())
     })

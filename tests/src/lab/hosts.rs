@@ -42,6 +42,16 @@ pub fn can_make_hosts() -> Result<()> {
     Ok(())
 }
 
+/// What a thread of a host came to; its panic is ours.
+///
+/// # Errors
+/// The thread's.
+pub fn join<T>(thread: JoinHandle<Result<T>>) -> Result<T> {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// Network namespaces, removed when this is dropped.
 pub struct Hosts {
     prefix: String,

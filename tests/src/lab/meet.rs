@@ -11,7 +11,7 @@ use hyperswarm::{JoinOptions, PublicKey, Swarm, SwarmConfig, Topic};
 use rand::RngExt;
 use tokio::sync::oneshot;
 
-use super::hosts::Host;
+use super::hosts::{Host, join};
 use crate::peers::root;
 use crate::process::Process;
 
@@ -106,12 +106,6 @@ impl Meeting<'_> {
 pub struct Announced {
     topic: Topic,
     _server: Server,
-}
-
-fn join<T>(thread: JoinHandle<Result<T>>) -> Result<T> {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Starts `meet.js` on a host.

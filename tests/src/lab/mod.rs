@@ -7,7 +7,7 @@ mod net;
 mod relay;
 pub mod weather;
 
-pub use self::hosts::{Host, Hosts, can_make_hosts};
+pub use self::hosts::{Host, Hosts, can_make_hosts, join};
 pub use self::meet::{Announced, Meeting, Stack};
 pub use self::net::{Home, Net};
 pub use self::relay::Relay;

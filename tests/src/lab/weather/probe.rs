@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::super::hosts::join;
 use super::wan::Wan;
 
 const ECHO_PORT: u16 = 7;
@@ -84,11 +85,7 @@ impl Pings {
         self.stop.store(true, Ordering::Release);
         let mut all = Vec::new();
         for thread in self.threads.drain(..) {
-            all.extend(
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
-            );
+            all.extend(join(thread)?);
         }
         all.sort();
         Ok(all)
@@ -144,9 +141,7 @@ pub fn capacity(wan: &Wan, from: usize, to: usize, time: Duration) -> Result<Cap
         }
         Ok(())
     });
-    source
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    join(source)?;
     let through = sink
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;

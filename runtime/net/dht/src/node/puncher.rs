@@ -117,10 +117,7 @@ impl Puncher {
 
     /// Finds out what our NAT is like, as far as others can tell.
     pub(super) async fn sample(&mut self) {
-        if self.nat.is_untouched() {
-            self.nat = self.main.nat().await;
-        }
-        sample(&self.inner, self.main.id(), &mut self.nat).await;
+        self.nat = self.sampled().await;
     }
 
     /// What our NAT is like, found out beside other work: what is learnt of it meanwhile is not in it.
