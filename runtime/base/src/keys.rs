@@ -13,6 +13,15 @@ macro_rules! names {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub [u8; 32]);
 
+        impl $name {
+            /// The first eight characters of its text: enough to tell it from others in a log, and too few to use it.
+            pub fn short(&self) -> String {
+                let mut text = self.to_string();
+                text.truncate(8);
+                text
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&z32::encode(&self.0))
@@ -116,6 +125,7 @@ mod tests {
         assert_eq!(hex::encode(key.0).parse(), Ok(key));
         assert_eq!(key.to_string().parse(), Ok(PublicKey(key.0)));
         assert_eq!(format!("{key:?}"), format!("Key({key})"));
+        assert!(key.short().len() == 8 && key.to_string().starts_with(&key.short()));
     }
 
     #[test]

@@ -28,4 +28,4 @@ mod seen;
 pub use error::{ApplyError, RuntimeError};
 pub use file::private_dir;
 pub use link::{Link, LinkError};
-pub use runtime::{Runtime, RuntimeConfig, UpdaterEvent, UpdaterState};
+pub use runtime::{Runtime, RuntimeConfig, RuntimeStats, UpdaterEvent, UpdaterState};

@@ -125,6 +125,15 @@ pub struct UpdaterState {
     pub last_error: Option<String>,
 }
 
+/// Counts of an app's network and store, of now and since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RuntimeStats {
+    /// Connections and what came of looking for peers.
+    pub swarm: hyperswarm::Stats,
+    /// Blocks sent, received and mended.
+    pub store: core_store::Stats,
+}
+
 struct Ready {
     release: Release,
     bundle: Staged,
@@ -236,6 +245,15 @@ impl Runtime {
         lock(&self.inner.state).clone()
     }
 
+    /// Counts of the network and the store; `None` if updates are not looked for.
+    pub fn stats(&self) -> Option<RuntimeStats> {
+        let (store, swarm, _) = self.inner.network.as_ref()?;
+        Some(RuntimeStats {
+            swarm: swarm.stats(),
+            store: store.storage().stats(),
+        })
+    }
+
     /// The folder for the app's own data.
     pub fn app_storage(&self) -> PathBuf {
         self.inner.config.dir.join("app-storage")
@@ -253,7 +271,11 @@ impl Runtime {
         };
         let (dir, from) = (self.inner.config.dir.clone(), self.inner.config.version.clone());
         let (bundle, to) = (ready.bundle.clone(), ready.release.version.to_string());
-        let done = tokio::task::spawn_blocking(move || bundle::apply(&dir, &app, &bundle, &from, &to)).await;
+        let span = tracing::error_span!("update", %from, %to);
+        let done = tokio::task::spawn_blocking(move || {
+            span.in_scope(|| bundle::apply(&dir, &app, &bundle, &from, &to))
+        })
+        .await;
         match done {
             Ok(Ok(())) => {
                 lock(&self.inner.state).applied = true;
@@ -307,6 +329,9 @@ impl Runtime {
     /// Stops following, leaves the swarm and closes the store.
     pub async fn close(&self) {
         self.inner.stop.cancel();
+        if let Some(stats) = self.stats() {
+            tracing::info!(?stats, "stops looking for updates");
+        }
         if let Some((store, swarm, _)) = &self.inner.network {
             // Taking announcements back may wait for peers that are gone.
             let _ = tokio::time::timeout(Duration::from_secs(3), swarm.destroy()).await;

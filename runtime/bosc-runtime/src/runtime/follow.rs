@@ -9,6 +9,7 @@ use core_store::{CoreError, CoreEvent};
 use hyperdrive::{DriveError, Hyperdrive};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tracing::Instrument;
 
 use super::{Inner, Ready, UpdaterEvent, discard, lock};
 use crate::bundle::Note;
@@ -179,6 +180,7 @@ impl Inner {
                 total_bytes: progress.total,
             });
         })
+        .instrument(tracing::error_span!("update", from = %self.version, to = %next_version))
         .await;
         let staged = staged.inspect_err(|error| {
             if error.is_refusal() {

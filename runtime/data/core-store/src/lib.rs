@@ -17,6 +17,7 @@
 )]
 
 mod core;
+mod counters;
 mod error;
 pub mod replication;
 pub mod storage;
@@ -26,5 +27,6 @@ pub use core::{
     PATIENCE,
 };
 
+pub use counters::Stats;
 pub use error::{CoreError, ProofError};
 pub use storage::{Storage, StorageError};

@@ -31,6 +31,6 @@ mod error;
 
 pub use error::{ConnectError, DhtError, NoResponse};
 pub use node::{
-    ConnectOptions, FoundPeers, Link, Node, NodeConfig, PUBLIC_BOOTSTRAP, PeerConnection, PeerQuery, Server,
-    ServerOptions,
+    ConnectOptions, FoundPeers, Link, Node, NodeConfig, PUBLIC_BOOTSTRAP, PeerConnection, PeerQuery, Route,
+    Server, ServerOptions,
 };

@@ -7,6 +7,7 @@ use base::PublicKey;
 use dht::Link;
 
 use crate::limits::{Guest, Place};
+use crate::stats::PeerStatus;
 
 /// A connection, or an attempt to make one.
 #[derive(Debug, Clone)]
@@ -133,6 +134,13 @@ impl Connections {
     /// Takes the peer's entry out.
     pub(crate) fn take(&mut self, key: &PublicKey) -> Option<Entry> {
         self.by_key.remove(key)
+    }
+
+    /// Who is connected, and how.
+    pub(crate) fn peers(&self) -> Vec<PeerStatus> {
+        let open = self.by_key.iter();
+        open.filter_map(|(key, entry)| Some(PeerStatus::of(*key, entry.link.as_ref()?, entry.inbound.is_some())))
+            .collect()
     }
 
     /// All open connections.

@@ -12,7 +12,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::JoinOptions;
-use crate::peers::Sought;
+use crate::peers::{Sought, SoughtPeer};
+use crate::stats::TopicStatus;
 use crate::swarm::Inner;
 
 /// Looking up again while no peer of the topic is connected: the first pause, its growth, and its limit.
@@ -66,6 +67,22 @@ impl Discovery {
         self.joined.0.lock().queue.sought(&self.joined.1.topic)
     }
 
+    /// The peers that were found, and what came of each.
+    pub fn peers(&self) -> Vec<SoughtPeer> {
+        self.joined.0.lock().queue.sought_each(&self.joined.1.topic)
+    }
+
+    /// How announcing and looking up goes.
+    pub fn status(&self) -> TopicStatus {
+        let topic = &self.joined.1;
+        let progress = lock(&topic.progress);
+        TopicStatus {
+            rounds: *topic.rounds.borrow(),
+            nodes: progress.closest.len(),
+            announced_on: progress.taken_by,
+        }
+    }
+
     /// Leaves the topic, and takes its announcement back unless it was joined elsewhere, too. Connections stay.
     pub async fn leave(&self) {
         let (inner, topic) = &self.joined;
@@ -92,6 +109,8 @@ pub(crate) struct Joined {
 struct Progress {
     closest: Vec<SocketAddrV4>,
     announced: bool,
+    /// Nodes that took the announcement in the last round.
+    taken_by: usize,
     relays: Vec<SocketAddrV4>,
 }
 
@@ -225,10 +244,16 @@ impl Joined {
             progress.relays.clone_from(&relays);
             clear
         };
-        inner
+        let taken_by = inner
             .node
             .announce(&lookup, self.topic, &inner.key_pair, relays, clear)
             .await;
+        lock(&self.progress).taken_by = taken_by;
+    }
+
+    /// Whether it is to be announced, and no node took that.
+    fn is_unheard(&self) -> bool {
+        self.roles().server && lock(&self.progress).taken_by == 0
     }
 }
 
@@ -247,7 +272,7 @@ async fn run(inner: Arc<Inner>, topic: Arc<Joined>) {
         let refresh = jitter(REFRESH).saturating_sub(last_full.elapsed());
         loop {
             let roles = topic.roles();
-            let lonely = roles.client && !inner.is_connected_on(&topic.topic);
+            let lonely = topic.is_unheard() || (roles.client && !inner.is_connected_on(&topic.topic));
             if !lonely {
                 pause = FIRST_PAUSE;
             }

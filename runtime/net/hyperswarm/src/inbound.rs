@@ -27,6 +27,10 @@ pub(crate) struct Unproven {
 }
 
 impl Unproven {
+    pub(crate) fn len(&self) -> usize {
+        self.links.len()
+    }
+
     fn add(&mut self, link: Link) -> u64 {
         if self.links.len() >= MAX_UNPROVEN {
             let place = |link: &Link| link.remote_address().map(Place::of);
@@ -78,7 +82,10 @@ async fn prove(inner: Arc<Inner>, connection: Connection, link: Link, ticket: u6
     };
     match id {
         Some(id) => inner.deliver(connection, link, id).await,
-        None => link.cut(),
+        None => {
+            inner.lock().total.turned_away += 1;
+            link.cut();
+        }
     }
 }
 
@@ -101,6 +108,7 @@ fn admit(inner: &Inner, connection: &Connection, link: &Link) -> Option<u64> {
         if let Some(link) = state.connections.take(&leaving).and_then(|entry| entry.link) {
             link.cut();
         }
+        state.total.displaced += 1;
         state.queue.closed(now, &leaving, End::Closed);
     }
     let (id, old) = state.connections.insert(key, Some(link.clone()), Some(now));
@@ -108,6 +116,8 @@ fn admit(inner: &Inner, connection: &Connection, link: &Link) -> Option<u64> {
         old.cut();
     }
     state.queue.opened(now, &key);
+    state.total.taken += 1;
+    state.total.opened(link);
     Some(id)
 }
 

@@ -34,14 +34,17 @@ mod discovery;
 mod inbound;
 mod limits;
 mod peers;
+mod stats;
 mod swarm;
 mod threads;
 
 pub use base::{KeyPair, PublicKey, Topic};
 pub use config::{JoinOptions, SwarmConfig, SwarmError};
+pub use dht::Route;
 pub use dht::hyper::Firewall;
 pub use discovery::Discovery;
-pub use peers::Sought;
+pub use peers::{Sought, SoughtPeer};
 pub use secret_stream::Connection;
+pub use stats::{PeerStatus, Stats, TopicStatus, Totals};
 pub use swarm::Swarm;
 pub use threads::Threads;

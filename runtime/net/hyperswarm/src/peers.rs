@@ -86,6 +86,17 @@ pub struct Sought {
     pub last_failure: Option<String>,
 }
 
+/// A peer that was found on a topic, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SoughtPeer {
+    /// Its public key.
+    pub public_key: PublicKey,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Why it could not be had last, if it is not connected.
+    pub failure: Option<String>,
+}
+
 /// Whom to connect to next.
 #[derive(Debug, Default)]
 pub(crate) struct PeerQueue {
@@ -243,6 +254,21 @@ impl PeerQueue {
         }
         sought.last_failure = last.map(|(_, reason)| reason.clone());
         sought
+    }
+
+    /// Each of them.
+    pub(crate) fn sought_each(&self, topic: &Topic) -> Vec<SoughtPeer> {
+        let found = self.peers.iter().filter(|(_, p)| p.topics.contains(topic));
+        let status = |(key, peer): (&PublicKey, &Peer)| {
+            let connected = peer.connected.is_some();
+            let failure = peer.failure.as_ref().filter(|_| !connected);
+            SoughtPeer {
+                public_key: *key,
+                connected,
+                failure: failure.map(|(_, reason)| reason.clone()),
+            }
+        };
+        found.map(status).collect()
     }
 
     /// The connection, or the attempt to make one, is over. When it is tried again depends on why.

@@ -21,6 +21,7 @@ use crate::discovery::{Discovery, Joined};
 use crate::inbound::{Unproven, accept};
 use crate::limits::{Bans, Place, who_leaves};
 use crate::peers::{End, PeerQueue, Sought};
+use crate::stats::{PeerStatus, Stats, Totals};
 
 /// Attempts to connect at once, not counting slow ones: those are mostly peers that were killed, whose announcements
 /// live on for a while, and must not keep us from the living.
@@ -77,6 +78,7 @@ pub(crate) struct State {
     pub(crate) topics: HashMap<Topic, Arc<Joined>>,
     pub(crate) unproven: Unproven,
     pub(crate) bans: Bans,
+    pub(crate) total: Totals,
     /// Attempts that are not slow yet.
     connecting: usize,
     attempts: usize,
@@ -190,6 +192,26 @@ impl Swarm {
         self.inner.lock().connections.open_keys().count()
     }
 
+    /// Counts of now and since the start.
+    pub fn stats(&self) -> Stats {
+        let dht_nodes = self.inner.node.node_count();
+        let state = self.inner.lock();
+        let (inbound, outbound) = state.connections.counts();
+        Stats {
+            inbound,
+            outbound,
+            attempts: state.attempts,
+            unproven: state.unproven.len(),
+            dht_nodes,
+            total: state.total,
+        }
+    }
+
+    /// Who is connected, and how.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.inner.lock().connections.peers()
+    }
+
     /// What came of looking for the peers of a topic so far.
     pub fn sought(&self, topic: &Topic) -> Sought {
         self.inner.lock().queue.sought(topic)
@@ -273,17 +295,23 @@ impl Inner {
 
     /// Whether a client is turned away before it gets an answer. Its address is not known yet.
     fn refuses(&self, key: &PublicKey) -> bool {
-        let (now, state) = (Instant::now(), self.lock());
-        state.bans.has(now, key)
+        let (now, mut state) = (Instant::now(), self.lock());
+        let refused = state.bans.has(now, key)
             || (state.connections.get(key).is_none()
                 && state.connections.counts().0 >= self.max_inbound
-                && who_leaves(&state.connections.guests(now), None, self.max_inbound).is_none())
+                && who_leaves(&state.connections.guests(now), None, self.max_inbound).is_none());
+        state.total.turned_away += u64::from(refused);
+        refused
     }
 
     pub(crate) fn ban(&self, key: &PublicKey, link: Option<&Link>, reason: &str) {
-        tracing::info!(peer = %hex(key), %reason, "peer banned for a while");
+        tracing::info!(peer = %key.short(), %reason, "peer banned for a while");
         let place = link.and_then(Link::remote_address).map(Place::of);
-        self.lock().bans.add(Instant::now(), *key, place);
+        {
+            let mut state = self.lock();
+            state.bans.add(Instant::now(), *key, place);
+            state.total.banned += 1;
+        }
         if let Some(link) = link {
             link.cut();
         }
@@ -305,7 +333,7 @@ impl Inner {
         let inner = self.clone();
         tokio::spawn(async move {
             let reason = closed.await;
-            tracing::debug!(%reason, "connection closed");
+            tracing::debug!(peer = %key.short(), %reason, "connection closed");
             if let CloseReason::Liar(what) = &reason {
                 inner.ban(&key, Some(&link), what);
             }
@@ -336,11 +364,6 @@ impl Inner {
     }
 }
 
-/// The first bytes of a key, for logs.
-fn hex(key: &PublicKey) -> String {
-    key.0.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Connects to the peers that were found, a few at a time.
 async fn dial(inner: Arc<Inner>) {
     loop {
@@ -369,6 +392,7 @@ async fn dial(inner: Arc<Inner>) {
             }
             state.connecting += 1;
             state.attempts += 1;
+            state.total.dialled += 1;
             let (id, _) = state.connections.insert(key, None, None);
             drop(state);
             tokio::spawn(attempt(inner.clone(), key, relays, id));
@@ -425,6 +449,7 @@ async fn attempt(inner: Arc<Inner>, key: PublicKey, relay_addresses: Vec<std::ne
             Ok(PeerConnection { connection, link }) => {
                 if state.connections.open(&key, id, link.clone()) {
                     state.queue.opened(Instant::now(), &key);
+                    state.total.opened(&link);
                     Some((connection, link))
                 } else {
                     // The peer's own connection came first and stays.
@@ -433,7 +458,8 @@ async fn attempt(inner: Arc<Inner>, key: PublicKey, relay_addresses: Vec<std::ne
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot connect to peer");
+                state.total.failed += 1;
+                tracing::debug!(peer = %key.short(), %error, "cannot connect to peer");
                 if state.connections.remove(&key, id) {
                     let end = End::Failed(error.to_string());
                     state.queue.closed(Instant::now(), &key, end);

@@ -573,6 +573,13 @@ impl Proof {
         self.way().map(|(_, addr)| addr)
     }
 
+    /// Smoothed round-trip time; zero before the first answer, none after the end.
+    pub fn rtt(&self) -> Option<Duration> {
+        let core = self.0.upgrade()?;
+        let state = lock(&core.state);
+        Some(Duration::from_micros(state.engine.sender.srtt()))
+    }
+
     /// Through which socket the stream sends, and where to.
     pub fn way(&self) -> Option<(Socket, SocketAddr)> {
         let core = self.0.upgrade()?;

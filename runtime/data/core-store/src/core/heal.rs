@@ -115,7 +115,9 @@ fn decode(bytes: Option<&[u8]>) -> Vec<u64> {
 impl Shared {
     /// A block was dropped: whoever wants it has to ask for it again.
     pub(super) fn lost(&self, index: u64) {
-        tracing::warn!(core = %self.key, block = index, "a stored block was damaged: it is fetched again from peers");
+        self.storage.counters().damaged();
+        self.span()
+            .in_scope(|| tracing::warn!(block = index, "a stored block was damaged: it is fetched again from peers"));
         lock(&self.wants).rewind(index);
         self.wake();
     }
@@ -269,9 +271,9 @@ impl Head {
             }
             Ok(None)
         })?;
-        let key = row.key;
+        let _span = tracing::error_span!("core", key = %row.key.short()).entered();
         if let Some(head) = mended {
-            tracing::warn!(core = %key, "the stored head of a core was damaged, and was mended");
+            tracing::warn!("the stored head of a core was damaged, and was mended");
             head.tree
                 .roots
                 .iter()
@@ -288,7 +290,7 @@ impl Head {
                 what: "the head of a core that is written here does not verify; restore the store from a copy",
             });
         }
-        tracing::warn!(core = %key, "the stored head of a core does not verify: the core is fetched again from peers");
+        tracing::warn!("the stored head of a core does not verify: the core is fetched again from peers");
         remember_lost(
             tx,
             row.id,

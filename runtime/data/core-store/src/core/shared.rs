@@ -199,7 +199,17 @@ impl Shared {
         Ok(())
     }
 
+    /// A log line of this core's, and all that is said within.
+    pub(super) fn span(&self) -> tracing::Span {
+        tracing::error_span!("core", key = %self.key.short())
+    }
+
     pub(crate) fn emit(&self, event: CoreEvent) {
+        match &event {
+            CoreEvent::Upload { bytes, .. } => self.storage.counters().sent(*bytes),
+            CoreEvent::Download { bytes, .. } => self.storage.counters().received(*bytes),
+            _ => {}
+        }
         // Nobody listening is fine.
         let _ = self.events.send(event);
     }
@@ -281,7 +291,9 @@ impl Shared {
             })
             .is_none();
         if first {
-            tracing::error!(core = %self.key, %error, "what peers sent cannot be stored");
+            self.storage.counters().failed();
+            self.span()
+                .in_scope(|| tracing::error!(%error, "what peers sent cannot be stored"));
         }
         lock(&self.waiting).clear();
         self.wake();
@@ -290,7 +302,8 @@ impl Shared {
     /// The store works again.
     fn recover(&self) {
         if lock(&self.failure).take().is_some() {
-            tracing::info!(core = %self.key, "what peers send can be stored again");
+            self.span()
+                .in_scope(|| tracing::info!("what peers send can be stored again"));
             self.wake();
         }
     }
@@ -425,7 +438,8 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         if let Err(error) = self.flush() {
-            tracing::error!(%error, "could not store the last blocks");
+            self.span()
+                .in_scope(|| tracing::error!(%error, "could not store the last blocks"));
         }
     }
 }

@@ -15,6 +15,7 @@ use secret_stream::{Connection, ConnectionInfo, ConnectionReceiver, ConnectionSe
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::allowance::Allowance;
 use super::core_view::{CoreView, work_all};
@@ -134,11 +135,11 @@ pub fn replicate(connection: Connection, cores: Vec<Core>, lookup: Lookup) -> Re
         unverified: 0,
         allowance: Allowance::new(Instant::now()),
     };
-    tokio::spawn(async move {
+    let span = tracing::error_span!("conn", peer = %driver.info.remote_public_key.short());
+    let replicating = async move {
         let outcome = driver.run(sender.clone(), receiver, cores, inbox).await;
         if let Err(error) = &outcome {
-            let peer = driver.info.remote_public_key;
-            tracing::warn!(%peer, %error, "ended a replication");
+            tracing::warn!(%error, "ended a replication");
         }
         driver.close();
         match &outcome {
@@ -147,7 +148,8 @@ pub fn replicate(connection: Connection, cores: Vec<Core>, lookup: Lookup) -> Re
             _ => sender.close(),
         }
         let _ = end.send(Some(outcome));
-    });
+    };
+    tokio::spawn(replicating.instrument(span));
     replication
 }
 
@@ -458,7 +460,9 @@ impl Driver {
     fn work(&mut self, mut budget: usize) -> JoinHandle<Results> {
         let tasks = std::mem::take(&mut self.jobs);
         self.unverified = 0;
+        let span = tracing::Span::current();
         tokio::task::spawn_blocking(move || {
+            let _here = span.entered();
             let (tell, jobs): (Vec<_>, Vec<_>) = tasks
                 .into_iter()
                 .map(|task| ((task.channel, task.id), (task.core, task.job)))

@@ -22,6 +22,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use self::reader::Reader;
 use crate::Core;
 use crate::core::Shared;
+use crate::counters::{Counters, Stats};
 
 /// The store could not be read or written.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -90,6 +91,7 @@ struct Inner {
     finding: AtomicUsize,
     /// Whether nobody is to wait for peers.
     alone: AtomicBool,
+    counters: Counters,
 }
 
 pub(crate) use base::lock;
@@ -139,6 +141,7 @@ impl Storage {
                 watching: Mutex::new(false),
                 finding: AtomicUsize::new(0),
                 alone: AtomicBool::new(false),
+                counters: Counters::default(),
             }),
         }
     }
@@ -146,6 +149,15 @@ impl Storage {
     /// The database file, `:memory:` for one in memory.
     pub fn path(&self) -> &Path {
         &self.inner.path
+    }
+
+    /// What was sent, received and mended since it was opened.
+    pub fn stats(&self) -> Stats {
+        self.counters().stats()
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.inner.counters
     }
 
     /// Whether both handles are to one store.

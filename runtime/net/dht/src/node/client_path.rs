@@ -7,6 +7,7 @@ use base::PublicKey;
 use blind_relay::{Request, Token};
 use secret_stream::noise::HandshakeResult;
 use tokio::time::sleep;
+use tracing::Instrument;
 use udx::Socket;
 
 use super::Inner;
@@ -14,6 +15,7 @@ use super::connect::Answered;
 use super::meeting::{Meeting, Way};
 use super::path::{Path, candidates, first_to_answer};
 use super::puncher::punch_as_client;
+use super::route::{Arranged, Route};
 use super::streams::StreamOffer;
 use crate::error::ConnectError;
 use crate::hyper::Firewall;
@@ -41,16 +43,18 @@ impl Search<'_> {
     pub(super) async fn find(&self, offer: &mut StreamOffer) -> Result<Way, ConnectError> {
         let (inner, answered) = (self.inner, self.answered);
         if !answered.relayed {
-            return Ok(Way::Direct(Path {
+            let path = Path {
                 socket: self.socket()?,
                 to: answered.relay,
-            }));
+            };
+            return Ok(Way::Straight(path, Route::Direct));
         }
         let payload = &answered.payload;
         let is_dialable = |address| inner.lock().rpc.is_dialable(address);
         let list = candidates(answered.server, &payload.addresses4, answered.client, is_dialable);
         let direct = first_to_answer(inner, &list, answered.socket);
-        let opening = self.open();
+        let arranged = Arranged::default();
+        let opening = self.open(&arranged);
         let meeting = Meeting::default();
         let meet = self.meet(&meeting, offer.id());
         let late = sleep(LATE_ANSWER);
@@ -64,17 +68,17 @@ impl Search<'_> {
             tokio::select! {
                 path = offer.first_packet() => {
                     if !meeting.is_at(path.to) {
-                        return Ok(Way::Direct(path));
+                        return Ok(Way::Straight(path, arranged.route()));
                     }
                 }
                 path = &mut direct, if !direct_failed => match path {
-                    Some(path) => return Ok(Way::Direct(path)),
+                    Some(path) => return Ok(Way::Straight(path, arranged.route())),
                     None => direct_failed = true,
                 },
                 path = &mut opening, if unopened.is_none() => match path {
                     Ok(path) => {
                         tracing::debug!(to = %path.to, "chose a path without an answer to pings");
-                        return Ok(Way::Direct(path));
+                        return Ok(Way::Straight(path, arranged.route()));
                     }
                     Err(error) => {
                         unopened = Some(error);
@@ -106,7 +110,7 @@ impl Search<'_> {
     }
 
     /// Waits for the server to come, or punches a hole.
-    async fn open(&self) -> Result<Path, ConnectError> {
+    async fn open(&self, arranged: &Arranged) -> Result<Path, ConnectError> {
         let (inner, answered) = (self.inner, self.answered);
         let payload = &answered.payload;
         if self.own_relay.is_some() {
@@ -128,7 +132,10 @@ impl Search<'_> {
             ));
         }
         // Beside the direct pings: an open way answers those within one round trip, and punching takes more.
-        punch_as_client(inner, self.server, answered, self.handshake).await
+        let span = tracing::debug_span!("punch", to = %answered.server);
+        punch_as_client(inner, self.server, answered, self.handshake, arranged.clone())
+            .instrument(span)
+            .await
     }
 
     /// Meets the server at its relay, or at ours.

@@ -11,6 +11,7 @@ use rand::RngExt;
 use secret_stream::noise::HandshakeResult;
 use secret_stream::{Connection, StreamOptions};
 use tokio::time::{sleep, timeout};
+use tracing::Instrument;
 
 use super::Inner;
 use super::client_path::Search;
@@ -89,11 +90,13 @@ pub(super) async fn connect(
     options: ConnectOptions,
 ) -> Result<PeerConnection, ConnectError> {
     let relay = options.relay.filter(|relay| *relay != remote_public_key);
-    let first = limited(attempt(inner, remote_public_key, &options, None)).await;
+    let span = || tracing::error_span!("conn", peer = %remote_public_key.short());
+    let first = limited(attempt(inner, remote_public_key, &options, None).instrument(span())).await;
     match (first, relay) {
         (Err(error @ ConnectError::Unreachable(_)), Some(relay)) => {
-            tracing::debug!(peer = %remote_public_key, %error, %relay, "asks the peer to meet at a relay");
-            limited(attempt(inner, remote_public_key, &options, Some(relay))).await
+            let again = span();
+            again.in_scope(|| tracing::debug!(%error, relay = %relay.short(), "asks the peer to meet at a relay"));
+            limited(attempt(inner, remote_public_key, &options, Some(relay)).instrument(again)).await
         }
         (first, _) => first,
     }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::route::Route;
+
 /// What either side sends unasked: the secret stream's header (3 bytes of length, 32 of id, 24 of cipher header) and an
 /// empty message (3 of length, 17 of seal).
 const GREETING: u64 = 59 + KEEP_ALIVE;
@@ -24,7 +26,7 @@ struct State {
     written: AtomicU64,
     cut: CancellationToken,
     path: OnceLock<udx::Proof>,
-    relayed: OnceLock<()>,
+    route: OnceLock<Route>,
 }
 
 impl Default for State {
@@ -36,7 +38,7 @@ impl Default for State {
             written: AtomicU64::default(),
             cut: CancellationToken::default(),
             path: OnceLock::default(),
-            relayed: OnceLock::default(),
+            route: OnceLock::default(),
         }
     }
 }
@@ -52,12 +54,12 @@ impl Link {
     }
 
     /// Encrypted bytes received so far.
-    fn bytes_read(&self) -> u64 {
+    pub fn bytes_read(&self) -> u64 {
         self.0.read.load(Ordering::Relaxed)
     }
 
     /// Encrypted bytes sent so far.
-    fn bytes_written(&self) -> u64 {
+    pub fn bytes_written(&self) -> u64 {
         self.0.written.load(Ordering::Relaxed)
     }
 
@@ -65,14 +67,19 @@ impl Link {
         let _ = self.0.path.set(path);
     }
 
-    /// The stream goes through a relay: its address is not the peer's.
-    pub(super) fn goes_through_a_relay(&self) {
-        let _ = self.0.relayed.set(());
+    /// Which way the stream takes.
+    pub(super) fn takes(&self, route: Route) {
+        let _ = self.0.route.set(route);
+    }
+
+    /// How its packets get to the peer.
+    pub fn route(&self) -> Route {
+        self.0.route.get().copied().unwrap_or(Route::Direct)
     }
 
     /// Whether the packets of both go through a relay, as no way between them was found.
     pub fn is_relayed(&self) -> bool {
-        self.0.relayed.get().is_some()
+        self.route() == Route::Relayed
     }
 
     /// Where the peer is: once it is proven, where its packets come from. None if a relay passes them on.
@@ -86,6 +93,17 @@ impl Link {
     /// Through which socket packets go to the peer or its relay, and where to.
     pub fn way(&self) -> Option<(udx::Socket, SocketAddr)> {
         self.0.path.get()?.way()
+    }
+
+    /// Smoothed round-trip time; none before the first answer, and after the end.
+    pub fn round_trip(&self) -> Option<Duration> {
+        let rtt = self.0.path.get()?.rtt()?;
+        (!rtt.is_zero()).then_some(rtt)
+    }
+
+    /// How long it is there.
+    pub fn age(&self) -> Duration {
+        self.0.made.elapsed()
     }
 
     /// How long ago the peer was sent more than keep-alives, or how long it is connected if it never was.

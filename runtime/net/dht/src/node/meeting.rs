@@ -12,14 +12,15 @@ use secret_stream::noise::HandshakeResult;
 use super::Inner;
 use super::connect::{ConnectOptions, PeerConnection, connect, establish};
 use super::path::Path;
+use super::route::Route;
 use super::streams::StreamOffer;
 use crate::address::to_v4;
 use crate::error::ConnectError;
 
 /// The way that a stream takes.
 pub(super) enum Way {
-    /// From one to the other.
-    Direct(Path),
+    /// From one to the other, found so.
+    Straight(Path, Route),
     /// To a relay, as that stream of its, for as long as the pair is kept.
     Relayed(Path, Paired),
 }
@@ -33,16 +34,18 @@ impl Way {
         handshake: &HandshakeResult,
     ) -> std::io::Result<PeerConnection> {
         match self {
-            Self::Direct(path) => {
-                tracing::debug!(to = %path.to, "found a way");
+            Self::Straight(path, route) => {
+                tracing::debug!(to = %path.to, route = route.name(), "found a way");
                 let stream = offer.connect(&path, remote_id)?;
-                Ok(establish(stream, handshake, path.to))
+                let connection = establish(stream, handshake, path.to);
+                connection.link.takes(route);
+                Ok(connection)
             }
             Self::Relayed(path, pair) => {
                 tracing::debug!(relay = %path.to, "goes through a relay");
                 let stream = offer.connect(&path, pair.stream_id)?;
                 let connection = establish(stream, handshake, path.to);
-                connection.link.goes_through_a_relay();
+                connection.link.takes(Route::Relayed);
                 let closed = connection.connection.closed();
                 tokio::spawn(async move {
                     closed.await;
@@ -75,14 +78,14 @@ impl Meeting {
         Box::pin(async move {
             let dialled = connect(inner, relay, ConnectOptions::default()).await;
             let PeerConnection { connection, link } = dialled.map_err(|error| {
-                tracing::debug!(%relay, %error, "cannot reach a relay");
+                tracing::debug!(relay = %relay.short(), %error, "cannot reach a relay");
                 ConnectError::Unreachable("the relay cannot be reached")
             })?;
             let way = link.way().and_then(|(socket, to)| Some((socket, to_v4(to)?)));
             let (socket, to) = way.ok_or(ConnectError::Unreachable("the relay went away"))?;
             let _ = self.0.set(to);
             let pair = blind_relay::pair(connection, request).await.map_err(|error| {
-                tracing::debug!(%relay, %error, "the relay brings nobody");
+                tracing::debug!(relay = %relay.short(), %error, "the relay brings nobody");
                 ConnectError::Unreachable("the peer did not come to the relay")
             })?;
             Ok(Way::Relayed(Path { socket, to }, pair))

@@ -15,6 +15,7 @@ use super::path::Path;
 use super::punch_plan::{HOLD, LOW_TTL, Plan, Step};
 use super::punch_socket::{PROBE, Probes, PunchSocket, sample};
 pub(super) use super::puncher_server::ServerPuncher;
+use super::route::Arranged;
 use crate::error::ConnectError;
 use crate::hyper::messages::{Holepunch, Mode};
 use crate::hyper::nat::Nat;
@@ -69,6 +70,8 @@ pub(super) struct Puncher {
     /// Probes of the other side: on which socket, from where.
     probes: Probes,
     plan: Option<Plan>,
+    /// Set once the two have told each other where they are.
+    pub(super) arranged: Arranged,
 }
 
 impl Puncher {
@@ -86,6 +89,7 @@ impl Puncher {
             },
             probes,
             plan: None,
+            arranged: Arranged::default(),
         }
     }
 
@@ -297,6 +301,7 @@ impl ClientPunch<'_> {
         }
         let echoed = payload.token.is_some() && payload.token == theirs.remote_token;
         self.puncher.remote.update(&theirs, echoed.then_some(peer));
+        self.puncher.arranged.set();
         tracing::debug!(round = theirs.round, remote = ?self.puncher.remote, ours = ?self.puncher.nat.firewall(), "exchanged");
         Ok(Update {
             payload: theirs,
@@ -394,10 +399,12 @@ pub(super) async fn punch_as_client(
     remote_public_key: &PublicKey,
     answered: &Answered,
     handshake: &HandshakeResult,
+    arranged: Arranged,
 ) -> Result<Path, ConnectError> {
     let (tx, mut probes) = mpsc::channel(16);
     let main = PunchSocket::open(inner, Some(tx.clone())).map_err(|e| ConnectError::Socket(e.to_string()))?;
     let mut puncher = Puncher::new(main, inner.clone(), answered.payload.firewall, tx);
+    puncher.arranged = arranged;
     let mut exchange = ClientPunch {
         target: Target::of_key(remote_public_key),
         id: answered.payload.holepunch.as_ref().map_or(0, |h| h.id),

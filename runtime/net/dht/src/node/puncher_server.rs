@@ -11,6 +11,7 @@ use super::Inner;
 use super::announcer::Announcer;
 use super::punch_socket::PunchSocket;
 use super::puncher::{Puncher, RandomPunch};
+use super::route::Arranged;
 use crate::hyper::messages::{Holepunch, Mode};
 use crate::hyper::secure_payload::{HolepunchPayload, SecurePayload};
 use crate::hyper::{Firewall, error_code};
@@ -46,6 +47,11 @@ impl ServerPuncher {
 
     pub(super) fn socket(&self) -> SocketId {
         self.puncher.socket()
+    }
+
+    /// Tells whether a punch was arranged with the client, also while [`ServerPuncher::run`] is at work.
+    pub(super) fn arranged(&self) -> Arranged {
+        self.puncher.arranged.clone()
     }
 
     /// Works until a probe of the client arrives on a socket: then call [`ServerPuncher::echo`] and run it again. None at
@@ -97,6 +103,7 @@ impl ServerPuncher {
         if theirs.round >= self.round {
             self.round = theirs.round;
             self.puncher.remote.update(theirs, echoed.then_some(peer));
+            self.puncher.arranged.set();
             self.puncher.expect(peer);
             for (address, _) in self.puncher.remote.addresses.iter().take(EXPECTED_ADDRESSES) {
                 self.puncher.expect(*address);

@@ -13,6 +13,7 @@ use rand::seq::IteratorRandom;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument;
 
 use super::announcer::Announcer;
 use super::connect::PeerConnection;
@@ -317,7 +318,8 @@ impl ServerTask {
                 connections: self.options.connections.clone(),
                 relay,
             };
-            tokio::spawn(session::run(session, dropped.clone()));
+            let span = tracing::error_span!("conn", peer = %session.handshake.remote_public_key.short());
+            tokio::spawn(session::run(session, dropped.clone()).instrument(span));
         }
         let known = Known {
             reply,

@@ -10,6 +10,7 @@ use secret_stream::noise::HandshakeResult;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use udx::Socket;
 
 use super::Inner;
@@ -19,6 +20,7 @@ use super::meeting::{Meeting, Way};
 use super::path::{Path, candidates, first_to_answer};
 use super::puncher::ServerPuncher;
 use super::puncher_server::Punch;
+use super::route::{Arranged, Route};
 use super::streams::StreamOffer;
 use crate::hyper::Firewall;
 use crate::hyper::noise_payload::NoisePayload;
@@ -94,8 +96,9 @@ async fn find_way(session: &mut Session) -> Option<Way> {
     let is_dialable = |address| inner.lock().rpc.is_dialable(address);
     if session.direct.is_some() || (payload.firewall == Firewall::Open && is_dialable(*client)) {
         let socket = session.direct.take().or_else(|| inner.usual_socket())?;
-        return Some(Way::Direct(Path { socket, to: *client }));
+        return Some(Way::Straight(Path { socket, to: *client }, Route::Direct));
     }
+    let arranged = puncher.as_ref().map_or_else(Arranged::default, ServerPuncher::arranged);
     let list = candidates(*client, &payload.addresses4, *server, is_dialable);
     let reach = async {
         sleep(OUR_TURN).await;
@@ -117,7 +120,10 @@ async fn find_way(session: &mut Session) -> Option<Way> {
         let (socket, to) = {
             let punch = async {
                 match puncher {
-                    Some(puncher) => puncher.run(announcer, punches, secure, until).await,
+                    Some(puncher) => {
+                        let span = tracing::debug_span!("punch", to = %client);
+                        puncher.run(announcer, punches, secure, until).instrument(span).await
+                    }
                     None => {
                         sleep_until(until.into()).await;
                         None
@@ -129,11 +135,11 @@ async fn find_way(session: &mut Session) -> Option<Way> {
                 tokio::select! {
                     path = offer.first_packet() => {
                         if !meeting.is_at(path.to) {
-                            return Some(Way::Direct(path));
+                            return Some(Way::Straight(path, arranged.route()));
                         }
                     }
                     path = &mut reach, if !out_of_reach => match path {
-                        Some(path) => return Some(Way::Direct(path)),
+                        Some(path) => return Some(Way::Straight(path, arranged.route())),
                         None => out_of_reach = true,
                     },
                     way = &mut meet, if !alone => match way {
