@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
 
 mod multisig;
 
@@ -43,6 +44,9 @@ pub(crate) struct Global {
         value_delimiter = ','
     )]
     pub(crate) relay: Vec<base::PublicKey>,
+    /// How much to tell on stderr of what happens: off, error, warn, info, debug or trace; for parts of it see BOSC_LOG
+    #[arg(long, short = 'L', global = true, value_name = "LEVEL")]
+    pub(crate) log_level: Option<LevelFilter>,
     /// Print one JSON object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -23,9 +23,11 @@ mod package;
 mod password;
 mod precautions;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command};
 use output::Output;
@@ -33,10 +35,14 @@ use output::Output;
 fn main() -> ExitCode {
     let args = Args::parse();
     // What a disk spoils is said even if it could be mended: the disk is to be looked at.
-    let filter = tracing_subscriber::EnvFilter::try_from_env("BOSC_LOG")
-        .unwrap_or_else(|_| "error,core_store::core::heal=warn".into());
+    let filter = match args.global.log_level {
+        Some(level) => EnvFilter::new(level.to_string()),
+        None => EnvFilter::try_from_env("BOSC_LOG")
+            .unwrap_or_else(|_| "error,core_store::core::heal=warn".into()),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     let output = Output::new(args.command.name(), args.global.json);

@@ -1,6 +1,5 @@
 //! An app, from `main` to its exit code.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use crate::bridge::{self, Bridge, Commands, Page, ToPage};
 use crate::error::ShellError;
 use crate::instance::{self, Claim, Instance, Knock};
 use crate::locate::{Located, Surroundings, locate};
+use crate::log::Log;
 use crate::package::Package;
 use crate::page::{Assets, DriveAssets, ORIGIN, PageServer};
 use crate::updater::{StartUpdater, Updater};
@@ -169,14 +169,6 @@ impl App {
     pub fn run(self) -> ExitCode {
         platform::prepare();
         platform::reap_inherited();
-        let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-        let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_writer(std::io::stderr)
-            .try_init();
-
         let mut args = std::env::args_os();
         let program = args.next().map(PathBuf::from).unwrap_or_default();
         let program = program
@@ -196,12 +188,13 @@ impl App {
                 return ExitCode::FAILURE;
             }
         };
+        let log = Log::begin(args.log_level);
         dev::restrict(&mut args, dev::allowed(around.is_installed()));
         if let Some(code) = preflight::answer(|| find(&args, &around)) {
             return code;
         }
         platform::sandbox_page();
-        match self.start(args, &around) {
+        match self.start(args, &around, &log) {
             Ok(code) => code,
             Err(error) => {
                 eprintln!("{program}: {error}");
@@ -213,7 +206,7 @@ impl App {
         }
     }
 
-    fn start(self, args: Args, around: &Surroundings) -> Result<ExitCode, ShellError> {
+    fn start(self, args: Args, around: &Surroundings, log: &Log) -> Result<ExitCode, ShellError> {
         // An update may have brought a bundle in which nothing can be read: its start is counted all the same.
         let bundle = around.bundle().filter(|_| args.dev.is_none());
         let found = find(&args, around);
@@ -248,6 +241,7 @@ impl App {
                 return Ok(ExitCode::SUCCESS);
             }
         };
+        log.keep_in(&storage);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("bosc")
@@ -305,6 +299,7 @@ impl App {
             to_quit,
         } = opening;
         platform::check_display()?;
+        tracing::info!(name = %package.name, version = %package.version, bundle = ?located.bundle, "starts");
 
         let mut event_loop = EventLoopBuilder::<UserEvent>::with_user_event().build();
         let mailbox = Mailbox(event_loop.create_proxy());

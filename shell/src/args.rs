@@ -7,6 +7,7 @@ use std::time::Duration;
 use base::PublicKey;
 use clap::parser::ValueSource;
 use clap::{ArgAction, CommandFactory, Parser};
+use tracing::level_filters::LevelFilter;
 
 /// Flags of every app built on the shell.
 #[derive(Debug, Clone, Parser, Default, PartialEq)]
@@ -46,6 +47,10 @@ pub struct Args {
     /// Longest random wait before an update is fetched, in milliseconds (one hour if not given, 0 = at once)
     #[arg(long, value_name = "MS", env = "BOSC_DELAY")]
     pub delay: Option<u64>,
+
+    /// How much to say on standard error and in the log file: off, error, warn, info, debug or trace
+    #[arg(long, short = 'L', value_name = "LEVEL")]
+    pub log_level: Option<LevelFilter>,
 
     /// Whether `bootstrap` came from the environment.
     #[arg(skip)]
@@ -142,6 +147,11 @@ fn split(command: &clap::Command, args: impl Iterator<Item = OsString>) -> (Vec<
             ours.push(arg);
             continue;
         }
+        if text == "-L" {
+            ours.push(arg);
+            ours.extend(args.next());
+            continue;
+        }
         let long = text
             .strip_prefix("--")
             .map(|long| long.split_once('=').map_or(long, |(name, _)| name));
@@ -200,6 +210,12 @@ mod tests {
         assert_eq!(args.bootstrap_nodes().unwrap(), ["a:1", "b:2"]);
         assert_eq!(args.rest, ["--room=blue", "pear-chat://join/1", "--updates"]);
         assert_eq!(args.updates_choice(), None);
+        let level = |args: &[&str]| parse(args).map(|args| args.log_level);
+        for given in [&["-L", "debug"][..], &["--log-level", "debug"], &["--log-level=DEBUG"]] {
+            assert_eq!(level(given).unwrap(), Some(LevelFilter::DEBUG));
+        }
+        assert_eq!(level(&[]).unwrap(), None);
+        assert!(level(&["-L", "loud"]).is_err() && level(&["-L"]).is_err());
         assert_eq!(args.deep_link("pear-chat"), Some("pear-chat://join/1"));
         assert_eq!(args.deep_link("pear"), None);
         assert!(!args.retry_update && parse(&["--retry-update"]).unwrap().retry_update);

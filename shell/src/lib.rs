@@ -15,7 +15,8 @@
 //! every app has, [`package::Package`] for what `package.json` sets.
 //!
 //! The window can be driven by WebDriver only if `BOSC_AUTOMATION=1` is in the environment; otherwise the web view refuses.
-//! `RUST_LOG=bosc_shell=debug` shows more of what happens; warnings, and errors of the page, go to standard error always.
+//! Warnings, and errors of the page, go to standard error; what else is of interest later to `log/app.log` in the app's storage,
+//! three files of a megabyte at most. `--log-level debug` (or `RUST_LOG=bosc_shell=debug`) has both say more.
 //!
 //! Linux (WebKitGTK) is what the tests cover. macOS (WKWebView) and Windows (WebView2) have their code paths but have
 //! not been tried: there deep links need registering by an installer, and on Windows a second start is not forwarded.
@@ -38,6 +39,7 @@ pub mod error;
 pub mod external;
 pub mod instance;
 pub mod locate;
+mod log;
 pub mod package;
 pub mod page;
 pub mod platform;
