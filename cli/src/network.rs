@@ -25,6 +25,8 @@ pub(crate) struct Network {
     /// Sockets have threads of their own: they never wait for the disk.
     _threads: Threads,
     bootstrap: Vec<String>,
+    /// Blind relays that were named, as text.
+    pub(crate) relays: Vec<String>,
     /// Public keys of the peers that there was a connection with, also a short one.
     met: Arc<Mutex<HashSet<PublicKey>>>,
 }
@@ -77,6 +79,7 @@ impl Network {
             swarm,
             _threads: threads,
             bootstrap: global.bootstrap.clone(),
+            relays: global.relay.iter().map(ToString::to_string).collect(),
             met,
         })
     }

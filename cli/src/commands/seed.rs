@@ -1,5 +1,7 @@
 //! `bosc seed`: fetches a link whole, keeps up with it, and serves it to peers until stopped.
 
+mod table;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -8,8 +10,8 @@ use bosc_runtime::Link;
 use core_store::{Core, CoreEvent, DownloadRange};
 use hypercore::PublicKey;
 use hyperdrive::Hyperdrive;
-use hyperswarm::Firewall;
-use indicatif::{HumanBytes, ProgressBar};
+use hyperswarm::{Firewall, TopicStatus};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
@@ -17,6 +19,8 @@ use crate::args::{self, Global};
 use crate::drives::{open, open_store};
 use crate::network::{Network, PeerChange};
 use crate::output::Output;
+
+use self::table::{Rates, Row};
 
 /// Bytes and blocks that went one way.
 #[derive(Default)]
@@ -71,23 +75,18 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
     let mut last = Instant::now();
     let (mut up, mut down) = (Traffic::default(), Traffic::default());
     let bar = if output.interactive() && !args.no_tty {
-        ProgressBar::new_spinner()
+        let style = ProgressStyle::with_template("{spinner} {msg}");
+        ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
     } else {
         ProgressBar::hidden()
     };
-    let flushed = announced.flushed();
-    tokio::pin!(flushed);
-    let mut is_announced = false;
+    let mut telling = Telling::default();
+    let mut rates = Rates::default();
     let stop = crate::network::stop_signal();
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
-            () = &mut flushed, if !is_announced => {
-                is_announced = true;
-                output.tag("announced", Value::Null);
-                bar.suspend(|| output.say("^_^ announced"));
-            }
             found = &mut contents, if blobs.is_none() => {
                 let core = found?;
                 let events = core.events();
@@ -108,13 +107,19 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
             _ = tick.tick() => {
                 let elapsed = last.elapsed();
                 last = Instant::now();
-                let stats = stats(&network, &drive, blobs.as_ref().map(|(core, ..)| core), up.report(elapsed), down.report(elapsed));
-                bar.set_message(format!(
-                    "{} peers, length {}, {} up, {} down",
-                    network.swarm.connection_count(), drive.core().length(), HumanBytes(up.bytes), HumanBytes(down.bytes)
-                ));
+                let status = announced.status();
+                if let Some(word) = telling.look(status) {
+                    if word == ANNOUNCED {
+                        output.tag("announced", Value::Null);
+                    }
+                    bar.suspend(|| output.say(word));
+                }
+                let contents = blobs.as_ref().map(|(core, ..)| core);
+                let rows = rates.rows(last, network.swarm.peers(), |peer| held(peer, &drive, contents));
+                bar.set_message(view(&drive, contents, status, &rows, (&up, &down)));
                 bar.tick();
-                output.tag("stats", stats);
+                let traffic = (up.report(elapsed), down.report(elapsed));
+                output.tag("stats", stats(&network, &drive, contents, status, &rows, traffic));
                 if !until.is_empty() && until.iter().all(|peer| is_synced(peer, &drive, blobs.as_ref().map(|(core, ..)| core))) {
                     for peer in &until {
                         output.tag("peer-sync", json!(peer.to_string()));
@@ -158,7 +163,86 @@ fn count(event: Result<CoreEvent, broadcast::error::RecvError>, up: &mut Traffic
     }
 }
 
-fn stats(network: &Network, drive: &Hyperdrive, blobs: Option<&Core>, up: Value, down: Value) -> Value {
+const ANNOUNCED: &str = "^_^ announced";
+
+/// Says once that the drive can be found, and when that is so no more: what was never announced must not look as if it was.
+#[derive(Default)]
+struct Telling {
+    announced: bool,
+    told: bool,
+}
+
+impl Telling {
+    /// What is news about the rounds of announcing.
+    fn look(&mut self, status: TopicStatus) -> Option<&'static str> {
+        let announced = status.announced_on > 0;
+        if status.rounds == 0 || (self.told && announced == self.announced) {
+            return None;
+        }
+        let first = !std::mem::replace(&mut self.told, true);
+        self.announced = announced;
+        Some(if announced {
+            ANNOUNCED
+        } else if first {
+            "-_- no DHT node answers, so nobody finds this seed yet; trying again. `bosc doctor` says why"
+        } else {
+            "-_- no DHT node answers any more; who looks for this seed anew does not find it. Trying again"
+        })
+    }
+}
+
+/// What a person sees: the drive, then the peers.
+fn view(
+    drive: &Hyperdrive,
+    blobs: Option<&Core>,
+    status: TopicStatus,
+    rows: &[Row],
+    (up, down): (&Traffic, &Traffic),
+) -> String {
+    let entries = drive.core();
+    let (held, all) = [Some(entries), blobs]
+        .into_iter()
+        .flatten()
+        .fold((0, 0), |(held, all), core| {
+            (held + core.contiguous_length(), all + core.length())
+        });
+    let found = match status.announced_on {
+        0 => "nobody can find it yet".to_owned(),
+        1 => "1 node names it".to_owned(),
+        many => format!("{many} nodes name it"),
+    };
+    let head = format!(
+        "length {}, {held} of {all} blocks here, {found}; {} peers, {} up, {} down",
+        entries.length(),
+        rows.len(),
+        HumanBytes(up.bytes),
+        HumanBytes(down.bytes)
+    );
+    match table::text(rows) {
+        peers if peers.is_empty() => head,
+        peers => format!("{head}\n{peers}"),
+    }
+}
+
+/// How many blocks of the drive a peer holds without a gap, of how many there are.
+fn held(peer: &PublicKey, drive: &Hyperdrive, blobs: Option<&Core>) -> (u64, u64) {
+    let cores = [Some(drive.core()), blobs];
+    cores.into_iter().flatten().fold((0, 0), |(held, all), core| {
+        let peers = core.peers();
+        let info = peers.iter().find(|info| info.remote_public_key == *peer);
+        let holds = info.map_or(0, |info| info.remote_contiguous_length.min(core.length()));
+        (held + holds, all + core.length())
+    })
+}
+
+fn stats(
+    network: &Network,
+    drive: &Hyperdrive,
+    blobs: Option<&Core>,
+    status: TopicStatus,
+    rows: &[Row],
+    (up, down): (Value, Value),
+) -> Value {
     let nat = match network.swarm.firewall() {
         Firewall::Open | Firewall::Consistent => "Consistent",
         Firewall::Random => "Random",
@@ -176,6 +260,10 @@ fn stats(network: &Network, drive: &Hyperdrive, blobs: Option<&Core>, up: Value,
         "download": down,
         "natType": nat,
         "connections": network.swarm.connection_count(),
+        "announcedOn": status.announced_on,
+        "dhtNodes": network.swarm.node().node_count(),
+        "relays": network.relays,
+        "peerList": table::data(rows),
         "driveSynced": drive.core().contiguous_length() == drive.core().length(),
         "blobsSynced": blobs.is_some_and(|core| core.contiguous_length() == core.length()),
     })
@@ -191,4 +279,30 @@ fn is_synced(peer: &PublicKey, drive: &Hyperdrive, blobs: Option<&Core>) -> bool
     drive.core().length() > 0
         && holds(drive.core())
         && blobs.is_none_or(|core| core.length() == 0 || holds(core))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn announced_is_said_once_and_only_if_a_node_took_it() {
+        let status = |rounds, announced_on| {
+            let mut status = TopicStatus::default();
+            (status.rounds, status.announced_on) = (rounds, announced_on);
+            status
+        };
+        let mut telling = Telling::default();
+        assert_eq!(telling.look(status(0, 0)), None);
+        let word = telling.look(status(1, 0)).unwrap();
+        assert!(
+            word.contains("no DHT node") && !word.contains("announced"),
+            "{word}"
+        );
+        assert_eq!(telling.look(status(2, 0)), None);
+        assert_eq!(telling.look(status(3, 20)), Some(ANNOUNCED));
+        assert_eq!(telling.look(status(4, 19)), None);
+        assert!(telling.look(status(5, 0)).unwrap().contains("any more"));
+        assert_eq!(telling.look(status(6, 1)), Some(ANNOUNCED));
+    }
 }

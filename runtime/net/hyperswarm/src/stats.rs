@@ -62,7 +62,6 @@ impl Totals {
 
 /// An open connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct PeerStatus {
     /// Who is at the other end.
     pub public_key: PublicKey,
