@@ -16,9 +16,12 @@ use crate::peers::{Sought, SoughtPeer};
 use crate::stats::TopicStatus;
 use crate::swarm::Inner;
 
-/// Looking up again while no peer of the topic is connected: the first pause, its growth, and its limit.
+/// Looking up again while no peer of the topic is connected: the first pause, its growth, its limit in the first quarter of an
+/// hour, when a seeder is most likely on its way, and its limit later, when hardly anybody is and the DHT is to be spared.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_GROWTH: f64 = 1.2;
+const LONGEST_PAUSE_AT_FIRST: Duration = Duration::from_secs(8);
+const AT_FIRST: Duration = Duration::from_secs(15 * 60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Announcing and looking up again in any case; nodes forget announcements after 13 to 27 minutes.
 const REFRESH: Duration = Duration::from_secs(10 * 60);
@@ -257,10 +260,40 @@ impl Joined {
     }
 }
 
+/// The pauses of a topic without peers. No I/O: time is passed in.
+#[derive(Debug, Default)]
+struct Loneliness {
+    /// Since when, and the pause that comes next.
+    now: Option<(Instant, Duration)>,
+}
+
+impl Loneliness {
+    /// Somebody is there.
+    fn ends(&mut self) {
+        self.now = None;
+    }
+
+    /// How long to wait before the next lookup.
+    fn pause(&mut self, now: Instant) -> Duration {
+        self.now.get_or_insert((now, FIRST_PAUSE)).1
+    }
+
+    /// It was waited for so long, and nobody came.
+    fn goes_on(&mut self, now: Instant) {
+        let (since, pause) = self.now.get_or_insert((now, FIRST_PAUSE));
+        let longest = if now.saturating_duration_since(*since) < AT_FIRST {
+            LONGEST_PAUSE_AT_FIRST
+        } else {
+            LONGEST_PAUSE
+        };
+        *pause = pause.mul_f64(PAUSE_GROWTH).min(longest);
+    }
+}
+
 /// Does rounds until the topic is left.
 async fn run(inner: Arc<Inner>, topic: Arc<Joined>) {
     let _working = topic.working.lock().await;
-    let mut pause = FIRST_PAUSE;
+    let mut loneliness = Loneliness::default();
     let mut last_full = Instant::now();
     let mut announcing: Option<watch::Receiver<u64>> = None;
     loop {
@@ -274,10 +307,10 @@ async fn run(inner: Arc<Inner>, topic: Arc<Joined>) {
             let roles = topic.roles();
             let lonely = topic.is_unheard() || (roles.client && !inner.is_connected_on(&topic.topic));
             if !lonely {
-                pause = FIRST_PAUSE;
+                loneliness.ends();
             }
             let wait = if lonely {
-                jitter(pause).min(refresh)
+                jitter(loneliness.pause(Instant::now())).min(refresh)
             } else {
                 refresh
             };
@@ -294,7 +327,7 @@ async fn run(inner: Arc<Inner>, topic: Arc<Joined>) {
             tokio::select! {
                 () = sleep(wait) => {
                     if lonely {
-                        pause = pause.mul_f64(PAUSE_GROWTH).min(LONGEST_PAUSE);
+                        loneliness.goes_on(Instant::now());
                     }
                     break;
                 }
@@ -313,4 +346,31 @@ async fn run(inner: Arc<Inner>, topic: Arc<Joined>) {
 
 fn jitter(duration: Duration) -> Duration {
     duration.mul_f64(rand::rng().random_range(1.0 - JITTER..1.0 + JITTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seeder_ten_minutes_late_is_found_within_ten_seconds_and_the_dht_is_spared_later() {
+        let start = Instant::now();
+        let (mut now, mut loneliness) = (start, Loneliness::default());
+        let mut looks = Vec::new();
+        while now < start + Duration::from_secs(3600) {
+            now += loneliness.pause(now);
+            looks.push((now - start).as_secs());
+            loneliness.goes_on(now);
+        }
+        let most_lonely = |from: u64, to: u64| {
+            let within = looks.windows(2).filter(|pair| pair[0] >= from && pair[1] <= to);
+            within.map(|pair| pair[1] - pair[0]).max()
+        };
+        // With the jitter it is a fifth more.
+        assert!(most_lonely(0, 900) <= Some(8), "{looks:?}");
+        assert_eq!(most_lonely(1200, 3600), Some(60));
+        assert!(looks.len() < 250, "{}", looks.len());
+        loneliness.ends();
+        assert_eq!(loneliness.pause(now), FIRST_PAUSE);
+    }
 }
