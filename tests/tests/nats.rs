@@ -1,11 +1,10 @@
 //! Peers at home: behind routers that translate addresses, one each, two in a row, or one for both. Needs root and nftables.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bosc_tests::lab::{Home, Host, Meeting, Net, Relay, Stack, can_make_hosts, join};
-use bosc_tests::peers::{expect_same, fresh_home, program, write_tree};
+use bosc_tests::peers::{expect_same, fresh_home, noise, write_tree};
 use bosc_tests::process::{Process, run};
 use bosc_tests::skip::skipped;
 use hyperswarm::{Firewall, Swarm, SwarmConfig};
@@ -214,17 +213,9 @@ fn bosc_seeds_and_dumps_through_a_relay() -> Result<()> {
     each(&[Home::Symmetric], |home| {
         let mut net = Net::new()?;
         let (author, reader) = (net.home(home)?, net.home(home)?);
-        let (between, bootstrap) = (net.home(Home::Open)?, net.bootstrap());
+        let between = net.home(Home::Open)?;
         let place = fresh_home("relay")?;
-        let bosc = |host: &Host, store: &str, args: &[&str]| -> Result<Command> {
-            let mut command = host.command(program("bosc")?.to_str().context("a path that is no text")?);
-            command
-                .args(args)
-                .current_dir(&place)
-                .env("BOSC_STORAGE", place.join(store))
-                .env("BOSC_BOOTSTRAP", &bootstrap);
-            Ok(command)
-        };
+        let bosc = |host: &Host, store: &str, args: &[&str]| net.bosc(host, (&place, store), args);
         let link = run(&mut bosc(&author, "author", &["touch"])?)?.trim().to_owned();
         write_tree(&place.join("app"), 1)?;
         let package = json!({ "name": "app", "version": "1.0.0", "upgrade": link });
@@ -271,6 +262,68 @@ fn bosc_seeds_and_dumps_through_a_relay() -> Result<()> {
             line["data"]["bytes"].as_u64().filter(|bytes| *bytes > 3_000_000)
         })?;
         println!("the relay passed {passed} bytes on");
+        Ok(took)
+    })
+}
+
+/// What a laptop's seed says that it got so far, in bytes, and whether it has it all.
+fn got(line: &str) -> Option<(u64, bool)> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let data = &line["data"];
+    Some((
+        data["download"]["totalBytes"].as_u64()?,
+        data["blobsSynced"].as_bool()?,
+    ))
+}
+
+#[test]
+fn a_laptop_that_changes_its_network_goes_on_within_five_seconds() -> Result<()> {
+    each(&[Home::Open], |home| {
+        let mut net = Net::new()?;
+        let (author, laptop) = (net.home(Home::Cone)?, net.home(home)?);
+        let place = fresh_home("laptop")?;
+        let link = run(&mut net.bosc(&author, (&place, "author"), &["touch"])?)?
+            .trim()
+            .to_owned();
+        std::fs::create_dir_all(place.join("app"))?;
+        std::fs::write(place.join("app/large"), noise(60_000_000, 5))?;
+        let package = json!({ "name": "app", "version": "1.0.0", "upgrade": link });
+        std::fs::write(place.join("app/package.json"), package.to_string())?;
+        run(&mut net.bosc(&author, (&place, "author"), &["stage", &link, "app"])?)?;
+        let mut seed = Process::start(
+            "seed",
+            &mut net.bosc(&author, (&place, "author"), &["seed", &link, "--no-tty"])?,
+            &place,
+        )?;
+        seed.wait_for("announced", READY, |line| {
+            line.contains("announced").then_some(())
+        })?;
+        // A line of some megabytes a second, so that there is a middle.
+        author.nft("table inet line {\nchain out {\ntype filter hook output priority 0;\nmeta l4proto udp limit rate over 5 mbytes/second drop\n}\n}\n")?;
+        let mut reader = Process::start(
+            "reader",
+            &mut net.bosc(
+                &laptop,
+                (&place, "laptop"),
+                &["seed", &link, "--json", "--stats-interval", "50"],
+            )?,
+            &place,
+        )?;
+        let begun = reader.wait_for("that it has begun", READY, |line| {
+            got(line).filter(|(bytes, _)| *bytes > 5_000_000)
+        })?;
+        ensure!(!begun.1, "it was done before the network changed");
+        net.renumber(&laptop)?;
+        let changed = Instant::now();
+        let before = reader.wait_for("where it stood", READY, got)?.0;
+        reader.wait_for("more of it", READY, |line| {
+            got(line).filter(|(bytes, _)| *bytes > before + 3_000_000)
+        })?;
+        let took = changed.elapsed();
+        reader.wait_for("that it has it all", READY, |line| {
+            got(line).filter(|(_, all)| *all)
+        })?;
+        ensure!(took < Duration::from_secs(5), "it stood still for {took:?}");
         Ok(took)
     })
 }

@@ -1,6 +1,8 @@
 //! The public network of a lab: one bridge, four DHT nodes on hosts of their own, and homes that hang on it.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use dht::{Node, NodeConfig};
 use tokio::sync::oneshot;
 
 use super::hosts::{Host, Hosts};
+use crate::peers::program;
+use crate::process::run;
 
 /// DHT nodes: a NAT is judged by what four of them see.
 const NODES: u8 = 4;
@@ -102,12 +106,42 @@ impl Net {
         format!("10.77.0.1:{PORT}")
     }
 
+    /// `bosc` on a host, in a folder and with a store there.
+    ///
+    /// # Errors
+    /// If it is not built.
+    pub fn bosc(&self, host: &Host, (folder, store): (&Path, &str), args: &[&str]) -> Result<Command> {
+        let bosc = program("bosc")?;
+        let mut command = host.command(bosc.to_str().context("a path that is no text")?);
+        command
+            .args(args)
+            .current_dir(folder)
+            .env("BOSC_STORAGE", folder.join(store))
+            .env("BOSC_BOOTSTRAP", self.bootstrap());
+        Ok(command)
+    }
+
     /// Connects a host to the public network; the name of its end of the cable.
     fn plug(&mut self, host: &Host, address: Ipv4Addr) -> Result<String> {
         let (end, port) = self.hosts.cable(host, &self.switch)?;
         self.switch.ip(&format!("link set {port} master br0"))?;
         host.ip(&format!("addr add {address}/16 dev {end}"))?;
         Ok(end)
+    }
+
+    /// Gives a host of [`Home::Open`] another address and takes its old one, as when a laptop changes its network.
+    ///
+    /// # Errors
+    /// What `ip` says.
+    pub fn renumber(&mut self, host: &Host) -> Result<()> {
+        let mut list = host.command("ip");
+        let text = run(list.args(["-o", "-4", "addr", "show", "scope", "global"]))?;
+        let mut words = text.split_whitespace().skip(1);
+        let (end, old) = (words.next(), words.nth(1));
+        let (end, old) = end.zip(old).with_context(|| format!("no address in {text:?}"))?;
+        self.homes += 1;
+        host.ip(&format!("addr del {old} dev {end}"))?;
+        host.ip(&format!("addr add 10.77.2.{}/16 dev {end}", self.homes))
     }
 
     /// A host that is connected like that.
