@@ -27,7 +27,7 @@ pub(crate) struct Args {
 }
 
 /// Flags of every command.
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct Global {
     /// Folder of the store that holds drives and their secret keys [default: the system's data folder, bosc/]
     #[arg(long, global = true, value_name = "DIR", env = "BOSC_STORAGE")]
@@ -86,6 +86,8 @@ pub(crate) enum Command {
     Dump(Dump),
     /// Look for what the disk spoilt, and repair it
     Check(Check),
+    /// Say what stands between an app and its updates, and what to do
+    Doctor(Doctor),
     /// Run a DHT of your own, for an offline machine or a closed network
     Dht(Dht),
     /// Pass on what peers send each other that find no way to each other; what it is, it cannot read
@@ -107,6 +109,7 @@ impl Command {
             Self::Info(_) => "info",
             Self::Dump(_) => "dump",
             Self::Check(_) => "check",
+            Self::Doctor(_) => "doctor",
             Self::Dht(_) => "dht",
             Self::Relay(_) => "relay",
         }
@@ -284,6 +287,21 @@ pub(crate) struct Dump {
     #[arg(long)]
     pub(crate) no_prune: bool,
     /// Seconds to look for peers if the link is not stored here
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Doctor {
+    /// The link that updates come from [default: what the app's package.json says]
+    pub(crate) link: Option<String>,
+    /// An installed app, or the folder of its project
+    #[arg(long, value_name = "DIR")]
+    pub(crate) app: Option<PathBuf>,
+    /// The app's data folder, if it is not started with the usual one
+    #[arg(long, value_name = "DIR", requires = "app")]
+    pub(crate) app_storage: Option<PathBuf>,
+    /// Seconds to look for peers
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     pub(crate) timeout: u64,
 }

@@ -37,8 +37,9 @@ fn main() -> ExitCode {
     // What a disk spoils is said even if it could be mended: the disk is to be looked at.
     let filter = match args.global.log_level {
         Some(level) => EnvFilter::new(level.to_string()),
-        None => EnvFilter::try_from_env("BOSC_LOG")
-            .unwrap_or_else(|_| "error,core_store::core::heal=warn".into()),
+        None => {
+            EnvFilter::try_from_env("BOSC_LOG").unwrap_or_else(|_| "error,core_store::core::heal=warn".into())
+        }
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -73,6 +74,7 @@ async fn run(args: &Args, output: &Output) -> anyhow::Result<()> {
         Command::Info(info) => commands::info::run(info, global, output).await,
         Command::Dump(dump) => commands::dump::run(dump, global, output).await,
         Command::Check(check) => commands::check::run(check, global, output).await,
+        Command::Doctor(doctor) => commands::doctor::run(doctor, global, output).await,
         Command::Dht(dht) => commands::dht::run(dht, output).await,
         Command::Relay(relay) => commands::relay::run(global, relay, output).await,
     }

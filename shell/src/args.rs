@@ -211,7 +211,11 @@ mod tests {
         assert_eq!(args.rest, ["--room=blue", "pear-chat://join/1", "--updates"]);
         assert_eq!(args.updates_choice(), None);
         let level = |args: &[&str]| parse(args).map(|args| args.log_level);
-        for given in [&["-L", "debug"][..], &["--log-level", "debug"], &["--log-level=DEBUG"]] {
+        for given in [
+            &["-L", "debug"][..],
+            &["--log-level", "debug"],
+            &["--log-level=DEBUG"],
+        ] {
             assert_eq!(level(given).unwrap(), Some(LevelFilter::DEBUG));
         }
         assert_eq!(level(&[]).unwrap(), None);

@@ -219,7 +219,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::default();
         log.keep_in(folder.path());
-        (&mut log.clone()).write_all(b"a line\n").unwrap();
+        log.clone().write_all(b"a line\n").unwrap();
         let path = folder.path().join(FOLDER).join(NAME);
         assert_eq!(fs::read(&path).unwrap(), b"a line\n");
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bosc_runtime::{Runtime, RuntimeConfig, UpdaterEvent};
+use bosc_runtime::{Runtime, RuntimeConfig, UpdaterEvent, host, layout};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub(crate) fn storage_dir(args: &Args, installed: bool, product_name: &str) -> P
     }
     let home = std::env::home_dir().unwrap_or_default();
     let base = if installed {
-        data_dir(&home, |name| std::env::var_os(name).map(PathBuf::from))
+        host::data_dir(&home, |name| std::env::var_os(name).map(PathBuf::from))
     } else {
         dev_dir()
     };
@@ -61,19 +61,6 @@ pub(crate) fn own_dir(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn data_dir(home: &Path, var: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
-    if cfg!(target_os = "macos") {
-        return home.join("Library/Application Support");
-    }
-    if cfg!(windows) {
-        return home.join("AppData").join("Local");
-    }
-    let set = |name| var(name).filter(|dir: &PathBuf| dir.is_absolute());
-    set("SNAP_USER_COMMON")
-        .or_else(|| set("XDG_CONFIG_HOME"))
-        .unwrap_or_else(|| home.join(".config"))
-}
-
 /// Whether this start looks for updates: only an installed bundle can be swapped, and `--no-updates` switches them off.
 fn updates_wanted(args: &Args, located: &Located) -> bool {
     let choice = args.updates_choice();
@@ -100,7 +87,7 @@ pub(crate) fn updater(
     let config = RuntimeConfig {
         dir: storage.to_owned(),
         app: located.bundle.clone(),
-        name: bundle_name(located.bundle.as_deref(), &package.product_name),
+        name: layout::name_on_drive(located.bundle.as_deref(), &package.product_name),
         version: package.version.clone(),
         upgrade: upgrade.clone(),
         updates: true,
@@ -116,16 +103,6 @@ pub(crate) fn updater(
             }
         })
     }))
-}
-
-/// The bundle's name on the drive, wherever and under whatever name it is installed here.
-fn bundle_name(bundle: Option<&Path>, product_name: &str) -> String {
-    let extension = match bundle {
-        Some(bundle) if bundle.is_file() => ".AppImage",
-        _ if cfg!(target_os = "macos") => ".app",
-        _ => "",
-    };
-    format!("{product_name}{extension}")
 }
 
 /// `bosc-runtime` as the host's updater.
@@ -180,18 +157,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_folders_on_linux() {
-        let home = Path::new("/home/a");
-        assert_eq!(data_dir(home, |_| None), Path::new("/home/a/.config"));
-        let xdg = |name: &str| (name == "XDG_CONFIG_HOME").then(|| PathBuf::from("/x"));
-        assert_eq!(data_dir(home, xdg), Path::new("/x"));
-        assert_eq!(
-            data_dir(home, |_| Some("relative".into())),
-            Path::new("/home/a/.config")
-        );
-    }
-
-    #[test]
     fn events_carry_their_names_and_details() {
         let event = UpdaterEvent::Updated {
             next_version: "1.0.1".into(),
@@ -214,8 +179,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("renamed");
         std::fs::write(&image, "").unwrap();
-        assert_eq!(bundle_name(Some(dir.path()), "PearChat"), "PearChat");
-        assert_eq!(bundle_name(Some(&image), "PearChat"), "PearChat.AppImage");
+        assert_eq!(layout::name_on_drive(Some(dir.path()), "PearChat"), "PearChat");
+        assert_eq!(
+            layout::name_on_drive(Some(&image), "PearChat"),
+            "PearChat.AppImage"
+        );
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod dht;
+pub(crate) mod doctor;
 pub(crate) mod dump;
 pub(crate) mod info;
 pub(crate) mod make;

@@ -190,7 +190,7 @@ pub(crate) async fn stage(
 
 /// Size, executable flag and link target of everything beneath a prefix, or of the file there. Of a link counts where it leads:
 /// on disk it may be spelt otherwise than on the drive.
-async fn entries(
+pub(crate) async fn entries(
     drive: &dyn Drive,
     prefix: &str,
 ) -> Result<BTreeMap<String, (u64, bool, Option<String>)>, DriveError> {

@@ -106,6 +106,16 @@ pub(crate) fn program_path(host: &str, bundle: &Path) -> PathBuf {
     }
 }
 
+/// The bundle's name on the drive, wherever and under whatever name it is installed here.
+pub fn name_on_drive(bundle: Option<&Path>, product_name: &str) -> String {
+    let extension = match bundle {
+        Some(bundle) if bundle.is_file() => ".AppImage",
+        _ if cfg!(target_os = "macos") => ".app",
+        _ => "",
+    };
+    format!("{product_name}{extension}")
+}
+
 /// A bundle's name without the suffix that its platform gives it.
 pub fn product(bundle: &Path) -> String {
     let name = bundle.file_name().unwrap_or_default().to_string_lossy();

@@ -21,11 +21,15 @@ mod file;
 pub mod host;
 pub mod layout;
 pub mod link;
+mod published;
 mod runtime;
 mod schedule;
 mod seen;
+mod status;
 
 pub use error::{ApplyError, RuntimeError};
 pub use file::private_dir;
 pub use link::{Link, LinkError};
+pub use published::{Build, Published, Unreadable, published};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeStats, UpdaterEvent, UpdaterState};
+pub use status::Status;

@@ -12,7 +12,7 @@ use corestore::Corestore;
 use hyperdrive::Hyperdrive;
 use hyperswarm::{JoinOptions, Swarm, SwarmConfig, Threads};
 use semver::Version;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
@@ -103,7 +103,7 @@ pub enum UpdaterEvent {
 }
 
 /// Where the updater is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdaterState {
     /// The running version.

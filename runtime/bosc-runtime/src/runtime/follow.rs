@@ -16,6 +16,7 @@ use crate::bundle::Note;
 use crate::check::{self, CheckError};
 use crate::schedule::Schedule;
 use crate::seen::Seen;
+use crate::status::{Keeper, Status};
 
 /// After a failed check, when to try again if the drive does not grow before.
 pub(super) const RETRY: Duration = Duration::from_secs(30);
@@ -53,8 +54,10 @@ impl Inner {
             prefetched: false,
             refused: None,
         };
+        let mut status = Keeper::new(&self.config.dir);
         loop {
             let due = schedule.next_due();
+            status.keep(self.status(due));
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 event = events.recv() => match event {
@@ -100,6 +103,18 @@ impl Inner {
                     }
                 }
             }
+        }
+    }
+
+    /// Where the updater is, if it looks at the drive next at `due`.
+    fn status(&self, due: Option<Instant>) -> Status {
+        let at = now();
+        let until = |due: Instant| due.saturating_duration_since(Instant::now());
+        Status {
+            pid: std::process::id(),
+            at,
+            next_look: due.map(|due| at.saturating_add(until(due).as_millis() as u64)),
+            updater: lock(&self.state).clone(),
         }
     }
 

@@ -139,8 +139,14 @@ impl Connections {
     /// Who is connected, and how.
     pub(crate) fn peers(&self) -> Vec<PeerStatus> {
         let open = self.by_key.iter();
-        open.filter_map(|(key, entry)| Some(PeerStatus::of(*key, entry.link.as_ref()?, entry.inbound.is_some())))
-            .collect()
+        open.filter_map(|(key, entry)| {
+            Some(PeerStatus::of(
+                *key,
+                entry.link.as_ref()?,
+                entry.inbound.is_some(),
+            ))
+        })
+        .collect()
     }
 
     /// All open connections.

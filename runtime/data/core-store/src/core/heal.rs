@@ -116,8 +116,12 @@ impl Shared {
     /// A block was dropped: whoever wants it has to ask for it again.
     pub(super) fn lost(&self, index: u64) {
         self.storage.counters().damaged();
-        self.span()
-            .in_scope(|| tracing::warn!(block = index, "a stored block was damaged: it is fetched again from peers"));
+        self.span().in_scope(|| {
+            tracing::warn!(
+                block = index,
+                "a stored block was damaged: it is fetched again from peers"
+            )
+        });
         lock(&self.wants).rewind(index);
         self.wake();
     }

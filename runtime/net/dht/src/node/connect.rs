@@ -95,7 +95,9 @@ pub(super) async fn connect(
     match (first, relay) {
         (Err(error @ ConnectError::Unreachable(_)), Some(relay)) => {
             let again = span();
-            again.in_scope(|| tracing::debug!(%error, relay = %relay.short(), "asks the peer to meet at a relay"));
+            again.in_scope(
+                || tracing::debug!(%error, relay = %relay.short(), "asks the peer to meet at a relay"),
+            );
             limited(attempt(inner, remote_public_key, &options, Some(relay)).instrument(again)).await
         }
         (first, _) => first,

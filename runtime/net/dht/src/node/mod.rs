@@ -23,7 +23,7 @@ mod streams;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base::{KeyPair, PublicKey, lock};
 use rand::RngExt;
@@ -192,6 +192,17 @@ impl Node {
     /// What other nodes see of this one: whether they reach it, and whether its NAT keeps its port.
     pub fn firewall(&self) -> Firewall {
         self.inner.lock().rpc.firewall()
+    }
+
+    /// The nodes that it started from, as far as their names could be resolved.
+    pub fn bootstrap(&self) -> Vec<SocketAddrV4> {
+        self.inner.lock().rpc.bootstrap().to_vec()
+    }
+
+    /// How long a node takes to answer a ping; `None` if it does not, after three tries of a second each at most.
+    pub async fn answers(&self, address: SocketAddrV4) -> Option<Duration> {
+        let began = Instant::now();
+        self.inner.ping(address, None, 2).await.then(|| began.elapsed())
     }
 
     /// Other nodes known.

@@ -98,7 +98,9 @@ async fn find_way(session: &mut Session) -> Option<Way> {
         let socket = session.direct.take().or_else(|| inner.usual_socket())?;
         return Some(Way::Straight(Path { socket, to: *client }, Route::Direct));
     }
-    let arranged = puncher.as_ref().map_or_else(Arranged::default, ServerPuncher::arranged);
+    let arranged = puncher
+        .as_ref()
+        .map_or_else(Arranged::default, ServerPuncher::arranged);
     let list = candidates(*client, &payload.addresses4, *server, is_dialable);
     let reach = async {
         sleep(OUR_TURN).await;
@@ -122,7 +124,10 @@ async fn find_way(session: &mut Session) -> Option<Way> {
                 match puncher {
                     Some(puncher) => {
                         let span = tracing::debug_span!("punch", to = %client);
-                        puncher.run(announcer, punches, secure, until).instrument(span).await
+                        puncher
+                            .run(announcer, punches, secure, until)
+                            .instrument(span)
+                            .await
                     }
                     None => {
                         sleep_until(until.into()).await;

@@ -127,6 +127,11 @@ impl Rpc {
         self.config.known_address = None;
     }
 
+    /// The nodes that it starts from.
+    pub fn bootstrap(&self) -> &[SocketAddrV4] {
+        &self.config.bootstrap
+    }
+
     /// Whether the first round is over.
     pub fn bootstrapped(&self) -> bool {
         self.bootstrapped

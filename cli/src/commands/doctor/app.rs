@@ -1,0 +1,266 @@
+//! The app that the doctor is asked about: what it is, what it runs, and whether an update can be put in its place.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use bosc_runtime::{Build, Link, Status, host, layout};
+use indicatif::{HumanBytes, HumanDuration};
+use semver::Version;
+use serde_json::json;
+
+use super::report::Finding;
+use crate::package::Package;
+
+/// An app on this machine.
+pub(super) struct App {
+    pub(super) package: Package,
+    /// The installed bundle; none for a project.
+    bundle: Option<PathBuf>,
+    /// Its data folder, if it is installed.
+    data: Option<PathBuf>,
+}
+
+impl App {
+    /// Reads an installed bundle, or a project's folder.
+    ///
+    /// # Errors
+    /// If there is neither, or its package.json cannot be used.
+    pub(super) fn read(dir: &Path, data: Option<&Path>) -> anyhow::Result<Self> {
+        if dir.is_file() {
+            anyhow::bail!(
+                "{} is one file, which is not looked into: give the link, or name the folder of the app",
+                dir.display()
+            );
+        }
+        let dir = &std::path::absolute(dir).with_context(|| format!("cannot find {}", dir.display()))?;
+        let inner = layout::package_path(dir);
+        let installed = inner.is_file();
+        let path = if installed {
+            inner
+        } else {
+            dir.join("package.json")
+        };
+        let package = Package::read(&path)?;
+        let product = package.product_name()?;
+        let data = installed.then(|| match data {
+            Some(data) => data.to_owned(),
+            None => {
+                let home = std::env::home_dir().unwrap_or_default();
+                host::data_dir(&home, |name| std::env::var_os(name).map(PathBuf::from)).join(product)
+            }
+        });
+        Ok(Self {
+            bundle: installed.then(|| dir.clone()),
+            package,
+            data,
+        })
+    }
+
+    pub(super) fn link(&self) -> anyhow::Result<Link> {
+        Ok(self.package.upgrade()?)
+    }
+
+    pub(super) fn data(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
+    /// What its bundle is called on the drive.
+    pub(super) fn name_on_drive(&self) -> anyhow::Result<String> {
+        Ok(layout::name_on_drive(
+            self.bundle.as_deref(),
+            self.package.product_name()?,
+        ))
+    }
+
+    /// The version here beside the one there.
+    pub(super) fn compare(&self, there: &Version, refusal: Option<String>) -> anyhow::Result<Finding> {
+        const STEP: &str = "version";
+        let here = self.package.version()?;
+        let data = json!({ "here": here.to_string(), "there": there.to_string() });
+        let finding = match there.cmp_precedence(&here) {
+            std::cmp::Ordering::Greater => match refusal {
+                Some(why) => Finding::bad(
+                    STEP,
+                    format!("the link has {there}, here is {here}, and it is not installed: {why}"),
+                    "start the app with --retry-update to have a version that was taken back tried again; otherwise release one with a higher version",
+                ),
+                None => Finding::good(
+                    STEP,
+                    format!("the link has {there}, here is {here}: there is an update"),
+                ),
+            },
+            std::cmp::Ordering::Equal => Finding::good(
+                STEP,
+                format!("{here} is here and on the link: nothing newer is released"),
+            )
+            .advise(
+                "a release counts only with a higher version: `bosc version`, then make, build and stage",
+            ),
+            std::cmp::Ordering::Less => Finding::bad(
+                STEP,
+                format!("the version on the link is not newer: it has {there}, here is {here}"),
+                "raise it with `bosc version`, then make, build, stage and provision again",
+            ),
+        };
+        Ok(finding.with(data))
+    }
+
+    /// What the running app's updater waits for.
+    pub(super) fn waiting(&self) -> Option<Finding> {
+        const STEP: &str = "delay";
+        let status = self.data.as_deref().map(Status::load)?;
+        let Some(status) = status else {
+            let text = "the app has not looked for updates yet, or was started with --no-updates";
+            return Some(Finding::unknown(STEP, text));
+        };
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis() as u64;
+        let ago = HumanDuration(Duration::from_millis(now.saturating_sub(status.at)));
+        let left = status
+            .next_look
+            .map(|at| Duration::from_millis(at.saturating_sub(now)));
+        let data = json!({ "at": status.at, "pid": status.pid, "nextLook": status.next_look, "delayLeftMs": left.map(|left| left.as_millis() as u64),
+            "updated": status.updater.updated, "lastError": status.updater.last_error });
+        let finding = if status.updater.updated && !status.updater.applied {
+            let version = status.updater.next_version.unwrap_or_default();
+            Finding::note(
+                STEP,
+                format!("version {version} is fetched and waits for the app to apply it, {ago} ago"),
+            )
+        } else if let Some(error) = status.updater.last_error {
+            Finding::note(STEP, format!("the app said {ago} ago: {error}"))
+        } else {
+            match left {
+                Some(left) if !left.is_zero() => Finding::good(
+                    STEP,
+                    format!(
+                        "the app looks at the link in {}, as it said {ago} ago",
+                        HumanDuration(left)
+                    ),
+                )
+                .advise("--delay 0 has it look at once"),
+                _ => Finding::good(STEP, format!("the app has nothing planned, as it said {ago} ago")),
+            }
+        };
+        Some(finding.with(data))
+    }
+
+    /// Whether there is room for the update.
+    pub(super) fn disk(&self, build: Option<Build>) -> Option<Finding> {
+        const STEP: &str = "disk";
+        let data = self.data.as_deref()?;
+        // The nearest folder that is there: an app that never ran has none.
+        let place = data.ancestors().find(|folder| folder.is_dir())?;
+        let free = match fs4::available_space(place) {
+            Ok(free) => free,
+            Err(error) => {
+                return Some(Finding::unknown(
+                    STEP,
+                    format!("cannot ask for the room at {}: {error}", place.display()),
+                ));
+            }
+        };
+        // Once as blocks in the store, once as files.
+        let needed = build.map_or(0, |build| build.bytes.saturating_mul(2));
+        let figures = json!({ "free": free, "needed": needed, "path": data });
+        let place = data.display();
+        if free <= needed {
+            let (free, needed) = (HumanBytes(free), HumanBytes(needed));
+            let text =
+                format!("the disk is full: {free} are free at {place}, and an update takes up to {needed}");
+            return Some(Finding::bad(STEP, text, "make room there").with(figures));
+        }
+        if let Err(error) = writable(data) {
+            let text = format!("the app's data folder {place} cannot be written: {error}");
+            return Some(Finding::bad(STEP, text, "give it to the user who runs the app").with(figures));
+        }
+        Some(Finding::good(STEP, format!("{} are free at {place}", HumanBytes(free))).with(figures))
+    }
+
+    /// Whether the bundle can be exchanged: its folder must let go of it.
+    pub(super) fn install(&self) -> Option<Finding> {
+        const STEP: &str = "install";
+        let bundle = self.bundle.as_deref()?;
+        let folder = bundle.parent()?;
+        Some(match writable(folder) {
+            Ok(()) => Finding::good(STEP, format!("{} can be replaced", bundle.display())),
+            Err(error) => Finding::bad(
+                STEP,
+                format!(
+                    "{} cannot be replaced: {}: {error}",
+                    bundle.display(),
+                    folder.display()
+                ),
+                "move the app to a folder that is yours to write, or update it as its owner",
+            ),
+        })
+    }
+}
+
+/// Whether a file can be made in a folder, or in the one above it where it would be made: tried, not asked, as rights are not all
+/// that can be in the way.
+fn writable(folder: &Path) -> std::io::Result<()> {
+    let place = folder
+        .ancestors()
+        .find(|folder| folder.is_dir())
+        .unwrap_or(folder);
+    let mut file = tempfile::Builder::new()
+        .prefix(".bosc-doctor-")
+        .tempfile_in(place)?;
+    std::io::Write::write_all(&mut file, &[0; 4096])?;
+    file.as_file().sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Mark;
+    use super::*;
+
+    fn app(version: &str) -> (tempfile::TempDir, App) {
+        let root = tempfile::tempdir().unwrap();
+        let inner = root.path().join("bin/MyApp/resources/app");
+        std::fs::create_dir_all(&inner).unwrap();
+        let package = json!({ "name": "my-app", "productName": "MyApp", "version": version });
+        std::fs::write(inner.join("package.json"), package.to_string()).unwrap();
+        let data = root.path().join("data/MyApp");
+        let app = App::read(&root.path().join("bin/MyApp"), Some(&data)).unwrap();
+        (root, app)
+    }
+
+    #[cfg(not(target_os = "macos"))]
+    #[test]
+    fn only_a_higher_version_is_an_update() {
+        let (_root, app) = app("1.0.1");
+        let compare = |there: &str, refusal: Option<&str>| {
+            let there = Version::parse(there).unwrap();
+            app.compare(&there, refusal.map(str::to_owned)).unwrap()
+        };
+        assert_eq!(compare("1.0.2", None).mark, Mark::Good);
+        assert_eq!(compare("1.0.1", None).mark, Mark::Good);
+        let older = compare("1.0.0", None);
+        assert!(
+            older.mark == Mark::Bad && older.text.contains("not newer"),
+            "{older:?}"
+        );
+        let refused = compare("1.0.2", Some("it did not start"));
+        assert!(
+            refused.mark == Mark::Bad && refused.text.contains("it did not start"),
+            "{refused:?}"
+        );
+    }
+
+    #[cfg(not(target_os = "macos"))]
+    #[test]
+    fn a_disk_without_room_and_an_app_that_never_ran_are_told() {
+        let (_root, app) = app("1.0.1");
+        let build = |bytes| Some(Build { files: 1, bytes });
+        let full = app.disk(build(u64::MAX)).unwrap();
+        assert!(full.mark == Mark::Bad && full.text.contains("full"), "{full:?}");
+        assert_eq!(app.disk(build(1)).unwrap().mark, Mark::Good);
+        assert_eq!(app.waiting().unwrap().mark, Mark::Unknown);
+        assert_eq!(app.install().unwrap().mark, Mark::Good);
+    }
+}
