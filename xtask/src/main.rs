@@ -1,9 +1,10 @@
 //! `cargo xtask`: the habits of this repository. `demo` shows the walkthrough, `test` runs every test, `ci` checks everything a
-//! change must pass, `fuzz` feeds it what strangers could send, `bench` measures, `lab` has peers meet behind NATs, `torture`
-//! kills and damages, `setup` installs what the machine lacks (the others do it by themselves).
+//! change must pass, `fuzz` feeds it what strangers could send, `bench` measures, `crowd` has many clients fetch at once, `lab`
+//! has peers meet behind NATs, `torture` kills and damages, `setup` installs what the machine lacks (the others do it by themselves).
 
 mod bench;
 mod ci;
+mod crowd;
 mod demo;
 mod fuzz;
 mod lab;
@@ -40,6 +41,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Measure beside the JavaScript stack, on the same work in the same run
     Bench,
+    /// Have many clients fetch from one seed at once: when they are done, and what it costs the seed
+    Crowd(crowd::Crowd),
     /// Let two peers meet behind NATs of all kinds, ours beside JavaScript's (needs root)
     Lab(lab::Lab),
     /// Kill programs, fill disks, flip bits, move clocks: everything must be before or after, and nothing may hang
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Ci { no_tests } => ci::run_task(!no_tests),
         Task::Fuzz(args) => fuzz::run_task(&args),
         Task::Bench => bench::run_task(),
+        Task::Crowd(args) => crowd::run_task(&args),
         Task::Lab(args) => lab::run_task(&args),
         Task::Torture(args) => torture::run_task(&args),
         Task::Setup => setup::run_task(),

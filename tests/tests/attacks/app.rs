@@ -7,11 +7,11 @@ use anyhow::{Context, Result, ensure};
 use bosc_tests::display::Display;
 use bosc_tests::process::wait_until;
 use bosc_tests::walkthrough::{Setup, Workshop, send_message};
+use bosc_tests::watch::Watched;
 use bosc_tests::webdriver::WebDriver;
 
 use crate::hostile::Hostile;
 use crate::table::{GIVEN_BACK, GROWTH_OF_ONE, Row, Table};
-use crate::watch::Watched;
 use crate::{ALONE, FLOOD, floods};
 
 /// How long the attackers go on once the app dialled them.

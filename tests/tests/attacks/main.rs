@@ -5,7 +5,6 @@ mod app;
 mod hostile;
 mod table;
 mod victim;
-mod watch;
 
 use std::time::{Duration, Instant};
 

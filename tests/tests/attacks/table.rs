@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-
-use crate::watch::Cost;
+use bosc_tests::watch::Cost;
 
 /// What a process may grow by for one hostile connection, and in all.
 pub(crate) const GROWTH_OF_ONE: u64 = 32 << 20;

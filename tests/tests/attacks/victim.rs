@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use bosc_tests::peers::{Place, noise};
 use bosc_tests::process::{Process, wait_until};
-
-use crate::watch::Watched;
+use bosc_tests::watch::Watched;
 
 /// What the seed may take for the honest client meanwhile: queues of 4 MiB each of the driver and below, and the pages read.
 pub(crate) const OF_AN_HONEST_CLIENT: u64 = 32 << 20;

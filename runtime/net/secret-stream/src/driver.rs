@@ -15,9 +15,10 @@ use crate::noise::{Handshake, HandshakeResult, Pattern};
 use crate::secret_stream::{Opener, Sealer};
 use crate::{Error, FrameDecoder, KeyPair, Result, SecretStream};
 
-/// How much ciphertext is gathered before it is written.
-const WRITE_BATCH: usize = 256 * 1024;
-/// How much is read at once.
+/// How much ciphertext is gathered before it is written: what the system takes in one call. Each connection holds as much.
+const WRITE_BATCH: usize = 64 * 1024;
+/// How much is read at once, at first and at most: a connection that brings little holds little.
+const FIRST_CHUNK: usize = 8 * 1024;
 const READ_CHUNK: usize = 256 * 1024;
 /// How long a closed connection waits for the peer to take what is left and to close as well.
 const LINGER: Duration = Duration::from_secs(10);
@@ -257,6 +258,7 @@ async fn read_messages<IO: AsyncRead + AsyncWrite>(
 ) -> Result<()> {
     let mut decoder = FrameDecoder::default();
     let mut timers = incoming.timers();
+    let mut chunk = FIRST_CHUNK;
     loop {
         while let Some(frame) = decoder.next(&mut buffer)? {
             let opened = opener.open(frame)?;
@@ -273,9 +275,10 @@ async fn read_messages<IO: AsyncRead + AsyncWrite>(
         }
         // What a large frame lacks, but never more than was already paid for by bytes that did arrive.
         let missing = decoder.missing(buffer.len());
-        if buffer.capacity() - buffer.len() < READ_CHUNK / 4 {
-            buffer.reserve(READ_CHUNK.max(missing.min(buffer.len())));
+        if buffer.capacity() - buffer.len() < chunk / 4 {
+            buffer.reserve(chunk.max(missing.min(buffer.len())));
         }
+        let room = buffer.capacity() - buffer.len();
         let started = Instant::now();
         let count = loop {
             let idle_timeout = timers.borrow_and_update().idle_timeout;
@@ -292,6 +295,9 @@ async fn read_messages<IO: AsyncRead + AsyncWrite>(
                 () = idle => return Err(Error::TimedOut),
             }
         };
+        if count == room {
+            chunk = (2 * chunk).min(READ_CHUNK);
+        }
         if count == 0 {
             incoming.end();
             return Ok(());

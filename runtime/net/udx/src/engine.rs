@@ -2,6 +2,7 @@
 
 use crate::congestion::Micros;
 use crate::liveness::{Due, Liveness};
+use crate::memory::MAX_OUTSTANDING;
 use crate::mtu;
 use crate::packet::{DATA, DESTROY, END, HEARTBEAT, Header, SACK, expand};
 use crate::receiver::Receiver;
@@ -22,7 +23,7 @@ const UNPROVEN_FACTOR: i64 = 3;
 /// Payloads up to this size are keep-alives of the layer above, and no use.
 const KEEP_ALIVE_PAYLOAD: usize = 64;
 /// The least a writer may queue, and the most.
-const MIN_QUEUE: usize = 256 * 1024;
+const MIN_QUEUE: usize = 64 * 1024;
 const MAX_QUEUE: usize = 4 * 1024 * 1024;
 
 /// How a stream ended.
@@ -73,6 +74,8 @@ pub(crate) struct Engine {
     allowance: Option<i64>,
     /// Set if silence of the peer is to be looked into.
     liveness: Option<Liveness>,
+    /// Bytes that may be kept until the peer acknowledges them.
+    memory: usize,
 }
 
 impl Engine {
@@ -91,6 +94,7 @@ impl Engine {
             abandoned: false,
             allowance: None,
             liveness: None,
+            memory: MAX_OUTSTANDING,
         }
     }
 
@@ -166,12 +170,25 @@ impl Engine {
         };
     }
 
+    /// Sets how many bytes may be kept until the peer acknowledges them. What is kept already stays.
+    pub(crate) fn keep_at_most(&mut self, bytes: usize) {
+        self.memory = bytes;
+    }
+
+    /// How many bytes a writer may have queued.
+    fn queue(&self) -> usize {
+        (2 * self.sender.congestion_window() as usize).clamp(MIN_QUEUE, MAX_QUEUE)
+    }
+
     /// How many more bytes a writer may hand over now.
     pub(crate) fn write_room(&self) -> usize {
-        let limit = (2 * self.sender.congestion_window() as usize).clamp(MIN_QUEUE, MAX_QUEUE);
-        limit
-            .saturating_sub(self.sender.queued())
-            .min(self.sender.memory_left())
+        let left = self.memory.saturating_sub(self.sender.kept());
+        self.queue().saturating_sub(self.sender.queued()).min(left)
+    }
+
+    /// Whether there is so much room that a writer who waits for some should write: not for a packet each.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.write_room() >= self.queue().min(self.memory) / 4
     }
 
     /// Says that nothing more will be read or written. What was written and ended is still delivered; a stream
@@ -198,6 +215,7 @@ impl Engine {
 
     fn close(&mut self, now: Micros, reason: CloseReason) {
         self.closed = Some(reason);
+        self.sender.release();
         self.keep_alive_timer = None;
         self.forget_at = match reason {
             CloseReason::Ended | CloseReason::Destroyed if self.is_connected() => Some(now + TIME_WAIT),

@@ -24,6 +24,7 @@ pub mod fuzzing;
 #[cfg(test)]
 mod hostile;
 mod liveness;
+mod memory;
 mod mtu;
 mod packet;
 mod receiver;

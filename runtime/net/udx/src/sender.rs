@@ -22,9 +22,6 @@ const MAX_PROBE_INTERVAL: Micros = 5_000_000;
 /// Probe timeouts in a row after which everything on its way counts as lost.
 const PROBES_BEFORE_TIMEOUT: u32 = 2;
 const MIN_PROBES_BEFORE_GIVING_UP: u32 = 6;
-/// Bytes kept for a peer that has not acknowledged them yet, whatever window it offers: what it acknowledges out of
-/// turn has to be kept, too. Twice our own receive window, and enough for a gigabit over 130 ms.
-const MAX_OUTSTANDING: u64 = 16 * 1024 * 1024;
 /// Without any progress for this long, the peer is gone. So it is if the oldest packet stays unacknowledged for so long,
 /// however often it was sent and whatever came after it.
 const GIVE_UP: Micros = 25_000_000;
@@ -238,9 +235,21 @@ impl Sender {
         self.base + self.buffer.len() as u64 - self.unsent
     }
 
-    /// How much more can be kept before the peer must acknowledge some.
-    pub(crate) fn memory_left(&self) -> usize {
-        (MAX_OUTSTANDING as usize).saturating_sub(self.buffer.len())
+    /// Bytes kept as the peer has not acknowledged them yet.
+    pub(crate) fn kept(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Gives back what was kept: the stream is over, and sends nothing of it any more.
+    pub(crate) fn release(&mut self) {
+        self.buffer = VecDeque::new();
+        self.base = self.unsent;
+        self.packets = VecDeque::new();
+        self.una = self.next;
+        self.order = VecDeque::new();
+        self.lost = VecDeque::new();
+        self.sacked_ranges = Ranges::default();
+        (self.in_flight, self.in_flight_bytes, self.sacked) = (0, 0, 0);
     }
 
     pub(crate) fn write(&mut self, data: &[u8]) {

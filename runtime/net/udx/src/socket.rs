@@ -14,6 +14,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 
 use crate::congestion::Micros;
+use crate::memory::Memory;
 use crate::packet::Header;
 use crate::relay::RelayWay;
 use crate::stream::{Stream, StreamCore};
@@ -39,6 +40,7 @@ pub struct Udx {
 pub(crate) struct UdxCore {
     started: Instant,
     streams: Mutex<HashMap<u32, Arc<StreamCore>>>,
+    pub(crate) memory: Memory,
     /// Ids under which packets arrive that are passed on.
     relays: Mutex<HashMap<u32, RelayWay>>,
 }
@@ -105,6 +107,7 @@ impl Udx {
             core: Arc::new(UdxCore {
                 started: Instant::now(),
                 streams: Mutex::default(),
+                memory: Memory::default(),
                 relays: Mutex::default(),
             }),
         }

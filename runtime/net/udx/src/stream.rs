@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::congestion::Micros;
 use crate::engine::{CloseReason, Engine};
+use crate::memory::Holding;
 use crate::packet::Header;
 use crate::socket::{Socket, SocketCore, UdxCore, lock};
 use crate::transmit::Outbox;
@@ -71,6 +72,7 @@ pub(crate) struct StreamCore {
 
 struct State {
     engine: Engine,
+    holding: Holding,
     /// Where packets go: the socket, the address as that socket wants it, and as people write it.
     remote: Option<(Socket, SocketAddr, SocketAddr)>,
     reader: Option<Waker>,
@@ -78,6 +80,14 @@ struct State {
     stats: StreamStats,
     /// Set while nothing proves that the peer is where we send to.
     unproven: Option<Unproven>,
+}
+
+impl State {
+    /// Takes part in what all streams may keep, while this one keeps something.
+    fn count_kept(&mut self) {
+        self.holding.set(self.engine.sender.kept() > 0);
+        self.engine.keep_at_most(self.holding.part());
+    }
 }
 
 /// Where packets came from so far.
@@ -215,10 +225,11 @@ impl StreamCore {
     fn wake(&self) {
         let (reader, writer, closed) = {
             let mut state = lock(&self.state);
+            state.count_kept();
             let closed = state.engine.closed();
             let readable =
                 closed.is_some() || state.engine.receiver.has_data() || state.engine.receiver.is_complete();
-            let writable = closed.is_some() || state.engine.write_room() > 0;
+            let writable = closed.is_some() || state.engine.is_writable();
             let reader = if readable { state.reader.take() } else { None };
             let writer = if writable { state.writer.take() } else { None };
             (reader, writer, closed)
@@ -378,6 +389,7 @@ impl Stream {
         let now = udx.now();
         let state = State {
             engine: Engine::new(now),
+            holding: Holding::new(udx.memory.clone()),
             remote: None,
             reader: None,
             writer: None,
@@ -658,6 +670,7 @@ impl Stream {
             return Poll::Pending;
         }
         state.engine.sender.write(data.get(..room).unwrap_or_default());
+        state.count_kept();
         Poll::Ready(Ok(room))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,13 +19,9 @@ use tracing::Instrument;
 
 use super::allowance::Allowance;
 use super::core_view::{CoreView, work_all};
+use super::outbound::{ALL, MAX_BACKLOG, Outbound};
 use crate::{Core, CoreError, CoreEvent};
 
-/// Bytes on their way to a slow peer before we stop answering its requests.
-const MAX_QUEUED: usize = 4 * 1024 * 1024;
-/// Bytes on their way to a peer before we stop reading what it sends. Above [`MAX_QUEUED`], so that two peers that serve each
-/// other never both stop; only what is not answered within that budget gets here.
-const MAX_BACKLOG: usize = 2 * MAX_QUEUED;
 /// What one batch of the store's work may read for the peer.
 const MAX_BATCH: usize = 1024 * 1024;
 /// Messages taken in before answering, so that answers leave in batches, and others have their turn.
@@ -204,49 +200,17 @@ struct Driver {
     allowance: Allowance,
 }
 
-/// The queue to the task that writes to the connection, with a count of the bytes in it.
-struct Writer {
-    queue: mpsc::UnboundedSender<Bytes>,
-    queued: Arc<AtomicUsize>,
-}
-
-impl Writer {
-    fn spawn(sender: ConnectionSender, wake: Arc<Notify>) -> Self {
-        let (queue, mut frames) = mpsc::unbounded_channel::<Bytes>();
-        let queued = Arc::new(AtomicUsize::new(0));
-        let writer = Self {
-            queue,
-            queued: queued.clone(),
-        };
-        tokio::spawn(async move {
-            while let Some(frame) = frames.recv().await {
-                let length = frame.len();
-                if sender.send(frame).await.is_err() {
-                    return;
-                }
-                let before = queued.fetch_sub(length, Ordering::AcqRel);
-                let crossed = |mark: usize| before >= mark && before - length < mark;
-                if crossed(MAX_QUEUED / 2) || crossed(MAX_BACKLOG) {
-                    wake.notify_one();
-                }
+/// Starts the task that writes frames to the connection, in order.
+fn spawn_writer(sender: ConnectionSender) -> mpsc::UnboundedSender<Bytes> {
+    let (queue, mut frames) = mpsc::unbounded_channel::<Bytes>();
+    tokio::spawn(async move {
+        while let Some(frame) = frames.recv().await {
+            if sender.send(frame).await.is_err() {
+                return;
             }
-        });
-        writer
-    }
-
-    fn send(&self, frame: Bytes) {
-        self.queued.fetch_add(frame.len(), Ordering::AcqRel);
-        // The reading side notices a closed connection.
-        let _ = self.queue.send(frame);
-    }
-
-    fn queued(&self) -> usize {
-        self.queued.load(Ordering::Acquire)
-    }
-
-    fn room(&self) -> usize {
-        MAX_QUEUED.saturating_sub(self.queued())
-    }
+        }
+    });
+    queue
 }
 
 fn handshake(info: &ConnectionInfo) -> Handshake {
@@ -270,7 +234,8 @@ impl Driver {
         cores: Vec<Core>,
         mut inbox: mpsc::UnboundedReceiver<Core>,
     ) -> Result<(), ReplicationError> {
-        let writer = Writer::spawn(sender, self.wake.clone());
+        let frames = spawn_writer(sender);
+        let mut outbound = Outbound::new(&ALL, self.wake.clone());
         cores.into_iter().for_each(|core| self.open(core));
         let mut tick = tokio::time::interval(TICK);
         let mut commands_open = true;
@@ -280,13 +245,14 @@ impl Driver {
         tokio::pin!(closed);
         let mut ends = None;
         loop {
-            self.pump(&writer);
+            self.pump(&frames, &mut outbound);
             if working.is_none() && !self.jobs.is_empty() {
-                working = Some(self.work(writer.room().min(MAX_BATCH)));
+                working = Some(self.work(outbound.room().min(MAX_BATCH)));
             }
             let backlog = self.mux.has_backlog();
             let ready = self.allowance.ready_at(Instant::now());
-            let reads = writer.queued() < MAX_BACKLOG && self.unverified < MAX_UNVERIFIED && ready.is_none();
+            let reads =
+                outbound.queued() < MAX_BACKLOG && self.unverified < MAX_UNVERIFIED && ready.is_none();
             let wake = self.wake.clone();
             tokio::select! {
                 results = join(&mut working) => {
@@ -435,14 +401,15 @@ impl Driver {
         }
     }
 
-    fn pump(&mut self, writer: &Writer) {
+    fn pump(&mut self, frames: &mpsc::UnboundedSender<Bytes>, outbound: &mut Outbound) {
         let now = Instant::now();
         let active = self
             .channels
             .values()
             .filter(|channel| channel.peer.has_uploads())
             .count();
-        let budget = (writer.room() / active.max(1)).min(MAX_BATCH);
+        outbound.take_part(active > 0 || !self.jobs.is_empty());
+        let budget = (outbound.room() / active.max(1)).min(MAX_BATCH);
         let channels: Vec<ChannelId> = self.channels.keys().copied().collect();
         for channel in channels {
             if let Some(opened) = self.channels.get_mut(&channel) {
@@ -452,7 +419,8 @@ impl Driver {
             self.act(channel);
         }
         while let Some(frame) = self.mux.poll_outgoing() {
-            writer.send(frame);
+            // The reading side notices a closed connection.
+            let _ = frames.send(outbound.count(frame));
         }
     }
 

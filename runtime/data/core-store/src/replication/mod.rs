@@ -4,6 +4,7 @@
 mod allowance;
 mod core_view;
 mod driver;
+mod outbound;
 
 pub use core_view::{CoreView, work};
 pub use driver::{Lookup, Replication, ReplicationError, replicate};

@@ -1,4 +1,4 @@
-//! What an attack costs a process: its memory and its processor time, read from /proc while it lasts.
+//! What an attack or a crowd costs a process: its memory and its processor time, read from /proc while it lasts.
 
 use std::fs;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// A process by its id.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Watched(pub(crate) u32);
+pub struct Watched(pub u32);
 
 /// A watch that goes on until it is asked.
-pub(crate) struct Watch {
+pub struct Watch {
     of: Watched,
     before: u64,
     cpu: Duration,
@@ -26,16 +26,19 @@ pub(crate) struct Watch {
 
 /// What it came to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Cost {
+pub struct Cost {
     /// Bytes above what was held before.
-    pub(crate) grown: u64,
+    pub grown: u64,
     /// Processor time for each second, 1 is one processor.
-    pub(crate) cpu: f64,
+    pub cpu: f64,
 }
 
 impl Watched {
     /// Bytes of memory that it holds.
-    pub(crate) fn memory(self) -> Result<u64> {
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn memory(self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).context("it has ended")?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line
@@ -44,7 +47,11 @@ impl Watched {
         Ok(kib.parse::<u64>()? << 10)
     }
 
-    fn cpu(self) -> Result<Duration> {
+    /// Processor time that it has taken so far, in the system as well.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn cpu(self) -> Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).context("it has ended")?;
         // Behind the name, which may hold anything: user and system time are the fields 14 and 15.
         let fields = stat
@@ -57,7 +64,10 @@ impl Watched {
     }
 
     /// Looks at it from now on.
-    pub(crate) fn watch(self) -> Result<Watch> {
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn watch(self) -> Result<Watch> {
         let before = self.memory()?;
         let watch = Watch {
             of: self,
@@ -78,7 +88,10 @@ impl Watched {
     }
 
     /// What is kept above `before` once that is at most `most`, or when `limit` is over; and when that was.
-    pub(crate) async fn settle(self, before: u64, most: u64, limit: Duration) -> Result<(u64, Duration)> {
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub async fn settle(self, before: u64, most: u64, limit: Duration) -> Result<(u64, Duration)> {
         let since = Instant::now();
         loop {
             let kept = self.memory()?.saturating_sub(before);
@@ -92,11 +105,15 @@ impl Watched {
 
 impl Watch {
     /// Bytes held when it began.
-    pub(crate) fn before(&self) -> u64 {
+    pub fn before(&self) -> u64 {
         self.before
     }
 
-    pub(crate) fn stop(self) -> Result<Cost> {
+    /// Ends the watch.
+    ///
+    /// # Errors
+    /// If the process has ended.
+    pub fn stop(self) -> Result<Cost> {
         self.stop.store(true, Ordering::Relaxed);
         let used = self.of.cpu()?.saturating_sub(self.cpu);
         Ok(Cost {

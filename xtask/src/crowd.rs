@@ -1,0 +1,44 @@
+//! `cargo xtask crowd`: how one `bosc seed` serves many clients at once, by release builds.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::demo::target;
+use crate::setup;
+use crate::steps::{cargo, run};
+
+/// How many, and how much.
+#[derive(Debug, Args)]
+pub(crate) struct Crowd {
+    /// Clients at once, a line of the table for each number
+    #[arg(long, default_value = "50,100,200", value_name = "N,N,...")]
+    clients: String,
+    /// What each of them fetches
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    megabytes: u32,
+    /// How often each line is measured
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    runs: u32,
+    /// The only part: table or leave
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+}
+
+pub(crate) fn run_task(args: &Crowd) -> Result<()> {
+    setup::run_if_needed()?;
+    println!("building the release (the first time takes some minutes)...");
+    let build = |args: &[&str]| run(cargo(&["build", "--quiet", "--locked", "--release"]).args(args));
+    build(&["-p", "bosc-cli"])?;
+    build(&["-p", "bosc-tests", "--bin", "crowd"])?;
+    let mut crowd = Command::new(target().join("release/crowd"));
+    crowd.args(&args.only).args(["--clients", &args.clients]);
+    for (name, value) in [("--megabytes", args.megabytes), ("--runs", args.runs)] {
+        crowd.arg(name).arg(value.to_string());
+    }
+    if !crowd.status()?.success() {
+        bail!("not every client got everything; logs are in target/test-logs/crowd");
+    }
+    Ok(())
+}
