@@ -1,5 +1,6 @@
 //! Whole-product tests: the update walkthrough in a real window, JavaScript interop, the network lab.
 
+pub mod crowd;
 pub mod display;
 pub mod lab;
 pub mod peers;
