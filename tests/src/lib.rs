@@ -1,6 +1,7 @@
 //! Whole-product tests: the update walkthrough in a real window, JavaScript interop, the network lab.
 
 pub mod crowd;
+pub mod crowd_sim;
 pub mod display;
 pub mod lab;
 pub mod peers;

@@ -26,6 +26,12 @@ mod runtime;
 mod schedule;
 mod seen;
 
+/// State machines alone, for simulations: nothing here is for apps.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::schedule::Schedule;
+}
+
 pub use error::{ApplyError, RuntimeError};
 pub use file::private_dir;
 pub use link::{Link, LinkError};

@@ -37,6 +37,13 @@ mod peers;
 mod swarm;
 mod threads;
 
+/// The state machines alone, for simulations: nothing here is for apps.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::limits::{Guest, Place, who_leaves};
+    pub use crate::peers::{End, PeerQueue};
+}
+
 pub use base::{KeyPair, PublicKey, Topic};
 pub use config::{JoinOptions, SwarmConfig, SwarmError};
 pub use dht::hyper::Firewall;

@@ -1,7 +1,7 @@
 //! The peers found on topics: whom to connect to next, and when to try again (npm hyperswarm lib/peer-info.js,
 //! lib/retry-timer.js). No I/O: time is passed in.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ struct Peer {
 
 /// How a connection, or the attempt to make one, ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// In good order, or for want of a place on our side.
     Closed,
     /// Messages went both ways, and then it broke.
@@ -88,8 +88,9 @@ pub struct Sought {
 
 /// Whom to connect to next.
 #[derive(Debug, Default)]
-pub(crate) struct PeerQueue {
-    peers: HashMap<PublicKey, Peer>,
+pub struct PeerQueue {
+    /// In an order of their own, so that equal draws choose equally.
+    peers: BTreeMap<PublicKey, Peer>,
 }
 
 fn backoff(attempts: u32) -> Duration {
@@ -133,7 +134,7 @@ impl Peer {
 
 impl PeerQueue {
     /// A lookup of `topic` found the peer.
-    pub(crate) fn found(
+    pub fn found(
         &mut self,
         now: Instant,
         key: PublicKey,
@@ -173,12 +174,12 @@ impl PeerQueue {
     }
 
     /// Whether the peer was found on the topic.
-    pub(crate) fn is_on(&self, key: &PublicKey, topic: &Topic) -> bool {
+    pub fn is_on(&self, key: &PublicKey, topic: &Topic) -> bool {
         self.peers.get(key).is_some_and(|p| p.topics.contains(topic))
     }
 
     /// Forgets what was found on a topic that was left.
-    pub(crate) fn leave(&mut self, topic: &Topic) {
+    pub fn leave(&mut self, topic: &Topic) {
         self.peers.retain(|_, peer| {
             peer.topics.remove(topic);
             !peer.topics.is_empty() || peer.busy || peer.connected.is_some()
@@ -186,11 +187,7 @@ impl PeerQueue {
     }
 
     /// The peer to try now, fewest failures first, then by chance. It counts as busy until [`PeerQueue::closed`].
-    pub(crate) fn take(
-        &mut self,
-        now: Instant,
-        draw: impl Fn() -> u32,
-    ) -> Option<(PublicKey, Vec<SocketAddrV4>)> {
+    pub fn take(&mut self, now: Instant, draw: impl Fn() -> u32) -> Option<(PublicKey, Vec<SocketAddrV4>)> {
         let (key, peer) = self
             .peers
             .iter_mut()
@@ -202,7 +199,7 @@ impl PeerQueue {
     }
 
     /// When the next peer may be tried.
-    pub(crate) fn next(&self) -> Option<Instant> {
+    pub fn next(&self) -> Option<Instant> {
         let idle = self
             .peers
             .values()
@@ -211,7 +208,7 @@ impl PeerQueue {
     }
 
     /// Peers that were never tried or are being tried.
-    pub(crate) fn untried(&self) -> usize {
+    pub fn untried(&self) -> usize {
         self.peers
             .values()
             .filter(|p| p.busy || (p.attempts == 0 && p.connected.is_none()))
@@ -219,7 +216,7 @@ impl PeerQueue {
     }
 
     /// A connection with the peer is open.
-    pub(crate) fn opened(&mut self, now: Instant, key: &PublicKey) {
+    pub fn opened(&mut self, now: Instant, key: &PublicKey) {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.busy = false;
             peer.connected = Some(now);
@@ -229,7 +226,7 @@ impl PeerQueue {
     }
 
     /// What came of looking for peers of that topic.
-    pub(crate) fn sought(&self, topic: &Topic) -> Sought {
+    pub fn sought(&self, topic: &Topic) -> Sought {
         let mut sought = Sought::default();
         let mut last = None;
         for peer in self.peers.values().filter(|p| p.topics.contains(topic)) {
@@ -246,7 +243,7 @@ impl PeerQueue {
     }
 
     /// The connection, or the attempt to make one, is over. When it is tried again depends on why.
-    pub(crate) fn closed(&mut self, now: Instant, key: &PublicKey, end: End) {
+    pub fn closed(&mut self, now: Instant, key: &PublicKey, end: End) {
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
@@ -279,7 +276,7 @@ impl PeerQueue {
     }
 
     /// The attempt is over because another connection with the peer is there; that one counts.
-    pub(crate) fn superseded(&mut self, key: &PublicKey) {
+    pub fn superseded(&mut self, key: &PublicKey) {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.busy = false;
         }
