@@ -122,6 +122,9 @@ impl View for Fake {
     fn is_idle(&self) -> bool {
         self.wants.is_idle()
     }
+    fn is_shared(&self) -> bool {
+        self.wants.is_shared()
+    }
     fn pick(&mut self, held: &Bitfield, length: u64, refused: &dyn Fn(u64) -> bool, max: usize) -> Vec<u64> {
         let picked = self.wants.pick(&self.have, held, length, refused, max);
         assert!(picked.iter().all(|index| *index < self.head.length));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use base::PublicKey;
+use bosc_runtime::Seeding;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -117,6 +118,8 @@ pub struct Package {
     pub files: Option<Vec<String>>,
     /// `bosc.relays`: public keys of blind relays, to meet seeders at to whom no way opens.
     pub relays: Vec<PublicKey>,
+    /// `bosc.seed`: the app serves what it has of its release to others, and how fast; `None`, the default: it does not.
+    pub seed: Option<Seeding>,
 }
 
 #[derive(Deserialize)]
@@ -139,6 +142,7 @@ struct RawBosc {
     permissions: Vec<String>,
     files: Vec<String>,
     relays: Vec<String>,
+    seed: Value,
 }
 
 #[derive(Deserialize, Default)]
@@ -229,6 +233,7 @@ impl Package {
                 .filter(|files| !files.is_empty())
                 .map(|files| files.iter().map(|file| plain(file)).collect()),
             relays,
+            seed: seeding(&raw.bosc.seed, &field)?,
             product_name,
             document,
         })
@@ -238,6 +243,40 @@ impl Package {
 /// A path inside the app as people write it, as drives write it.
 fn plain(path: &str) -> String {
     path.trim_start_matches("./").trim_matches('/').to_owned()
+}
+
+fn seeding(raw: &Value, field: &dyn Fn(&str) -> PackageError) -> Result<Option<Seeding>, PackageError> {
+    let settings = match raw {
+        Value::Null | Value::Bool(false) => return Ok(None),
+        Value::Bool(true) => return Ok(Some(Seeding::default())),
+        Value::Object(settings) if settings.keys().all(|key| key == "rate") => settings,
+        other => {
+            return Err(field(&format!(
+                "\"bosc.seed\" is {other}; write true, false, or {{ \"rate\": \"500kb\" }}"
+            )));
+        }
+    };
+    let Some(rate) = settings.get("rate") else {
+        return Ok(Some(Seeding::default()));
+    };
+    match rate.as_str().and_then(bytes_a_second) {
+        Some(rate) => Ok(Some(Seeding { rate })),
+        None => Err(field(&format!(
+            "\"bosc.seed.rate\" is {rate}; write how much the app may send to others in a second, from \"10kb\" to \"1000mb\""
+        ))),
+    }
+}
+
+/// `500kb`, `2mb`: bytes, in thousands or millions. `None` for anything else, and for what would serve nobody or be meant otherwise.
+fn bytes_a_second(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let (number, unit) = match (text.strip_suffix("kb"), text.strip_suffix("mb")) {
+        (Some(number), _) => (number, 1e3),
+        (_, Some(number)) => (number, 1e6),
+        _ => return None,
+    };
+    let rate = number.trim_end().parse::<f64>().ok()? * unit;
+    (1e4..=1e9).contains(&rate).then_some(rate as u64)
 }
 
 fn window_config(
@@ -330,6 +369,38 @@ mod tests {
         assert_eq!(package.window.background, Color(0xff, 0xaa, 0));
         assert_eq!(package.window.background_dark, Color(0x10, 0x20, 0x30));
         assert_eq!(package.window.title, "T");
+    }
+
+    #[test]
+    fn an_app_gives_back_only_if_it_says_so_and_as_fast_as_it_says() {
+        let seed = |seed: &str| {
+            let text = format!(r#"{{"name":"a","version":"1.0.0","bosc":{{{seed}}}}}"#);
+            parse(&text).map(|package| package.seed.map(|seed| seed.rate))
+        };
+        assert_eq!(seed("").unwrap(), None);
+        assert_eq!(seed(r#""seed":false"#).unwrap(), None);
+        assert_eq!(seed(r#""seed":true"#).unwrap(), Some(500_000));
+        assert_eq!(seed(r#""seed":{}"#).unwrap(), Some(500_000));
+        for (rate, bytes) in [("2mb", 2_000_000), ("80 KB", 80_000), ("0.5MB", 500_000)] {
+            let text = format!(r#""seed":{{"rate":"{rate}"}}"#);
+            assert_eq!(seed(&text).unwrap(), Some(bytes), "{rate}");
+        }
+        for rate in [
+            "", "2", "2m", "-2mb", "0kb", "9kb", "2gb", "1e99mb", "NaNmb", "infmb",
+        ] {
+            let message = seed(&format!(r#""seed":{{"rate":"{rate}"}}"#))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                message.contains("\"bosc.seed.rate\"") && message.contains("\"10kb\""),
+                "{message}"
+            );
+        }
+        for other in [r#"{"speed":"2mb"}"#, r#""yes""#, "1", "[true]"] {
+            let message = seed(&format!(r#""seed":{other}"#)).unwrap_err().to_string();
+            assert!(message.contains("\"bosc.seed\" is"), "{message}");
+        }
+        assert!(seed(r#""seed":{"rate":2}"#).is_err());
     }
 
     #[test]

@@ -94,6 +94,7 @@ pub(crate) fn updater(
         delay: args.delay(),
         bootstrap: args.bootstrap_nodes(),
         relays: package.relays.iter().chain(&args.relay).copied().collect(),
+        seed: package.seed,
     };
     Some(Box::new(move || {
         Box::pin(async move {

@@ -103,6 +103,7 @@ async fn update_from(place: &Place, name: &str, link: &str) -> Result<std::path:
         delay: Some(Duration::ZERO),
         bootstrap: Some(vec![place.bootstrap.clone()]),
         relays: Vec::new(),
+        seed: None,
     })
     .await?;
     let mut events = runtime.events();

@@ -115,12 +115,24 @@ pub(crate) fn folder(next: &Path, release: &Release) -> PathBuf {
     next.join(format!("{}.{}", release.length, release.fork))
 }
 
-/// Mirrors the release's bundle `name` for `host` into `next/<length>.<fork>` and checks that it is whole and what the drive
+/// What of a release is staged, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// The machine it is for.
+    pub(crate) host: &'a str,
+    /// The bundle's name.
+    pub(crate) name: &'a str,
+    /// Others fetch it at the same time, and from us: contents are fetched whole before any is put in place, since who reads
+    /// files in their order waits for what all others wait for.
+    pub(crate) shared: bool,
+}
+
+/// Mirrors the release's bundle into `next/<length>.<fork>` and checks that it is whole and what the drive
 /// announces; returns the staged bundle.
 pub(crate) async fn stage(
     drive: &Hyperdrive,
     release: &Release,
-    (host, name): (&str, &str),
+    Wanted { host, name, shared }: Wanted<'_>,
     next: &Path,
     mut progress: impl FnMut(Progress),
 ) -> Result<Staged, CheckError> {
@@ -139,7 +151,10 @@ pub(crate) async fn stage(
     private_dir(&root).map_err(io)?;
     let local = LocalDrive::new(&root);
     // Everything is asked for at once, so that many small files cost no round trips.
-    let download = checkout.download(prefix).await?;
+    let mut download = Some(checkout.download(prefix).await?);
+    if shared && let Some(download) = download.take() {
+        download.done().await?;
+    }
     let options = MirrorOptions {
         prefix: vec![prefix.to_owned()],
         ..MirrorOptions::default()

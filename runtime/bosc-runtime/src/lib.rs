@@ -21,15 +21,22 @@ mod file;
 pub mod host;
 pub mod layout;
 pub mod link;
+mod power;
 mod published;
 mod runtime;
 mod schedule;
 mod seen;
 mod status;
 
+/// State machines alone, for simulations: nothing here is for apps.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::schedule::Schedule;
+}
+
 pub use error::{ApplyError, RuntimeError};
 pub use file::private_dir;
 pub use link::{Link, LinkError};
 pub use published::{Build, Published, Unreadable, published};
-pub use runtime::{Runtime, RuntimeConfig, RuntimeStats, UpdaterEvent, UpdaterState};
+pub use runtime::{Runtime, RuntimeConfig, RuntimeStats, Seeding, UpdaterEvent, UpdaterState};
 pub use status::Status;

@@ -1,6 +1,7 @@
 //! The runtime: store, swarm and drive of one app.
 
 mod follow;
+mod give_back;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -10,12 +11,14 @@ use std::time::Duration;
 use base::{PublicKey, lock};
 use corestore::Corestore;
 use hyperdrive::Hyperdrive;
-use hyperswarm::{JoinOptions, Swarm, SwarmConfig, Threads};
+use hyperswarm::{Discovery, JoinOptions, Swarm, SwarmConfig, Threads};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
+pub use self::give_back::Seeding;
+use self::give_back::{Giving, PEERS, Part};
 use crate::bundle::{self, Staged};
 use crate::check::{self, Release};
 use crate::error::{ApplyError, RuntimeError};
@@ -48,6 +51,8 @@ pub struct RuntimeConfig {
     pub bootstrap: Option<Vec<String>>,
     /// Blind relays to meet seeders at to whom no way opens.
     pub relays: Vec<PublicKey>,
+    /// Serve what this app has of its release to others; `None`: it does not. Without updates it never does.
+    pub seed: Option<Seeding>,
 }
 
 /// Something happened to the updater. Serializes as an object with `name` and the fields.
@@ -152,6 +157,7 @@ struct Inner {
     staged_bytes: AtomicU64,
     /// A check is wanted at once.
     look_again: Notify,
+    giving: Giving,
     stop: CancellationToken,
 }
 
@@ -169,6 +175,10 @@ impl Runtime {
     /// # Errors
     /// If the link or the version is unusable, or the store, the drive or the swarm cannot be opened.
     pub async fn start(config: RuntimeConfig) -> Result<Self, RuntimeError> {
+        Self::start_with(config, Giving::default()).await
+    }
+
+    async fn start_with(config: RuntimeConfig, giving: Giving) -> Result<Self, RuntimeError> {
         let version = Version::parse(&config.version).map_err(|source| RuntimeError::Version {
             version: config.version.clone(),
             source,
@@ -209,14 +219,24 @@ impl Runtime {
             ready: Mutex::default(),
             applying: tokio::sync::Mutex::default(),
             events: broadcast::Sender::new(1024),
-            network: following.as_ref().map(|(network, ..)| network.clone()),
+            network: following.as_ref().map(|((network, _), ..)| network.clone()),
             staged_bytes: AtomicU64::new(0),
             look_again: Notify::new(),
+            giving,
             stop: CancellationToken::new(),
             config,
         });
         let mut threads = None;
-        if let Some(((store, swarm, drive), net, work)) = following {
+        if let Some((((store, swarm, drive), discovery), net, work)) = following {
+            if let Some(Seeding { rate }) = inner.config.seed {
+                let part = Part {
+                    swarm: swarm.clone(),
+                    topic: drive.discovery_key().topic(),
+                    uplink: store.limit_uplink(rate),
+                    handles: vec![discovery],
+                };
+                work.handle().spawn(inner.clone().give_back(part));
+            }
             work.handle().spawn(accept(store, swarm, inner.stop.clone()));
             work.handle().spawn(inner.clone().follow(drive));
             threads = Some(Arc::new((net, work)));
@@ -313,6 +333,17 @@ impl Runtime {
         }
     }
 
+    /// Whether this app is announced as one that serves its release.
+    pub fn gives_back(&self) -> bool {
+        self.inner.giving.is_announced()
+    }
+
+    /// Tells whether the connection is metered; `None` if that is not known, which is so at first. Nothing is served over one that is.
+    /// Whoever embeds this is asked because the system's answer comes over its desktop's ways.
+    pub fn set_metered(&self, metered: Option<bool>) {
+        self.inner.giving.set_metered(metered);
+    }
+
     /// Installs versions again that were taken back because they did not start, and looks for one at once. Whether there were any.
     ///
     /// # Errors
@@ -346,7 +377,7 @@ async fn connect(
     config: &RuntimeConfig,
     link: &Link,
     sockets: &tokio::runtime::Handle,
-) -> Result<(Corestore, Swarm, Hyperdrive), RuntimeError> {
+) -> Result<((Corestore, Swarm, Hyperdrive), Discovery), RuntimeError> {
     let folder = config.dir.join("pear-runtime");
     let next = folder.join("next");
     if let Some(app) = &config.app {
@@ -372,21 +403,28 @@ async fn connect(
         key_pair: None,
         bootstrap: config.bootstrap.clone(),
         relays: config.relays.clone(),
-        ..SwarmConfig::default()
+        ..match config.seed {
+            None => SwarmConfig::default(),
+            Some(_) => SwarmConfig {
+                max_peers: PEERS,
+                max_inbound: PEERS,
+                ..SwarmConfig::default()
+            },
+        }
     };
     let joined = sockets.spawn(Swarm::new(swarm_config)).await;
     let swarm = joined.map_err(|source| RuntimeError::Io {
         path: config.dir.clone(),
         source: source.into(),
     })??;
-    swarm.join(
+    let discovery = swarm.join(
         drive.discovery_key().topic(),
         JoinOptions {
             server: false,
             client: true,
         },
     );
-    Ok((store, swarm, drive))
+    Ok(((store, swarm, drive), discovery))
 }
 
 async fn accept(store: Corestore, swarm: Swarm, stop: CancellationToken) {

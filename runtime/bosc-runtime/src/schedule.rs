@@ -9,7 +9,7 @@ const DEFAULT_DELAY: Duration = Duration::from_secs(3600);
 
 /// Decides when a check is due. The delay is drawn once, so that a crowd of apps does not ask the seeders all at once.
 #[derive(Debug, Clone)]
-pub(crate) struct Schedule {
+pub struct Schedule {
     started: Instant,
     delay: Duration,
     due: Option<Instant>,
@@ -17,7 +17,7 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     /// Starts at `now`; waits up to `limit` (default one hour), the part of it given by `random` in `0..1`.
-    pub(crate) fn new(now: Instant, limit: Option<Duration>, random: f64) -> Self {
+    pub fn new(now: Instant, limit: Option<Duration>, random: f64) -> Self {
         let delay = limit.unwrap_or(DEFAULT_DELAY).mul_f64(random.clamp(0.0, 1.0));
         Self {
             started: now,
@@ -27,28 +27,28 @@ impl Schedule {
     }
 
     /// The nominal delay.
-    pub(crate) fn delay(&self) -> Duration {
+    pub fn delay(&self) -> Duration {
         self.delay
     }
 
     /// The drive grew: plans a check, unless one is planned before that. A drive that never stops growing is looked at all the same.
-    pub(crate) fn handle_append(&mut self, now: Instant) {
+    pub fn handle_append(&mut self, now: Instant) {
         let in_grace = now.saturating_duration_since(self.started) <= BOOT_GRACE;
         self.retry_at(if in_grace { now } else { now + self.delay });
     }
 
     /// Plans a check at `at` unless an earlier one is planned.
-    pub(crate) fn retry_at(&mut self, at: Instant) {
+    pub fn retry_at(&mut self, at: Instant) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
     /// When the next check is due.
-    pub(crate) fn next_due(&self) -> Option<Instant> {
+    pub fn next_due(&self) -> Option<Instant> {
         self.due
     }
 
     /// The check begins.
-    pub(crate) fn handle_check(&mut self) {
+    pub fn handle_check(&mut self) {
         self.due = None;
     }
 }

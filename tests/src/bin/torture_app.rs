@@ -62,6 +62,7 @@ fn start(bundle: &Path) -> Result<()> {
         delay: Some(Duration::ZERO),
         bootstrap: Some(vec![variable("TORTURE_BOOTSTRAP")?]),
         relays: Vec::new(),
+        seed: None,
     };
     startup.started_well();
     println!("well {version}");

@@ -185,7 +185,12 @@ impl Inner {
             next_version: next_version.clone(),
         });
         let (host, next) = (crate::host::current(), self.next_dir());
-        let staged = check::stage(drive, &release, (&host, &self.config.name), &next, |progress| {
+        let wanted = check::Wanted {
+            host: &host,
+            name: &self.config.name,
+            shared: self.share(drive).await?,
+        };
+        let staged = check::stage(drive, &release, wanted, &next, |progress| {
             self.staged_bytes.store(progress.bytes, atomic::Ordering::Relaxed);
             self.emit(UpdaterEvent::UpdatingDelta {
                 op: format!("{:?}", progress.diff.op).to_lowercase(),
@@ -225,18 +230,39 @@ impl Inner {
         Ok(())
     }
 
+    /// If this app gives back: it fetches in an order of its own from now on, and is found by others that fetch. Whether it does.
+    async fn share(&self, drive: &Hyperdrive) -> Result<bool, DriveError> {
+        if self.config.seed.is_none() {
+            return Ok(false);
+        }
+        drive.blobs().await?.share_downloads(rand::random());
+        self.giving.offer();
+        Ok(true)
+    }
+
     /// Fetches the running version's blocks in the background, so that the next release costs only what changed.
     fn prefetch(&self, drive: &Hyperdrive) {
-        let (drive, prefix, stop, events) = (
-            drive.checkout(drive.core().length()),
+        let length = drive.core().length();
+        let (drive, prefix, stop, events, giving) = (
+            drive.checkout(length),
             self.prefix(),
             self.stop.clone(),
             self.events.clone(),
+            self.giving.clone(),
         );
         tokio::spawn(async move {
             let work = again(|| {
-                let (drive, prefix) = (drive.clone(), prefix.clone());
-                async move { drive.download(&prefix).await?.done().await }
+                let (drive, prefix, giving) = (drive.clone(), prefix.clone(), giving.clone());
+                async move {
+                    drive.download(&prefix).await?.done().await?;
+                    giving.offer();
+                    // What else is here may be a newer release that is being fetched.
+                    if drive.core().length() == length {
+                        let freed = drive.clear_contents_but(&["/package.json", &prefix]).await?;
+                        tracing::debug!(freed, "deleted blocks of other versions");
+                    }
+                    Ok(())
+                }
             });
             tokio::select! {
                 () = stop.cancelled() => {}

@@ -52,6 +52,7 @@ impl Home {
             delay: Some(Duration::ZERO),
             bootstrap: None,
             relays: Vec::new(),
+            seed: None,
         };
         Runtime::start(config).await.unwrap()
     }
@@ -406,4 +407,72 @@ async fn a_link_that_is_spelt_otherwise_on_disk_leads_to_the_same_place() {
         seen.last()
     );
     runtime.close().await;
+}
+
+#[tokio::test]
+async fn an_app_is_announced_while_it_has_something_and_neither_battery_nor_meter_speaks_against_it() {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    static ON_BATTERY: AtomicBool = AtomicBool::new(false);
+    let network = dht::local::start(std::net::Ipv4Addr::LOCALHOST.into(), 0)
+        .await
+        .unwrap();
+    let home = Home::new().await;
+    let idle = home.runtime().await;
+    let config = RuntimeConfig {
+        updates: true,
+        bootstrap: Some(vec![network.bootstrap().to_string()]),
+        seed: Some(Seeding::default()),
+        ..idle.inner.config.clone()
+    };
+    let runtime = Runtime::start_with(config, Giving::with_battery(|| Some(ON_BATTERY.load(Relaxed))))
+        .await
+        .unwrap();
+    // Somebody else who looks for servers on the topic.
+    let other = Swarm::new(SwarmConfig {
+        bootstrap: Some(vec![network.bootstrap().to_string()]),
+        ..SwarmConfig::default()
+    })
+    .await
+    .unwrap();
+    let topic = home.drive.discovery_key().topic();
+    let found = async |expected: bool| {
+        let looks = async {
+            loop {
+                let mut lookup = other.node().lookup(topic, Vec::new());
+                let mut any = false;
+                while let Some(answer) = lookup.next().await {
+                    any |= !answer.peers.is_empty();
+                }
+                if any == expected && runtime.gives_back() == expected {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), looks).await;
+        waited.unwrap_or_else(|_| panic!("announced is not {expected}"));
+    };
+    found(false).await;
+    runtime.inner.giving.offer();
+    found(true).await;
+    runtime.set_metered(Some(true));
+    found(false).await;
+    runtime.set_metered(Some(false));
+    found(true).await;
+    ON_BATTERY.store(true, Relaxed);
+    runtime.set_metered(None);
+    found(false).await;
+    ON_BATTERY.store(false, Relaxed);
+    found(true).await;
+    runtime.close().await;
+    found_none_is_left(&other, topic).await;
+    other.destroy().await;
+}
+
+/// Nobody is announced on the topic any more.
+async fn found_none_is_left(swarm: &Swarm, topic: base::Topic) {
+    let mut lookup = swarm.node().lookup(topic, Vec::new());
+    while let Some(answer) = lookup.next().await {
+        assert!(answer.peers.is_empty());
+    }
 }

@@ -35,7 +35,7 @@ pub enum CoreError {
     },
     /// Peers brought nothing for too long.
     #[error(
-        "no peer sent block {index} of core {key} for {seconds} s: {peers} connected, {holding} of them say that they have it; is someone seeding it?"
+        "no peer sent block {index} of core {key} for {seconds} s: {peers} connected, {holding} of them know of it; is someone seeding it?"
     )]
     Stalled {
         /// The core.

@@ -17,6 +17,7 @@ mod error;
 mod store;
 
 pub use core_store::replication::Replication;
+pub use core_store::replication::uplink::SharedUplink;
 pub use core_store::storage::FindingPeers;
 pub use error::CorestoreError;
 pub use store::{Corestore, GetOptions, WriterLock};

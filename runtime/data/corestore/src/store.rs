@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::lock;
 use core_store::replication::Replication;
+use core_store::replication::uplink;
 use core_store::storage::FindingPeers;
 use core_store::{Core, CoreOptions, Storage};
 use hypercore::manifest::Manifest;
@@ -36,6 +37,7 @@ struct Inner {
     /// `None` in memory.
     folder: Option<PathBuf>,
     replications: Mutex<Vec<Replication>>,
+    uplink: Mutex<Option<uplink::SharedUplink>>,
 }
 
 /// Which core to get: by `key`, by `name`, by `manifest` or by `key_pair`, in that order.
@@ -90,6 +92,7 @@ impl Corestore {
             primary_key: Zeroizing::new(primary_key),
             folder,
             replications: Mutex::default(),
+            uplink: Mutex::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -163,13 +166,23 @@ impl Corestore {
                 None
             }
         };
-        let replication = core_store::replication::replicate(connection, Vec::new(), Arc::new(lookup));
+        let uplink = lock(&self.inner.uplink).clone();
+        let replication =
+            core_store::replication::replicate_within(connection, Vec::new(), Arc::new(lookup), uplink);
         // Listed first, so that a core opened meanwhile is attached by one of the two; twice does no harm.
         self.replications().push(replication.clone());
         for core in self.inner.storage.cores() {
             replication.attach(&core);
         }
         replication
+    }
+
+    /// Has all connections of this store together hand out blocks at that many bytes a second at most; those that replicate already
+    /// go on without. Returns what pauses it.
+    pub fn limit_uplink(&self, rate: u64) -> uplink::SharedUplink {
+        let shared = uplink::SharedUplink::new(rate);
+        *lock(&self.inner.uplink) = Some(shared.clone());
+        shared
     }
 
     /// The live replications.

@@ -28,9 +28,35 @@ pub struct Wants {
     ranges: BTreeMap<WantId, RangeWant>,
     seeks: BTreeMap<WantId, u64>,
     inflight: HashMap<u64, u32>,
+    /// Where in the span of the ranges picking begins, as a part of 2³² of it; `None`: at the start.
+    origin: Option<u32>,
 }
 
 impl Wants {
+    /// From now on ranges are picked from a place within their span on, around to it again. Of many who fetch the same at once
+    /// each begins elsewhere then, and has soon what the others lack. In order within, so that proofs stay short.
+    pub fn begin_at(&mut self, part: u32) {
+        self.origin = Some(part);
+    }
+
+    /// Whether [`begin_at`](Self::begin_at) was called: others fetch the same.
+    pub fn is_shared(&self) -> bool {
+        self.origin.is_some()
+    }
+
+    /// The blocks to look at first and those to look at afterwards.
+    fn passes(&self, length: u64) -> [(u64, u64); 2] {
+        let Some(part) = self.origin else {
+            return [(0, u64::MAX), (0, 0)];
+        };
+        let first = self.ranges.values().map(|range| range.start).min().unwrap_or(0);
+        let ends = self.ranges.values().map(|range| range.end.unwrap_or(length));
+        let span = ends.max().unwrap_or(0).min(length).saturating_sub(first);
+        let into = (u128::from(span) * u128::from(part)) >> 32;
+        let at = first.saturating_add(u64::try_from(into).unwrap_or(0));
+        [(at, u64::MAX), (0, at)]
+    }
+
     /// Someone waits for block `index`.
     pub fn add_block(&mut self, index: u64) {
         *self.blocks.entry(index).or_default() += 1;
@@ -117,19 +143,21 @@ impl Wants {
                 picked.push(*index);
             }
         }
-        for range in self.ranges.values_mut() {
-            range.cursor = have.first_unset(range.cursor);
-            let end = range.end.unwrap_or(length).min(length);
-            let mut index = range.cursor;
-            while picked.len() < max {
-                let Some(next) = peer_has.first_set(index, end) else {
-                    break;
-                };
-                index = next + 1;
-                if have.get(next) {
-                    index = have.first_unset(next);
-                } else if !self.inflight.contains_key(&next) && !skip(next) && seen.insert(next) {
-                    picked.push(next);
+        for (from, to) in self.passes(length) {
+            for range in self.ranges.values_mut() {
+                range.cursor = have.first_unset(range.cursor);
+                let end = range.end.unwrap_or(length).min(length).min(to);
+                let mut index = range.cursor.max(from);
+                while picked.len() < max {
+                    let Some(next) = peer_has.first_set(index, end) else {
+                        break;
+                    };
+                    index = next + 1;
+                    if have.get(next) {
+                        index = have.first_unset(next);
+                    } else if !self.inflight.contains_key(&next) && !skip(next) && seen.insert(next) {
+                        picked.push(next);
+                    }
                 }
             }
         }
@@ -178,6 +206,33 @@ mod tests {
         wants.unmark(3);
         assert_eq!(wants.pick(&have, &peer, 10, &none, 9), [3]);
         assert!(wants.pick(&have, &peer, 10, &none, 9).is_empty());
+    }
+
+    #[test]
+    fn who_fetches_with_others_begins_at_a_place_of_its_own_and_comes_around() {
+        let mut wants = Wants::default();
+        let mut peer = Bitfield::default();
+        peer.set_range(0, 100, true);
+        let (have, none) = (Bitfield::default(), |_: u64| false);
+        assert!(!wants.is_shared());
+        wants.begin_at(u32::MAX / 2);
+        wants.add_range(60, Some(70));
+        wants.add_range(50, Some(54));
+        wants.add_block(3);
+        // The span is 50..70, its middle 59: what lies behind it first, then the rest, and before both who waits.
+        let picked = wants.pick(&have, &peer, 100, &none, 99);
+        let expected: Vec<u64> = [3].into_iter().chain(60..70).chain(50..54).collect();
+        assert_eq!(picked, expected);
+        picked.iter().for_each(|index| wants.unmark(*index));
+        wants.begin_at(0xc000_0000);
+        let picked = wants.pick(&have, &peer, 100, &none, 99);
+        let expected: Vec<u64> = [3]
+            .into_iter()
+            .chain(65..70)
+            .chain(60..65)
+            .chain(50..54)
+            .collect();
+        assert_eq!(picked, expected);
     }
 
     #[test]

@@ -48,6 +48,47 @@ impl Hyperdrive {
         })
     }
 
+    /// Deletes the contents that are here of everything but what this version has at or beneath `prefixes`, to free space: their
+    /// entries stay, and peers can bring them again. How many blocks were deleted.
+    ///
+    /// # Errors
+    /// If the entries cannot be listed, or the store cannot be written; what was deleted by then stays so.
+    pub async fn clear_contents_but(&self, prefixes: &[&str]) -> Result<u64, DriveError> {
+        let blobs = self.open_blobs().await?;
+        let mut kept = Vec::new();
+        for prefix in prefixes {
+            let entries = match self.file_at(prefix).await? {
+                Some(entry) => vec![entry],
+                None => self.list(prefix).await?,
+            };
+            for id in entries.into_iter().filter_map(|entry| entry.blob) {
+                kept.extend(id.block_end().map(|end| (id.block_offset, end)));
+                kept.extend(blobs.runs(&id).await?);
+            }
+        }
+        kept.sort_unstable();
+        let core = blobs.core().clone();
+        let length = core.length();
+        kept.push((length, length));
+        let clear = move || {
+            let (mut at, mut cleared) = (0, 0);
+            for (start, end) in kept {
+                let stored = core.count_stored(at, start.max(at));
+                if stored > 0 {
+                    core.clear(at, start)?;
+                    cleared += stored;
+                }
+                at = at.max(end);
+            }
+            Ok(cleared)
+        };
+        let cleared: Result<u64, core_store::CoreError> = match tokio::task::spawn_blocking(clear).await {
+            Ok(cleared) => cleared,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+        Ok(cleared?)
+    }
+
     /// Asks for the contents of entries, all at once.
     pub(crate) async fn download_contents(&self, ids: Vec<BlobId>) -> Result<DriveDownload, DriveError> {
         let blobs = self.open_blobs().await?;

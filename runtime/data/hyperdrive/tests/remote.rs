@@ -136,6 +136,31 @@ async fn a_download_brings_everything_beneath_a_folder() {
 }
 
 #[tokio::test]
+async fn all_contents_but_those_of_some_folders_can_be_deleted_and_come_back() {
+    let drive = source().await;
+    let blobs = drive.blobs().await.expect("blobs");
+    let all = blobs.count_stored(0, blobs.length());
+    let freed = drive
+        .clear_contents_but(&["/large", "/small/3"])
+        .await
+        .expect("clear");
+    assert!(freed > 0 && blobs.count_stored(0, blobs.length()) == all - freed);
+    assert!(drive.has("/large").await.expect("has") && drive.has("/small/3").await.expect("has"));
+    assert!(!drive.has("/small/4").await.expect("has"));
+    assert_eq!(
+        drive.get("/small/3").await.expect("get").expect("content"),
+        noise(3, 3000)
+    );
+    let again = drive
+        .clear_contents_but(&["/large", "/small/3"])
+        .await
+        .expect("clear");
+    assert_eq!(again, 0);
+    assert!(drive.entry("/small/4").await.expect("entry").is_some());
+    assert!(drive.clear_contents_but(&[]).await.expect("clear") == all - freed);
+}
+
+#[tokio::test]
 async fn nothing_is_read_twice_from_a_drive_that_did_not_change() {
     let (from, store) = (source().await, support::memory_store());
     let to = Hyperdrive::open(&store, from.key()).await.expect("drive");

@@ -278,10 +278,11 @@ impl Loneliness {
         self.now.get_or_insert((now, FIRST_PAUSE)).1
     }
 
-    /// It was waited for so long, and nobody came.
-    fn goes_on(&mut self, now: Instant) {
+    /// It was waited for so long, and nobody came. `in_vain`: somebody is there who has no place for us, and looking does not
+    /// make one.
+    fn goes_on(&mut self, now: Instant, in_vain: bool) {
         let (since, pause) = self.now.get_or_insert((now, FIRST_PAUSE));
-        let longest = if now.saturating_duration_since(*since) < AT_FIRST {
+        let longest = if now.saturating_duration_since(*since) < AT_FIRST && !in_vain {
             LONGEST_PAUSE_AT_FIRST
         } else {
             LONGEST_PAUSE
@@ -327,7 +328,8 @@ async fn run(inner: Arc<Inner>, topic: Arc<Joined>) {
             tokio::select! {
                 () = sleep(wait) => {
                     if lonely {
-                        loneliness.goes_on(Instant::now());
+                        let in_vain = inner.lock().queue.has_no_place(&topic.topic);
+                        loneliness.goes_on(Instant::now(), in_vain);
                     }
                     break;
                 }
@@ -360,7 +362,7 @@ mod tests {
         while now < start + Duration::from_secs(3600) {
             now += loneliness.pause(now);
             looks.push((now - start).as_secs());
-            loneliness.goes_on(now);
+            loneliness.goes_on(now, false);
         }
         let most_lonely = |from: u64, to: u64| {
             let within = looks.windows(2).filter(|pair| pair[0] >= from && pair[1] <= to);
@@ -372,5 +374,9 @@ mod tests {
         assert!(looks.len() < 250, "{}", looks.len());
         loneliness.ends();
         assert_eq!(loneliness.pause(now), FIRST_PAUSE);
+        for _ in 0..30 {
+            loneliness.goes_on(now, true);
+        }
+        assert_eq!(loneliness.pause(now), LONGEST_PAUSE, "a crowd does not hurry");
     }
 }

@@ -38,6 +38,13 @@ mod stats;
 mod swarm;
 mod threads;
 
+/// The state machines alone, for simulations: nothing here is for apps.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::limits::{Guest, Place, who_leaves};
+    pub use crate::peers::{End, PeerQueue};
+}
+
 pub use base::{KeyPair, PublicKey, Topic};
 pub use config::{JoinOptions, SwarmConfig, SwarmError};
 pub use dht::Route;

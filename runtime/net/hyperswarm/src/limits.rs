@@ -19,10 +19,11 @@ const LIARS_OF_ADDRESS: u32 = 4;
 
 /// What counts as one address: an IPv4 address or an IPv6 network of 64 bits, which is what one user gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Place(IpAddr);
+pub struct Place(IpAddr);
 
 impl Place {
-    pub(crate) fn of(address: SocketAddr) -> Self {
+    /// The one of an address.
+    pub fn of(address: SocketAddr) -> Self {
         Self(match address.ip() {
             IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
                 Some(v4) => v4.into(),
@@ -43,17 +44,21 @@ impl Place {
 
 /// A connection that somebody else made.
 #[derive(Debug, Clone)]
-pub(crate) struct Guest {
-    pub(crate) key: PublicKey,
-    pub(crate) place: Option<Place>,
-    pub(crate) connected_for: Duration,
-    pub(crate) unserved_for: Duration,
+pub struct Guest {
+    /// Who it is.
+    pub key: PublicKey,
+    /// Where it is, if that is known.
+    pub place: Option<Place>,
+    /// How long it is connected.
+    pub connected_for: Duration,
+    /// How long nothing was sent to it.
+    pub unserved_for: Duration,
 }
 
 /// Who has to go for a newcomer when all places are taken: of the address that holds most, if that is more than its share
 /// and the newcomer's holds fewer; else whoever has been idle longest. An address of many, a school say, thus keeps all its
 /// places while there are enough, and all that are used while nobody else comes.
-pub(crate) fn who_leaves(guests: &[Guest], newcomer: Option<Place>, places: usize) -> Option<PublicKey> {
+pub fn who_leaves(guests: &[Guest], newcomer: Option<Place>, places: usize) -> Option<PublicKey> {
     let mut counts: HashMap<Place, usize> = HashMap::new();
     for place in guests.iter().filter_map(|guest| guest.place) {
         *counts.entry(place).or_default() += 1;

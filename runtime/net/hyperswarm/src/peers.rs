@@ -1,7 +1,7 @@
 //! The peers found on topics: whom to connect to next, and when to try again (npm hyperswarm lib/peer-info.js,
 //! lib/retry-timer.js). No I/O: time is passed in.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
@@ -54,13 +54,15 @@ struct Peer {
     connected: Option<Instant>,
     /// Whether there ever was a connection with it.
     met: bool,
+    /// Whether the last attempt to reach it did.
+    answers: bool,
     /// Why it could not be had last, and when that was.
     failure: Option<(Instant, String)>,
 }
 
 /// How a connection, or the attempt to make one, ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// In good order, or for want of a place on our side.
     Closed,
     /// Messages went both ways, and then it broke.
@@ -99,8 +101,9 @@ pub struct SoughtPeer {
 
 /// Whom to connect to next.
 #[derive(Debug, Default)]
-pub(crate) struct PeerQueue {
-    peers: HashMap<PublicKey, Peer>,
+pub struct PeerQueue {
+    /// In an order of their own, so that equal draws choose equally.
+    peers: BTreeMap<PublicKey, Peer>,
 }
 
 fn backoff(attempts: u32) -> Duration {
@@ -144,7 +147,7 @@ impl Peer {
 
 impl PeerQueue {
     /// A lookup of `topic` found the peer.
-    pub(crate) fn found(
+    pub fn found(
         &mut self,
         now: Instant,
         key: PublicKey,
@@ -169,6 +172,7 @@ impl PeerQueue {
             busy: false,
             connected: None,
             met: false,
+            answers: false,
             failure: None,
         });
         peer.topics.insert(topic);
@@ -183,13 +187,19 @@ impl PeerQueue {
         }
     }
 
+    /// Whether a peer of the topic answered last and is not connected: it has no place for us.
+    pub(crate) fn has_no_place(&self, topic: &Topic) -> bool {
+        let mut found = self.peers.values().filter(|p| p.topics.contains(topic));
+        found.any(|p| p.answers && p.connected.is_none())
+    }
+
     /// Whether the peer was found on the topic.
-    pub(crate) fn is_on(&self, key: &PublicKey, topic: &Topic) -> bool {
+    pub fn is_on(&self, key: &PublicKey, topic: &Topic) -> bool {
         self.peers.get(key).is_some_and(|p| p.topics.contains(topic))
     }
 
     /// Forgets what was found on a topic that was left.
-    pub(crate) fn leave(&mut self, topic: &Topic) {
+    pub fn leave(&mut self, topic: &Topic) {
         self.peers.retain(|_, peer| {
             peer.topics.remove(topic);
             !peer.topics.is_empty() || peer.busy || peer.connected.is_some()
@@ -197,11 +207,7 @@ impl PeerQueue {
     }
 
     /// The peer to try now, fewest failures first, then by chance. It counts as busy until [`PeerQueue::closed`].
-    pub(crate) fn take(
-        &mut self,
-        now: Instant,
-        draw: impl Fn() -> u32,
-    ) -> Option<(PublicKey, Vec<SocketAddrV4>)> {
+    pub fn take(&mut self, now: Instant, draw: impl Fn() -> u32) -> Option<(PublicKey, Vec<SocketAddrV4>)> {
         let (key, peer) = self
             .peers
             .iter_mut()
@@ -213,7 +219,7 @@ impl PeerQueue {
     }
 
     /// When the next peer may be tried.
-    pub(crate) fn next(&self) -> Option<Instant> {
+    pub fn next(&self) -> Option<Instant> {
         let idle = self
             .peers
             .values()
@@ -222,7 +228,7 @@ impl PeerQueue {
     }
 
     /// Peers that were never tried or are being tried.
-    pub(crate) fn untried(&self) -> usize {
+    pub fn untried(&self) -> usize {
         self.peers
             .values()
             .filter(|p| p.busy || (p.attempts == 0 && p.connected.is_none()))
@@ -230,17 +236,18 @@ impl PeerQueue {
     }
 
     /// A connection with the peer is open.
-    pub(crate) fn opened(&mut self, now: Instant, key: &PublicKey) {
+    pub fn opened(&mut self, now: Instant, key: &PublicKey) {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.busy = false;
             peer.connected = Some(now);
             peer.met = true;
+            peer.answers = true;
             peer.failure = None;
         }
     }
 
     /// What came of looking for peers of that topic.
-    pub(crate) fn sought(&self, topic: &Topic) -> Sought {
+    pub fn sought(&self, topic: &Topic) -> Sought {
         let mut sought = Sought::default();
         let mut last = None;
         for peer in self.peers.values().filter(|p| p.topics.contains(topic)) {
@@ -272,7 +279,7 @@ impl PeerQueue {
     }
 
     /// The connection, or the attempt to make one, is over. When it is tried again depends on why.
-    pub(crate) fn closed(&mut self, now: Instant, key: &PublicKey, end: End) {
+    pub fn closed(&mut self, now: Instant, key: &PublicKey, end: End) {
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
@@ -295,6 +302,9 @@ impl PeerQueue {
             End::Banned(until, _) => Some(usual.map_or(*until, |at| at.max(*until))),
             End::Closed | End::Broken(_) | End::Failed(_) => usual,
         };
+        if matches!(end, End::Refused(_) | End::Failed(_)) {
+            peer.answers = matches!(end, End::Refused(_));
+        }
         peer.failure = match end {
             End::Closed => None,
             End::Broken(why) | End::Refused(why) | End::Failed(why) | End::Banned(_, why) => Some((now, why)),
@@ -305,7 +315,7 @@ impl PeerQueue {
     }
 
     /// The attempt is over because another connection with the peer is there; that one counts.
-    pub(crate) fn superseded(&mut self, key: &PublicKey) {
+    pub fn superseded(&mut self, key: &PublicKey) {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.busy = false;
         }
@@ -414,6 +424,21 @@ mod tests {
         assert_eq!(queue.next(), Some(now + Duration::from_secs(60)));
         queue.found(now, PublicKey([1; 32]), TOPIC, &relay(2), || 0);
         assert_eq!(queue.next(), Some(now), "new relays: it was restarted");
+    }
+
+    #[test]
+    fn a_peer_that_turns_us_away_is_told_from_one_that_is_gone() {
+        let (now, key, mut queue) = (Instant::now(), PublicKey([1; 32]), PeerQueue::default());
+        queue.found(now, key, TOPIC, &relay(1), || 0);
+        assert!(!queue.has_no_place(&TOPIC), "nobody knows yet");
+        for (end, without_place) in [(End::Refused("no place".into()), true), (failed(), false)] {
+            queue.closed(now, &key, end);
+            assert_eq!(queue.has_no_place(&TOPIC), without_place);
+        }
+        queue.opened(now, &key);
+        assert!(!queue.has_no_place(&TOPIC), "it has one");
+        queue.closed(now, &key, End::Broken("cut".into()));
+        assert!(queue.has_no_place(&TOPIC) && !queue.has_no_place(&Topic([8; 32])));
     }
 
     #[test]

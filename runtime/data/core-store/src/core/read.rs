@@ -277,6 +277,12 @@ impl Core {
         }
     }
 
+    /// Has downloads of this core begin at a place of their own within what is wanted, as a part of 2³² of it, for as long as the
+    /// core is open. For one of many who fetch the same at once and from each other: it also asks a slow peer for less at a time.
+    pub fn share_downloads(&self, part: u32) {
+        lock(&self.shared.wants).begin_at(part);
+    }
+
     /// Fetches a range of blocks and keeps them; the range is wanted until the [`Download`] is dropped.
     pub fn download(&self, range: DownloadRange) -> Download {
         let id = lock(&self.shared.wants).add_range(range.start, range.end);

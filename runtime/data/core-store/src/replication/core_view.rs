@@ -30,6 +30,10 @@ impl View for CoreView<'_> {
         lock(&self.0.shared.wants).is_idle()
     }
 
+    fn is_shared(&self) -> bool {
+        lock(&self.0.shared.wants).is_shared()
+    }
+
     fn pick(&mut self, held: &Bitfield, length: u64, refused: &dyn Fn(u64) -> bool, max: usize) -> Vec<u64> {
         let front = lock(&self.0.shared.front);
         lock(&self.0.shared.wants).pick(&front.bitfield, held, length, refused, max)

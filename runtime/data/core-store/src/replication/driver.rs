@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hypercore::DiscoveryKey;
 use hypercore::messages::PROTOCOL;
+use hypercore::messages::kind::DATA;
 use hypercore::replication::{Action, Change, Done, Handshake, Job, Peer, PeerError, View};
 use protomux::{ChannelId, Event, Mux, MuxError};
 use secret_stream::{Connection, ConnectionInfo, ConnectionReceiver, ConnectionSender};
@@ -20,6 +21,7 @@ use tracing::Instrument;
 use super::allowance::Allowance;
 use super::core_view::{CoreView, work_all};
 use super::outbound::{ALL, MAX_BACKLOG, Outbound};
+use super::uplink::{SharedUplink, Turns};
 use crate::{Core, CoreError, CoreEvent};
 
 /// What one batch of the store's work may read for the peer.
@@ -110,6 +112,16 @@ impl Replication {
 /// Replicates over `connection`: the `cores` given, those attached later, and those that the peer asks for and `lookup` finds.
 /// Needs a tokio runtime.
 pub fn replicate(connection: Connection, cores: Vec<Core>, lookup: Lookup) -> Replication {
+    replicate_within(connection, cores, lookup, None)
+}
+
+/// As [`replicate`]; with `uplink`, blocks are handed out as fast as that allows for all connections that have it.
+pub fn replicate_within(
+    connection: Connection,
+    cores: Vec<Core>,
+    lookup: Lookup,
+    uplink: Option<SharedUplink>,
+) -> Replication {
     let info = connection.info().clone();
     let (sender, receiver) = connection.split();
     let (commands, inbox) = mpsc::unbounded_channel();
@@ -130,6 +142,7 @@ pub fn replicate(connection: Connection, cores: Vec<Core>, lookup: Lookup) -> Re
         jobs: Vec::new(),
         unverified: 0,
         allowance: Allowance::new(Instant::now()),
+        turns: uplink.map(Turns::new),
     };
     let span = tracing::error_span!("conn", peer = %driver.info.remote_public_key.short());
     let replicating = async move {
@@ -198,6 +211,8 @@ struct Driver {
     /// Bytes of answers among those jobs.
     unverified: usize,
     allowance: Allowance,
+    /// `None`: blocks are handed out as fast as the peer takes them.
+    turns: Option<Turns>,
 }
 
 /// Starts the task that writes frames to the connection, in order.
@@ -251,6 +266,7 @@ impl Driver {
             }
             let backlog = self.mux.has_backlog();
             let ready = self.allowance.ready_at(Instant::now());
+            let turn = self.turns.as_ref().and_then(Turns::ready_at);
             let reads =
                 outbound.queued() < MAX_BACKLOG && self.unverified < MAX_UNVERIFIED && ready.is_none();
             let wake = self.wake.clone();
@@ -292,6 +308,7 @@ impl Driver {
                     None => commands_open = false,
                 },
                 () = sleep_until(ready), if ready.is_some() => {}
+                () = sleep_until(turn), if turn.is_some() => {}
                 () = wake.notified() => {}
                 _ = tick.tick() => {}
             }
@@ -386,7 +403,12 @@ impl Driver {
         };
         while let Some(action) = peer.poll_action() {
             match action {
-                Action::Send(kind, payload) => self.mux.send(channel, kind, &payload),
+                Action::Send(kind, payload) => {
+                    if let Some(turns) = self.turns.as_mut().filter(|_| kind == DATA) {
+                        turns.spend(payload.len());
+                    }
+                    self.mux.send(channel, kind, &payload);
+                }
                 Action::Publish(info) => core.set_peer(*id, info),
                 Action::Store(job) => {
                     self.unverified += size(&job);
@@ -409,11 +431,17 @@ impl Driver {
             .filter(|channel| channel.peer.has_uploads())
             .count();
         outbound.take_part(active > 0 || !self.jobs.is_empty());
-        let budget = (outbound.room() / active.max(1)).min(MAX_BATCH);
+        let turn = self
+            .turns
+            .as_mut()
+            .map_or(MAX_BATCH, |turns| turns.budget(now, active > 0));
+        let budget = (outbound.room().min(turn) / active.max(1)).min(MAX_BATCH);
+        let open = self.turns.as_ref().is_none_or(Turns::is_open);
         let channels: Vec<ChannelId> = self.channels.keys().copied().collect();
         for channel in channels {
             if let Some(opened) = self.channels.get_mut(&channel) {
                 opened.look();
+                opened.peer.set_uploading(open);
                 opened.peer.poll(now, budget, &mut CoreView(&opened.core));
             }
             self.act(channel);

@@ -5,6 +5,7 @@ mod allowance;
 mod core_view;
 mod driver;
 mod outbound;
+pub mod uplink;
 
 pub use core_view::{CoreView, work};
-pub use driver::{Lookup, Replication, ReplicationError, replicate};
+pub use driver::{Lookup, Replication, ReplicationError, replicate, replicate_within};

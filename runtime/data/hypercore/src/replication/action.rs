@@ -57,6 +57,8 @@ pub trait View {
     fn words(&self, start: u64, length: u64) -> Vec<u32>;
     /// Whether nobody wants anything.
     fn is_idle(&self) -> bool;
+    /// Whether others fetch the same at the same time, and may have what a slow peer was asked for.
+    fn is_shared(&self) -> bool;
     /// Picks up to `max` blocks below `length` that are wanted, not stored, not asked of anybody, held by the peer and not
     /// refused by it, and marks them as asked.
     fn pick(&mut self, held: &Bitfield, length: u64, refused: &dyn Fn(u64) -> bool, max: usize) -> Vec<u64>;

@@ -95,6 +95,8 @@ pub struct Peer {
     /// How long its answers take, smoothed.
     answer_time: Option<Duration>,
     inflight: HashMap<u64, Inflight>,
+    /// Blocks asked for that others may be asked for as well, with the number of the request.
+    given_over: HashMap<u64, u64>,
     /// Blocks picked whose place in the tree is being looked up.
     locating: HashSet<u64>,
     seeking: bool,
@@ -103,6 +105,8 @@ pub struct Peer {
     stale: u32,
     unproven: u32,
     uploads: Uploads,
+    /// Whether the peer's requests are answered.
+    uploading: bool,
     actions: VecDeque<Action>,
     /// After an upgrade request went unanswered, when to try again.
     upgrade_after: Option<Instant>,
@@ -134,6 +138,7 @@ impl Peer {
             heard: None,
             answer_time: None,
             inflight: HashMap::new(),
+            given_over: HashMap::new(),
             locating: HashSet::new(),
             seeking: false,
             next_request: 1,
@@ -141,6 +146,7 @@ impl Peer {
             stale: 0,
             unproven: 0,
             uploads: Uploads::default(),
+            uploading: true,
             actions: VecDeque::new(),
             upgrade_after: None,
         }
@@ -329,7 +335,7 @@ impl Peer {
             }
         } else {
             self.stale = 0;
-            self.window = (self.window + 1).min(ask::MAX_WINDOW);
+            self.widen(view);
         }
         Ok(())
     }
@@ -348,8 +354,10 @@ impl Peer {
 
     /// Gives back what a finished request held.
     fn release(&mut self, asked: &Inflight, now: Instant, view: &mut impl View) {
-        if let Some(block) = asked.block.filter(|_| asked.marked) {
-            view.unmark(block);
+        match asked.block {
+            Some(block) if asked.marked => view.unmark(block),
+            Some(block) => drop(self.given_over.remove(&block)),
+            None => {}
         }
         if asked.upgrade {
             self.upgrade_after = Some(now + ask::UPGRADE_PAUSE);
@@ -369,6 +377,7 @@ impl Peer {
             // Looked at when the peer is told next.
             Change::Grown(_) => {}
             Change::Stored(index) => {
+                self.withdraw(index);
                 if self.theirs.wants(index) && !self.theirs.has(index) {
                     self.stored.push(index);
                 }
@@ -391,9 +400,19 @@ impl Peer {
         self.ask_upgrade(&head, now);
         self.ask_seek(&head, view);
         self.ask_blocks(&head, view);
+        if !self.uploading {
+            self.decline();
+            return;
+        }
         for (id, request) in self.uploads.take(left) {
             self.actions.push_back(Action::Store(Job::Prove { id, request }));
         }
+    }
+
+    /// Whether the peer's requests are answered with blocks, which is so at first. If not, the peer is told so, and a request that
+    /// comes or waits all the same is answered with that there is nothing.
+    pub fn set_uploading(&mut self, uploading: bool) {
+        self.uploading = uploading;
     }
 
     /// What is to be done next.

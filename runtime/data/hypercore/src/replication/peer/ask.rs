@@ -11,6 +11,12 @@ use crate::proof::{Request, RequestBlock, RequestSeek, RequestUpgrade};
 /// Requests in flight at first, and at most. Each answer raises the window by one, each time-out halves it.
 pub(super) const WINDOW: usize = 64;
 pub(super) const MAX_WINDOW: usize = 512;
+/// Where others fetch the same, what lies in a peer's queue is asked of nobody else meanwhile: fewer requests at first, and no more
+/// at a time than it answers within this. A home's uplink that many share would else have all of it to send to each of them.
+const SHARED_WINDOW: usize = 16;
+const SHARED_QUEUE: Duration = Duration::from_secs(2);
+/// Requests in flight at least.
+const MIN_WINDOW: usize = 4;
 /// A request that is not answered for this long is given up.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Answers come in order, so on a slow line a request may wait while others are answered, but no longer than this.
@@ -53,18 +59,40 @@ impl Peer {
                     .filter(|_| std::mem::replace(&mut asked.marked, false))
             {
                 view.unmark(block);
+                self.given_over.insert(block, *id);
             }
         }
         if late.is_empty() {
             return;
         }
-        self.window = (self.window / 2).max(4);
+        self.window = (self.window / 2).max(MIN_WINDOW);
         for id in late {
             if let Some(asked) = self.inflight.remove(&id) {
                 self.put_off(&asked, now);
                 self.release(&asked, now, view);
                 self.send(kind::CANCEL, messages::encode_id(id));
             }
+        }
+    }
+
+    /// The peer answered: it may be asked for more at a time, or for less if answers take long and others may have the rest.
+    pub(super) fn widen(&mut self, view: &impl View) {
+        let slow = self.answer_time.is_some_and(|usual| usual > SHARED_QUEUE);
+        self.window = if slow && view.is_shared() {
+            (self.window * 7 / 8).max(MIN_WINDOW)
+        } else {
+            (self.window + 1).min(MAX_WINDOW)
+        };
+    }
+
+    /// A block is here: of a slow peer that was asked for it, too, it is not wanted any more.
+    pub(super) fn withdraw(&mut self, block: u64) {
+        let Some(id) = self.given_over.remove(&block) else {
+            return;
+        };
+        if self.inflight.get(&id).is_some_and(|asked| !asked.verifying) {
+            self.inflight.remove(&id);
+            self.send(kind::CANCEL, messages::encode_id(id));
         }
     }
 
@@ -168,6 +196,9 @@ impl Peer {
     }
 
     pub(super) fn ask_blocks(&mut self, head: &Head, view: &mut impl View) {
+        if self.heard.is_none() && view.is_shared() {
+            self.window = self.window.min(SHARED_WINDOW);
+        }
         let busy = self.inflight.len() + self.locating.len();
         let room = self.window.saturating_sub(busy);
         // Asking one at a time would scan the wants for every block.

@@ -56,7 +56,7 @@ impl Peer {
             length: head.length,
             remote_length,
             can_upgrade,
-            uploading: true,
+            uploading: self.uploading,
             downloading: true,
             has_manifest: head.has_manifest,
             allow_push: false,
@@ -89,6 +89,14 @@ impl Peer {
         self.reaches = Some((of, from, None));
         self.actions.push_back(Action::Store(Job::Reaches { from }));
         None
+    }
+
+    /// Answers what waits with that nothing is handed out at present.
+    pub(super) fn decline(&mut self) {
+        for (id, _) in self.uploads.take(usize::MAX) {
+            let nothing = self.uploads.declined(id);
+            self.actions.push_back(nothing);
+        }
     }
 
     pub(super) fn send_range(&mut self, drop: bool, start: u64, length: u64) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::action::InvalidRequest;
+use super::super::action::{Action, InvalidRequest};
 use super::PeerError;
 use crate::messages::{self, INVALID_REQUEST, NOT_AVAILABLE, kind};
 use crate::proof::{Data, Request};
@@ -101,6 +101,12 @@ impl Uploads {
                 (kind::NO_DATA, messages::encode_no_data(id, INVALID_REQUEST))
             }
         })
+    }
+
+    /// The message for a request that was taken and is not answered.
+    pub(super) fn declined(&mut self, id: u64) -> Action {
+        self.working = self.working.saturating_sub(1);
+        Action::Send(kind::NO_DATA, messages::encode_no_data(id, NOT_AVAILABLE))
     }
 
     /// Whether any waits for its turn.
