@@ -1,15 +1,13 @@
-//! Bitfields, from the wire and from the disk, against a plain set of numbers.
+//! Bitfields, from the wire and from the disk, against a plain list of bits.
 
 #![no_main]
-
-use std::collections::BTreeSet;
 
 use arbitrary::Arbitrary;
 use hypercore::bitfield::Bitfield;
 use libfuzzer_sys::fuzz_target;
 
-/// Beyond this everything stays clear, so that the set stays small.
-const ROOM: u64 = 3 * 32_768;
+/// Beyond this everything stays clear, so that the list stays short.
+const ROOM: usize = 3 * 32_768;
 
 #[derive(Debug, Arbitrary)]
 enum Step {
@@ -20,74 +18,81 @@ enum Step {
     Look(u32, u16),
 }
 
+/// The first place from `start` on with that bit; `ROOM` stands for all that follow, which are clear.
+fn next(model: &[bool], start: usize, value: bool) -> Option<usize> {
+    let found = model[start..].iter().position(|bit| *bit == value);
+    found.map(|at| start + at).or((!value).then_some(ROOM))
+}
+
 fuzz_target!(|steps: Vec<Step>| {
     let mut bits = Bitfield::default();
-    let mut set = BTreeSet::new();
+    let mut model = vec![false; ROOM];
     for step in steps.into_iter().take(40) {
         match step {
             Step::Set(at, value) => {
-                let at = u64::from(at) % ROOM;
-                let changed = if value { set.insert(at) } else { set.remove(&at) };
-                assert_eq!(bits.set(at, value), changed);
+                let at = at as usize % ROOM;
+                let changed = std::mem::replace(&mut model[at], value) != value;
+                assert_eq!(bits.set(at as u64, value), changed);
             }
             Step::Range(start, length, value) => {
-                let start = u64::from(start) % ROOM;
-                let end = (start + u64::from(length) % 3000).min(ROOM);
-                bits.set_range(start, end, value);
-                for at in start..end {
-                    if value {
-                        set.insert(at)
-                    } else {
-                        set.remove(&at)
-                    };
-                }
+                let start = start as usize % ROOM;
+                let end = (start + usize::from(length) % 3000).min(ROOM);
+                bits.set_range(start as u64, end as u64, value);
+                model[start..end].fill(value);
             }
             Step::Words(start, words) => {
-                let start = u64::from(start) * 32 % ROOM;
-                let words: Vec<u32> = words.into_iter().take(((ROOM - start) / 32) as usize).collect();
-                bits.insert_words(start, &words);
-                for (at, word) in (start..).step_by(32).zip(&words) {
-                    for bit in 0..32 {
-                        if word >> bit & 1 == 1 {
-                            set.insert(at + bit)
-                        } else {
-                            set.remove(&(at + bit))
-                        };
-                    }
+                let start = usize::from(start) * 32 % ROOM;
+                let words: Vec<u32> = words.into_iter().take((ROOM - start) / 32).collect();
+                bits.insert_words(start as u64, &words);
+                for (bits, word) in model[start..].chunks_exact_mut(32).zip(&words) {
+                    bits.iter_mut()
+                        .enumerate()
+                        .for_each(|(at, bit)| *bit = word >> at & 1 == 1);
                 }
-                let read = bits.words(start, 32 * words.len() as u64);
+                let read = bits.words(start as u64, 32 * words.len() as u64);
                 assert!(read.len() <= words.len() && words.starts_with(&read));
                 assert!(words[read.len()..].iter().all(|word| *word == 0));
             }
             Step::Page(number, bytes) => {
-                let number = u64::from(number) % (ROOM / 32_768);
-                bits.merge_page(number, &bytes);
-                for (at, eight) in bytes.chunks_exact(8).take(512).enumerate() {
-                    for (byte, value) in eight.iter().enumerate() {
-                        for bit in (0..8).filter(|bit| value >> bit & 1 == 1) {
-                            set.insert(number * 32_768 + (at * 64 + byte * 8 + bit) as u64);
-                        }
+                let start = usize::from(number) * 32_768 % ROOM;
+                bits.merge_page((start / 32_768) as u64, &bytes);
+                // A page is made of whole words of eight bytes.
+                let whole = bytes.len() / 8 * 8;
+                for (at, byte) in bytes[..whole].iter().take(4096).enumerate() {
+                    for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
+                        model[start + at * 8 + bit] = true;
                     }
                 }
             }
             Step::Look(start, length) => {
-                let start = u64::from(start) % ROOM;
-                let end = start + u64::from(length);
-                assert_eq!(bits.get(start), set.contains(&start));
-                assert_eq!(bits.count(start, end), set.range(start..end).count() as u64);
-                assert_eq!(bits.first_set(start, end), set.range(start..end).next().copied());
-                let clear = (start..).find(|at| !set.contains(at));
-                assert_eq!(Some(bits.first_unset(start)), clear);
+                let start = start as usize % ROOM;
+                let end = (start + usize::from(length)).min(ROOM);
+                let (from, to) = (start as u64, (start + usize::from(length)) as u64);
+                assert_eq!(bits.get(from), model[start]);
+                let count = model[start..end].iter().filter(|bit| **bit).count();
+                assert_eq!(bits.count(from, to), count as u64);
+                let set = next(&model, start, true).filter(|at| *at < end);
+                assert_eq!(bits.first_set(from, to), set.map(|at| at as u64));
+                let clear = next(&model, start, false);
+                assert_eq!(Some(bits.first_unset(from)), clear.map(|at| at as u64));
             }
         }
     }
+    let expected = |bits: &[bool]| {
+        bits.iter()
+            .rev()
+            .fold(0u32, |word, bit| word << 1 | u32::from(*bit))
+    };
+    let mut words = bits.words(0, ROOM as u64).into_iter();
+    assert!(
+        model
+            .chunks_exact(32)
+            .all(|bits| words.next().unwrap_or(0) == expected(bits))
+    );
     // What is stored is read back.
-    let mut read = Bitfield::default();
     for (number, bytes) in bits.take_dirty() {
+        let mut read = Bitfield::default();
         read.merge_page(number, &bytes);
+        assert_eq!(read.page(number), bits.page(number));
     }
-    for at in &set {
-        assert!(bits.get(*at));
-    }
-    assert_eq!(bits.count(0, ROOM), set.len() as u64);
 });

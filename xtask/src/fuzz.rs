@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::demo::target;
 use crate::steps::{has_program, root, run};
 
-/// Longest input, in bytes: a session of some dozen steps, or any message that is not mostly payload.
+/// Longest input, in bytes, unless another is asked for: a session of some dozen steps, or any message that is not mostly payload.
 const MAX_LENGTH: usize = 4096;
 /// What a target may take, in MB, and how long for one input, in seconds.
 const MEMORY_MB: usize = 2048;
@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// How many inputs each target runs instead, whatever time that takes
     #[arg(long, conflicts_with = "seconds")]
     runs: Option<u64>,
+    /// The longest input, in bytes; a tenth of it makes targets that do work for each byte ten times as quick
+    #[arg(long, default_value_t = MAX_LENGTH, value_name = "BYTES")]
+    max_length: usize,
 }
 
 pub(crate) fn run_task(args: &Args) -> Result<()> {
@@ -187,7 +190,7 @@ fn run_target(name: &str, args: &Args) -> Result<Outcome> {
         None => format!("-max_total_time={}", args.seconds),
     });
     command
-        .arg(format!("-max_len={MAX_LENGTH}"))
+        .arg(format!("-max_len={}", args.max_length))
         .arg(format!("-rss_limit_mb={MEMORY_MB}"))
         .arg(format!("-timeout={TIMEOUT}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
