@@ -1,5 +1,6 @@
 //! Whole-product tests: the update walkthrough in a real window, JavaScript interop, the network lab.
 
+pub mod args;
 pub mod crowd;
 pub mod crowd_sim;
 pub mod display;

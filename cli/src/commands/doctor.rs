@@ -5,6 +5,7 @@ mod peers;
 mod reach;
 mod report;
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use base::PublicKey;
@@ -145,9 +146,9 @@ async fn release(
             "run `bosc check --repair` on the machine that seeds; if it finds nothing, stage again",
         )
     };
-    let there = match tokio::time::timeout(patience, published(drive)).await {
-        Ok(Ok(Some(there))) => there,
-        Ok(Ok(None)) => {
+    let there = match in_time(patience, published(drive)).await {
+        Ok(Some(there)) => there,
+        Ok(None) => {
             let advice = "stage a deployment folder onto it with `bosc stage`";
             report.add(Finding::bad(
                 STEP,
@@ -156,12 +157,8 @@ async fn release(
             ));
             return Ok(None);
         }
-        Ok(Err(error)) => {
-            report.add(unreadable(&error.to_string()));
-            return Ok(None);
-        }
-        Err(_) => {
-            report.add(unreadable(SILENT));
+        Err(why) => {
+            report.add(unreadable(&why));
             return Ok(None);
         }
     };
@@ -179,14 +176,10 @@ async fn release(
         None => layout::name_on_drive(None, &product(&there)),
     };
     let host = host::current();
-    let build = match tokio::time::timeout(patience, there.build(drive, &host, &name)).await {
-        Ok(Ok(build)) => build,
-        Ok(Err(error)) => {
-            report.add(unreadable(&error.to_string()));
-            return Ok(None);
-        }
-        Err(_) => {
-            report.add(unreadable(SILENT));
+    let build = match in_time(patience, there.build(drive, &host, &name)).await {
+        Ok(build) => build,
+        Err(why) => {
+            report.add(unreadable(&why));
             return Ok(None);
         }
     };
@@ -203,6 +196,17 @@ async fn release(
         ),
     });
     Ok(build)
+}
+
+/// What is read, or the words for why it is not.
+async fn in_time<T, E: Display>(
+    patience: Duration,
+    read: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(patience, read).await {
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(_) => Err(SILENT.to_owned()),
+    }
 }
 
 fn product(there: &Published) -> String {

@@ -15,12 +15,11 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
+use self::table::{Rates, Row};
 use crate::args::{self, Global};
 use crate::drives::{open, open_store};
 use crate::network::{Network, PeerChange};
 use crate::output::Output;
-
-use self::table::{Rates, Row};
 
 /// Bytes and blocks that went one way.
 #[derive(Default)]

@@ -6,7 +6,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use bosc_tests::args::{begin, read};
 use bosc_tests::crowd::{Group, Leaving, Outcome, Seeded, run};
 
 struct Options {
@@ -17,11 +18,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args = begin();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["clients", bootstrap, link, folder, first, count, stay @ ..] => {
@@ -65,20 +62,15 @@ fn options(args: Vec<String>) -> Result<Options> {
         megabytes: 20,
         runs: 1,
     };
-    let mut args = args.into_iter();
-    while let Some(name) = args.next() {
-        if !name.starts_with("--") {
-            options.parts.push(name);
-            continue;
-        }
-        let value = args.next().with_context(|| format!("{name} wants a value"))?;
-        match name.as_str() {
+    options.parts = read(args, |name, value| {
+        match name {
             "--clients" => options.clients = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
             "--megabytes" => options.megabytes = value.parse()?,
             "--runs" => options.runs = value.parse()?,
-            _ => bail!("{name} is not known"),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     if options.parts.is_empty() {
         options.parts = ["table", "leave"].map(str::to_owned).into();
     }

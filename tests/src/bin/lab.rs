@@ -5,7 +5,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use bosc_tests::args::{begin, read};
 use bosc_tests::lab::{Home, Meeting, Net, Stack, can_make_hosts};
 
 const HOMES: [Home; 3] = [Home::Open, Home::Cone, Home::Symmetric];
@@ -24,11 +25,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
-    match options().and_then(|options| matrix(&options)) {
+    match options(begin()).and_then(|options| matrix(&options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("lab: {error:#}");
@@ -37,23 +34,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn options() -> Result<Options> {
+fn options(args: Vec<String>) -> Result<Options> {
     let mut options = Options {
         runs: 5,
         limit: Duration::from_secs(40),
         only: None,
         stacks: None,
     };
-    let mut args = std::env::args().skip(1);
-    while let Some(name) = args.next() {
-        let value = args.next().with_context(|| format!("{name} wants a value"))?;
-        match name.as_str() {
+    let rest = read(args, |name, value| {
+        match name {
             "--runs" => options.runs = value.parse()?,
             "--limit" => options.limit = Duration::from_secs(value.parse()?),
             "--only" => options.only = Some(value),
             "--stacks" => options.stacks = Some(value),
-            _ => bail!("{name} is not known"),
+            _ => return Ok(false),
         }
+        Ok(true)
+    })?;
+    if let Some(word) = rest.first() {
+        bail!("{word} is not known");
     }
     Ok(options)
 }

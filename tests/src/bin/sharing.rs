@@ -4,14 +4,11 @@
 
 use std::process::ExitCode;
 
+use bosc_tests::args::begin;
 use bosc_tests::sharing::{Crowd, meet};
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args = begin();
     let number = |at: usize, default: usize| args.get(at).and_then(|arg| arg.parse().ok()).unwrap_or(default);
     let crowd = Crowd {
         apps: number(0, 20),

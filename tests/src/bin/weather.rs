@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use bosc_tests::args::{begin, read};
 use bosc_tests::lab::Stack;
 use bosc_tests::lab::weather::{Cell, Special, Wan, Weather, can_make_weather, capacity, stream};
 
@@ -31,11 +32,7 @@ impl Options {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args = begin();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["peer", mode, bootstrap, topic] => peer(mode, bootstrap, topic),
@@ -63,20 +60,15 @@ fn options(args: Vec<String>) -> Result<Options> {
         only: None,
         program: std::env::current_exe()?,
     };
-    let mut args = args.into_iter();
-    while let Some(name) = args.next() {
-        if !name.starts_with("--") {
-            options.parts.push(name);
-            continue;
-        }
-        let value = args.next().with_context(|| format!("{name} wants a value"))?;
-        match name.as_str() {
+    options.parts = read(args, |name, value| {
+        match name {
             "--seconds" => options.seconds = Duration::from_secs(value.parse()?),
             "--runs" => options.runs = value.parse()?,
             "--only" => options.only = Some(value),
-            _ => bail!("{name} is not known"),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     if options.parts.is_empty() {
         options.parts = ["capacity", "table", "connect", "ping", "two"]
             .map(str::to_owned)
