@@ -1,12 +1,9 @@
 //! `cargo xtask bench`: release builds, measured beside the JavaScript stack where Node is present.
 
-use std::process::Command;
-
 use anyhow::Result;
 
-use crate::demo::target;
 use crate::setup;
-use crate::steps::{cargo, has_program, run};
+use crate::steps::{has_program, release, run};
 use crate::test::javascript_peers;
 
 pub(crate) fn run_task() -> Result<()> {
@@ -14,10 +11,9 @@ pub(crate) fn run_task() -> Result<()> {
     if has_program("npm") {
         javascript_peers()?;
     }
-    println!("building the release (the first time takes some minutes)...");
-    let build = |args: &[&str]| run(cargo(&["build", "--quiet", "--locked", "--release"]).args(args));
-    build(&["-p", "bosc-cli", "-p", "pear-chat"])?;
-    build(&["-p", "bosc-shell", "--example", "bare"])?;
-    build(&["-p", "bosc-tests", "--bin", "bench"])?;
-    run(&mut Command::new(target().join("release/bench")))
+    let builds: [&[&str]; 2] = [
+        &["-p", "bosc-cli", "-p", "pear-chat"],
+        &["-p", "bosc-shell", "--example", "bare"],
+    ];
+    run(&mut release(&builds, "bench")?)
 }

@@ -1,13 +1,10 @@
 //! `cargo xtask crowd`: how one `bosc seed` serves many clients at once, by release builds.
 
-use std::process::Command;
-
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::demo::target;
 use crate::setup;
-use crate::steps::{cargo, run};
+use crate::steps::release;
 
 /// How many, and how much.
 #[derive(Debug, Args)]
@@ -28,11 +25,7 @@ pub(crate) struct Crowd {
 
 pub(crate) fn run_task(args: &Crowd) -> Result<()> {
     setup::run_if_needed()?;
-    println!("building the release (the first time takes some minutes)...");
-    let build = |args: &[&str]| run(cargo(&["build", "--quiet", "--locked", "--release"]).args(args));
-    build(&["-p", "bosc-cli"])?;
-    build(&["-p", "bosc-tests", "--bin", "crowd"])?;
-    let mut crowd = Command::new(target().join("release/crowd"));
+    let mut crowd = release(&[&["-p", "bosc-cli"]], "crowd")?;
     crowd.args(&args.only).args(["--clients", &args.clients]);
     for (name, value) in [("--megabytes", args.megabytes), ("--runs", args.runs)] {
         crowd.arg(name).arg(value.to_string());

@@ -9,8 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::demo::target;
-use crate::steps::{has_program, root, run};
+use crate::steps::{has_program, root, run, target};
 
 /// Longest input, in bytes, unless another is asked for: a session of some dozen steps, or any message that is not mostly payload.
 const MAX_LENGTH: usize = 4096;

@@ -1,13 +1,10 @@
 //! `cargo xtask lab`: how long two peers take to meet behind NATs of all kinds, ours beside JavaScript's. Needs root.
 
-use std::process::Command;
-
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::demo::target;
 use crate::setup;
-use crate::steps::{cargo, run};
+use crate::steps::release;
 use crate::test::javascript_peers;
 
 /// What to try.
@@ -30,18 +27,7 @@ pub(crate) struct Lab {
 pub(crate) fn run_task(args: &Lab) -> Result<()> {
     setup::run_if_needed()?;
     javascript_peers()?;
-    println!("building the release (the first time takes some minutes)...");
-    run(&mut cargo(&[
-        "build",
-        "--quiet",
-        "--locked",
-        "--release",
-        "-p",
-        "bosc-tests",
-        "--bin",
-        "lab",
-    ]))?;
-    let mut lab = Command::new(target().join("release/lab"));
+    let mut lab = release(&[], "lab")?;
     lab.args([
         "--runs",
         &args.runs.to_string(),

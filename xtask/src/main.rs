@@ -1,6 +1,6 @@
 //! `cargo xtask`: the habits of this repository. `demo` shows the walkthrough, `test` runs every test, `ci` checks everything a
 //! change must pass, `fuzz` feeds it what strangers could send, `bench` measures, `crowd` has many clients fetch at once, `lab`
-//! has peers meet behind NATs, `torture` kills and damages, `setup` installs what the machine lacks (the others do it by themselves).
+//! has peers meet behind NATs, `weather` has streams go through bad lines, `torture` kills and damages, `setup` installs what the machine lacks (the others do it by themselves).
 
 mod bench;
 mod ci;
@@ -12,6 +12,7 @@ mod setup;
 mod steps;
 mod test;
 mod torture;
+mod weather;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,8 @@ enum Task {
     Lab(lab::Lab),
     /// Kill programs, fill disks, flip bits, move clocks: everything must be before or after, and nothing may hang
     Torture(torture::Torture),
+    /// Send streams through loss, delay, jitter and queues, ours beside JavaScript's (needs root)
+    Weather(weather::Weather),
     /// Install what the machine lacks
     Setup,
 }
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Task::Crowd(args) => crowd::run_task(&args),
         Task::Lab(args) => lab::run_task(&args),
         Task::Torture(args) => torture::run_task(&args),
+        Task::Weather(args) => weather::run_task(&args),
         Task::Setup => setup::run_task(),
     };
     match result {

@@ -18,6 +18,21 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// Builds for release, each list of arguments in a call of its own, and returns the last program's command: `name` of `bosc-tests`.
+pub(crate) fn release(builds: &[&[&str]], name: &str) -> Result<Command> {
+    println!("building the release (the first time takes some minutes)...");
+    let own = ["-p", "bosc-tests", "--bin", name];
+    for what in builds.iter().copied().chain([&own[..]]) {
+        run(cargo(&["build", "--quiet", "--locked", "--release"]).args(what))?;
+    }
+    Ok(Command::new(target().join("release").join(name)))
+}
+
 /// Runs a command with its output shown.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = format!("{} {}", command.get_program().to_string_lossy(), words(command));

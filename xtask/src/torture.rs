@@ -1,13 +1,10 @@
 //! `cargo xtask torture`: release builds, killed, filled, flipped and stopped until something gives.
 
-use std::process::Command;
-
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::demo::target;
 use crate::setup;
-use crate::steps::{cargo, run};
+use crate::steps::release;
 
 /// How much.
 #[derive(Debug, Args)]
@@ -28,12 +25,12 @@ pub(crate) struct Torture {
 
 pub(crate) fn run_task(args: &Torture) -> Result<()> {
     setup::run_if_needed()?;
-    println!("building the release (the first time takes some minutes)...");
-    let build = |args: &[&str]| run(cargo(&["build", "--quiet", "--locked", "--release"]).args(args));
     // A driver looks at the window of the installed chat.
-    build(&["-p", "bosc-cli", "-p", "pear-chat", "--features", "pear-chat/dev"])?;
-    build(&["-p", "bosc-tests", "--bin", "torture", "--bin", "torture_app"])?;
-    let mut torture = Command::new(target().join("release/torture"));
+    let builds: [&[&str]; 2] = [
+        &["-p", "bosc-cli", "-p", "pear-chat", "--features", "pear-chat/dev"],
+        &["-p", "bosc-tests", "--bin", "torture_app"],
+    ];
+    let mut torture = release(&builds, "torture")?;
     for (name, value) in [
         ("--kills", args.kills),
         ("--flips", args.flips),
