@@ -79,13 +79,27 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
     } else {
         ProgressBar::hidden()
     };
+    let tell = |word: Option<&'static str>| {
+        let Some(word) = word else { return };
+        if word == ANNOUNCED {
+            output.tag("announced", Value::Null);
+        }
+        bar.suspend(|| output.say(word));
+    };
     let mut telling = Telling::default();
+    let first_round = announced.flushed();
+    tokio::pin!(first_round);
+    let mut looked = false;
     let mut rates = Rates::default();
     let stop = crate::network::stop_signal();
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
+            () = &mut first_round, if !looked => {
+                looked = true;
+                tell(telling.look(announced.status()));
+            }
             found = &mut contents, if blobs.is_none() => {
                 let core = found?;
                 let events = core.events();
@@ -107,12 +121,7 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
                 let elapsed = last.elapsed();
                 last = Instant::now();
                 let status = announced.status();
-                if let Some(word) = telling.look(status) {
-                    if word == ANNOUNCED {
-                        output.tag("announced", Value::Null);
-                    }
-                    bar.suspend(|| output.say(word));
-                }
+                tell(telling.look(status));
                 let contents = blobs.as_ref().map(|(core, ..)| core);
                 let rows = rates.rows(last, network.swarm.peers(), |peer| held(peer, &drive, contents));
                 bar.set_message(view(&drive, contents, status, &rows, (&up, &down)));
