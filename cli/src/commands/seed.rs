@@ -2,7 +2,7 @@
 
 mod table;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -123,7 +123,8 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
                 let status = announced.status();
                 tell(telling.look(status));
                 let contents = blobs.as_ref().map(|(core, ..)| core);
-                let rows = rates.rows(last, network.swarm.peers(), |peer| held(peer, &drive, contents));
+                let (held, all) = holdings(&drive, contents);
+                let rows = rates.rows(last, network.swarm.peers(), |peer| (held.get(peer).copied().unwrap_or(0), all));
                 bar.set_message(view(&drive, contents, status, &rows, (&up, &down)));
                 bar.tick();
                 let traffic = (up.report(elapsed), down.report(elapsed));
@@ -232,15 +233,17 @@ fn view(
     }
 }
 
-/// How many blocks of the drive a peer holds without a gap, of how many there are.
-fn held(peer: &PublicKey, drive: &Hyperdrive, blobs: Option<&Core>) -> (u64, u64) {
-    let cores = [Some(drive.core()), blobs];
-    cores.into_iter().flatten().fold((0, 0), |(held, all), core| {
-        let peers = core.peers();
-        let info = peers.iter().find(|info| info.remote_public_key == *peer);
-        let holds = info.map_or(0, |info| info.remote_contiguous_length.min(core.length()));
-        (held + holds, all + core.length())
-    })
+/// How many blocks of the drive each peer holds without a gap, and how many there are.
+fn holdings(drive: &Hyperdrive, blobs: Option<&Core>) -> (HashMap<PublicKey, u64>, u64) {
+    let (mut held, mut all) = (HashMap::new(), 0);
+    for core in [Some(drive.core()), blobs].into_iter().flatten() {
+        let length = core.length();
+        all += length;
+        for peer in core.peers() {
+            *held.entry(peer.remote_public_key).or_default() += peer.remote_contiguous_length.min(length);
+        }
+    }
+    (held, all)
 }
 
 fn stats(
