@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use bosc_runtime::{Runtime, RuntimeConfig, Seeding};
 
 use crate::process::{Process, run};
 
@@ -107,6 +108,26 @@ impl Place {
             line.contains("announced").then_some(())
         })?;
         Ok(seed)
+    }
+
+    /// The runtime of an app that is installed in `<name>/apps/Cool` in version 1.0.0, and takes what `link` has at once.
+    pub async fn old_app(&self, name: &str, link: &str, seed: Option<Seeding>) -> Result<Runtime> {
+        let app = self.home.join(name).join("apps/Cool");
+        fs::create_dir_all(&app)?;
+        fs::write(app.join("package.json"), "the old version")?;
+        let config = RuntimeConfig {
+            dir: self.home.join(name).join("data"),
+            app: Some(app),
+            name: "Cool".to_owned(),
+            version: "1.0.0".to_owned(),
+            upgrade: link.to_owned(),
+            updates: true,
+            delay: Some(Duration::ZERO),
+            bootstrap: Some(vec![self.bootstrap.clone()]),
+            relays: Vec::new(),
+            seed,
+        };
+        Ok(Runtime::start(config).await?)
     }
 
     /// A JavaScript peer: a script of tests/interop with the DHT's address as its first argument.

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bosc_runtime::{Runtime, RuntimeConfig, UpdaterEvent};
+use bosc_runtime::UpdaterEvent;
 use bosc_tests::peers::{PATIENCE, Place, expect_same, noise, write_deployment, write_tree};
 use bosc_tests::process::wait_until;
 
@@ -91,21 +91,7 @@ fn npm_pear_runtime_updater_updates_from_what_bosc_provisions() -> Result<()> {
 /// Follows `link` with an installed bundle, applies the update and returns once it is in place.
 async fn update_from(place: &Place, name: &str, link: &str) -> Result<std::path::PathBuf> {
     let app = place.home.join(name).join("apps/Cool");
-    fs::create_dir_all(&app)?;
-    fs::write(app.join("package.json"), "the old version")?;
-    let runtime = Runtime::start(RuntimeConfig {
-        dir: place.home.join(name).join("data"),
-        app: Some(app.clone()),
-        name: "Cool".to_owned(),
-        version: "1.0.0".to_owned(),
-        upgrade: link.to_owned(),
-        updates: true,
-        delay: Some(Duration::ZERO),
-        bootstrap: Some(vec![place.bootstrap.clone()]),
-        relays: Vec::new(),
-        seed: None,
-    })
-    .await?;
+    let runtime = place.old_app(name, link, None).await?;
     let mut events = runtime.events();
     let updated = async {
         loop {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bosc_runtime::{Runtime, RuntimeConfig, Seeding};
+use bosc_runtime::{Runtime, Seeding};
 use bosc_tests::peers::{PATIENCE, Place, expect_same, noise, write_deployment};
 use bosc_tests::process::run;
 use bosc_tests::sharing::{Crowd, meet};
@@ -33,25 +33,6 @@ async fn a_crowd_takes_less_than_a_third_of_an_update_from_a_seed_at_home_and_al
     Ok(())
 }
 
-async fn start(place: &Place, name: &str, link: &str, seed: Option<Seeding>) -> Result<Runtime> {
-    let app = place.home.join(name).join("apps/Cool");
-    fs::create_dir_all(&app)?;
-    fs::write(app.join("package.json"), "the old version")?;
-    let config = RuntimeConfig {
-        dir: place.home.join(name).join("data"),
-        app: Some(app),
-        name: "Cool".to_owned(),
-        version: "1.0.0".to_owned(),
-        upgrade: link.to_owned(),
-        updates: true,
-        delay: Some(Duration::ZERO),
-        bootstrap: Some(vec![place.bootstrap.clone()]),
-        relays: Vec::new(),
-        seed,
-    };
-    Ok(Runtime::start(config).await?)
-}
-
 async fn updated(runtime: &Runtime) -> Result<()> {
     let done = async {
         while !runtime.state().updated {
@@ -76,12 +57,14 @@ async fn an_app_alone_updates_others_of_both_stacks_and_says_what_it_lacks() -> 
     fs::write(other.join("Cool"), noise(2_000_000, 99))?;
     place.run("store", &["stage", &link, "deployment"])?;
     let mut seed = place.seed("store", &link)?;
-    let giver = start(&place, "giver", &link, Some(Seeding { rate: 10_000_000 })).await?;
+    let giver = place
+        .old_app("giver", &link, Some(Seeding { rate: 10_000_000 }))
+        .await?;
     updated(&giver).await?;
     wait(|| giver.gives_back()).await?;
     seed.stop();
 
-    let taker = start(&place, "taker", &link, None).await?;
+    let taker = place.old_app("taker", &link, None).await?;
     updated(&taker).await?;
     ensure!(!taker.gives_back(), "it was not asked to");
     ensure!(taker.apply_update().await?, "nothing to apply");
