@@ -1,22 +1,29 @@
 //! Peers at home: behind routers that translate addresses, one each, two in a row, or one for both. Needs root and nftables.
 
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use base::Topic;
 use bosc_tests::lab::{Home, Host, Meeting, Net, Relay, Stack, can_make_hosts, join};
 use bosc_tests::peers::{expect_same, fresh_home, noise, write_tree};
 use bosc_tests::process::{Process, run};
 use bosc_tests::skip::skipped;
-use hyperswarm::{Firewall, Swarm, SwarmConfig};
+use hyperswarm::{Firewall, JoinOptions, Route, Swarm, SwarmConfig};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 /// What a person waits without asking what is wrong. On an idle machine these take some milliseconds.
 const SOON: Duration = Duration::from_secs(3);
 /// Where ports are guessed: 256 of them are right, 200 are tried in a second, all of them once in a thousand times in vain.
 const GUESSED: Duration = Duration::from_secs(15);
-/// How long a transfer may stand still whose host got another address: five seconds on an idle machine, almost all of which are those
-/// until the silence counts as the end.
-const MOVED: Duration = Duration::from_secs(10);
+/// How long a transfer may stand still whose host got another address.
+const MOVED: Duration = Duration::from_secs(5);
+/// How long a home may be out of reach whose router got another address: until a relay answers a ping, and tells it.
+const FOUND_AGAIN: Duration = Duration::from_secs(10);
+/// How long after their NATs allow it two peers at a relay may go on meeting there.
+const LEFT_RELAY: Duration = Duration::from_secs(20);
 /// How long a program may take to start and say so.
 const READY: Duration = Duration::from_secs(30);
 const JS_GUESSES: Duration = Duration::from_secs(40);
@@ -112,6 +119,24 @@ fn two_rooms_of_one_home_meet_without_the_way_out() -> Result<()> {
         let [a, b] = rooms.as_slice() else {
             anyhow::bail!("not two rooms")
         };
+        met(hold(&net, (Stack::Bosc, a), (Stack::Bosc, b), SOON)?)
+    })
+}
+
+/// Each names a second address at which nobody can reach it: the cable leads nowhere.
+#[test]
+fn a_second_interface_that_is_dead_delays_nobody() -> Result<()> {
+    each(&[Home::Open, Home::Cone], |home| {
+        let mut net = Net::new()?;
+        let hosts = match home {
+            Home::Open => vec![net.home(home)?, net.home(home)?],
+            _ => net.household(home, 2)?,
+        };
+        let [a, b] = hosts.as_slice() else {
+            anyhow::bail!("not two hosts")
+        };
+        net.dead_interface(a)?;
+        net.dead_interface(b)?;
         met(hold(&net, (Stack::Bosc, a), (Stack::Bosc, b), SOON)?)
     })
 }
@@ -279,11 +304,23 @@ fn got(line: &str) -> Option<(u64, bool)> {
     ))
 }
 
+/// What happens to a laptop's network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// It is in another one, with another address.
+    Network,
+    /// Of two interfaces the one in use dies.
+    Interface,
+}
+
 #[test]
 fn a_laptop_that_changes_its_network_goes_on_by_itself() -> Result<()> {
-    each(&[Home::Open], |home| {
+    each(&[Change::Network, Change::Interface], |change| {
         let mut net = Net::new()?;
-        let (author, laptop) = (net.home(Home::Cone)?, net.home(home)?);
+        let (author, laptop) = (net.home(Home::Cone)?, net.home(Home::Open)?);
+        if change == Change::Interface {
+            net.second_interface(&laptop)?;
+        }
         let place = fresh_home("laptop")?;
         let link = run(&mut net.bosc(&author, (&place, "author"), &["touch"])?)?
             .trim()
@@ -316,7 +353,10 @@ fn a_laptop_that_changes_its_network_goes_on_by_itself() -> Result<()> {
             got(line).filter(|(bytes, _)| *bytes > 5_000_000)
         })?;
         ensure!(!begun.1, "it was done before the network changed");
-        net.renumber(&laptop)?;
+        match change {
+            Change::Network => net.renumber(&laptop)?,
+            Change::Interface => net.unplug(&laptop)?,
+        }
         let changed = Instant::now();
         let before = reader.wait_for("where it stood", READY, got)?.0;
         reader.wait_for("more of it", READY, |line| {
@@ -328,5 +368,123 @@ fn a_laptop_that_changes_its_network_goes_on_by_itself() -> Result<()> {
         })?;
         ensure!(took < MOVED, "it stood still for {took:?}");
         Ok(took)
+    })
+}
+
+/// Says which ways to its one peer a swarm on a host finds, one after the other, until that is dropped.
+struct Seeker {
+    ways: mpsc::Receiver<Option<Route>>,
+    end: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<Result<()>>>,
+}
+
+impl Seeker {
+    fn start(host: &Host, config: SwarmConfig, topic: Topic) -> Self {
+        let (seen, ways) = mpsc::channel();
+        let (end, mut ended) = oneshot::channel();
+        let running = host.run(async move || {
+            let swarm = Swarm::new(config).await?;
+            let mut connections = swarm.connections();
+            let roles = JoinOptions {
+                server: false,
+                client: true,
+            };
+            let _discovery = swarm.join(topic, roles);
+            let (mut last, mut open) = (None, Vec::new());
+            loop {
+                tokio::select! {
+                    connection = connections.recv() => open.extend(connection),
+                    () = tokio::time::sleep(Duration::from_millis(50)) => {}
+                    _ = &mut ended => break,
+                }
+                let now = swarm.peers().first().map(|peer| peer.route);
+                if now != last {
+                    last = now;
+                    seen.send(last)?;
+                }
+            }
+            swarm.destroy().await;
+            Ok(())
+        });
+        Self {
+            ways,
+            end: Some(end),
+            running: Some(running),
+        }
+    }
+
+    /// Waits until it goes that way.
+    fn wait_for(&self, way: Route, limit: Duration) -> Result<()> {
+        let until = Instant::now() + limit;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let seen = self.ways.recv_timeout(left);
+            if seen.with_context(|| format!("not {} in time", way.name()))? == Some(way) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Drop for Seeker {
+    fn drop(&mut self) {
+        if let Some(end) = self.end.take() {
+            let _ = end.send(());
+        }
+        if let Some(running) = self.running.take() {
+            let _ = running.join();
+        }
+    }
+}
+
+/// Two who met at a relay, as both their NATs change ports, leave it when one of them gets a NAT that does not.
+#[test]
+fn a_relay_is_left_once_a_direct_way_opens() -> Result<()> {
+    each(&[Stack::Bosc, Stack::Js], |stack| {
+        let mut net = Net::new()?;
+        let at = net.home(Home::Symmetric)?;
+        let from = net.home(Home::Symmetric)?;
+        let router = net.last_router().context("no router")?;
+        let between = net.home(Home::Open)?;
+        let bootstrap = net.bootstrap();
+        let relay = Relay::start((Stack::Bosc, &between), &bootstrap)?;
+        let meeting = Meeting {
+            server: (stack, &at),
+            client: (Stack::Bosc, &from),
+            bootstrap: &bootstrap,
+            relay: Some(relay.key()),
+        };
+        let server = meeting.announce()?;
+        let config = SwarmConfig {
+            bootstrap: Some(vec![bootstrap.clone()]),
+            relays: vec![relay.key()],
+            ..SwarmConfig::default()
+        };
+        let client = Seeker::start(&from, config, server.topic());
+        client.wait_for(Route::Relayed, READY)?;
+        router.retranslate(Home::Cone)?;
+        let began = Instant::now();
+        client.wait_for(Route::Punched, LEFT_RELAY)?;
+        Ok(began.elapsed())
+    })
+}
+
+/// A provider gives a home another address, as some do every night: who seeds there is found again.
+#[test]
+fn a_home_whose_router_got_another_address_is_found_again() -> Result<()> {
+    each(&[Home::Cone], |home| {
+        let mut net = Net::new()?;
+        let (from, at) = (net.home(home)?, net.home(home)?);
+        let router = net.last_router().context("no router")?;
+        let bootstrap = net.bootstrap();
+        let meeting = Meeting {
+            server: (Stack::Bosc, &at),
+            client: (Stack::Bosc, &from),
+            bootstrap: &bootstrap,
+            relay: None,
+        };
+        let server = meeting.announce()?;
+        net.renumber(&router.host)?;
+        met(meeting.dial(&server, FOUND_AGAIN)?)
     })
 }

@@ -108,6 +108,13 @@ pub struct Announced {
     _server: Server,
 }
 
+impl Announced {
+    /// What it is announced as.
+    pub fn topic(&self) -> Topic {
+        self.topic
+    }
+}
+
 /// Starts `meet.js` on a host.
 fn script(mode: &str, host: &Host, (bootstrap, relay): How<'_>, topic: Topic) -> Result<Process> {
     let folder = root().join("tests/interop");

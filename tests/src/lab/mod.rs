@@ -9,5 +9,5 @@ pub mod weather;
 
 pub use self::hosts::{Host, Hosts, can_make_hosts, join};
 pub use self::meet::{Announced, Meeting, Stack};
-pub use self::net::{Home, Net};
+pub use self::net::{Home, Net, Router};
 pub use self::relay::Relay;

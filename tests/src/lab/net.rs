@@ -56,6 +56,8 @@ pub struct Net {
     hosts: Hosts,
     switch: Host,
     homes: u8,
+    /// The routers of homes, the outermost of each, with the end of its cable to the outside.
+    routers: Vec<Router>,
 }
 
 impl Net {
@@ -73,6 +75,7 @@ impl Net {
             hosts,
             switch,
             homes: 0,
+            routers: Vec::new(),
         };
         for i in 1..=NODES {
             let host = net.hosts.add(&format!("n{i}"))?;
@@ -129,19 +132,51 @@ impl Net {
         Ok(end)
     }
 
-    /// Gives a host of [`Home::Open`] another address and takes its old one, as when a laptop changes its network.
+    /// Gives a host on the public network another address there and takes its old one, as when a laptop changes its network, or
+    /// a provider the address of a router.
     ///
     /// # Errors
     /// What `ip` says.
     pub fn renumber(&mut self, host: &Host) -> Result<()> {
-        let mut list = host.command("ip");
-        let text = run(list.args(["-o", "-4", "addr", "show", "scope", "global"]))?;
-        let mut words = text.split_whitespace().skip(1);
-        let (end, old) = (words.next(), words.nth(1));
-        let (end, old) = end.zip(old).with_context(|| format!("no address in {text:?}"))?;
+        let (end, old) = outside(host)?;
         self.homes += 1;
         host.ip(&format!("addr del {old} dev {end}"))?;
         host.ip(&format!("addr add 10.77.2.{}/16 dev {end}", self.homes))
+    }
+
+    /// Connects a host of [`Home::Open`] a second time.
+    ///
+    /// # Errors
+    /// What `ip` says.
+    pub fn second_interface(&mut self, host: &Host) -> Result<()> {
+        self.homes += 1;
+        self.plug(host, Ipv4Addr::new(10, 77, 3, self.homes)).map(|_| ())
+    }
+
+    /// Takes the first of its interfaces on the public network away from a host.
+    ///
+    /// # Errors
+    /// What `ip` says.
+    pub fn unplug(&self, host: &Host) -> Result<()> {
+        let (end, _) = outside(host)?;
+        host.ip(&format!("link set {end} down"))
+    }
+
+    /// Gives a host an interface, with an address, whose cable leads to nobody.
+    ///
+    /// # Errors
+    /// What `ip` says.
+    pub fn dead_interface(&mut self, host: &Host) -> Result<()> {
+        self.homes += 1;
+        let n = self.homes;
+        let nobody = self.hosts.add(&format!("x{n}"))?;
+        let (end, _) = self.hosts.cable(host, &nobody)?;
+        host.ip(&format!("addr add 10.88.{n}.1/24 dev {end}"))
+    }
+
+    /// The router of the home that was made last.
+    pub fn last_router(&self) -> Option<Router> {
+        self.routers.last().cloned()
     }
 
     /// A host that is connected like that.
@@ -168,6 +203,10 @@ impl Net {
         let mut router = self.hosts.add(&format!("r{n}"))?;
         let mut outside = self.plug(&router, public)?;
         translate(&router, &outside, home)?;
+        self.routers.push(Router {
+            host: router.clone(),
+            outside: outside.clone(),
+        });
         if home == Home::Double {
             let inner = self.hosts.add(&format!("q{n}"))?;
             let (up, down) = self.hosts.cable(&router, &inner)?;
@@ -193,6 +232,26 @@ impl Net {
     }
 }
 
+/// What a home's way to the public network goes through.
+#[derive(Debug, Clone)]
+pub struct Router {
+    /// Itself.
+    pub host: Host,
+    /// The end of its cable to the outside.
+    outside: String,
+}
+
+impl Router {
+    /// Has it translate as that of such a home from now on; what goes on already goes on as before.
+    ///
+    /// # Errors
+    /// What `nft` says.
+    pub fn retranslate(&self, home: Home) -> Result<()> {
+        self.host.nft("delete table ip nat\n")?;
+        translate(&self.host, &self.outside, home)
+    }
+}
+
 impl Drop for Net {
     fn drop(&mut self) {
         for (stop, running) in self.nodes.drain(..) {
@@ -200,6 +259,19 @@ impl Drop for Net {
             let _ = running.join();
         }
     }
+}
+
+/// The end of a host's first cable to the public network, and its address with the length of the network's.
+fn outside(host: &Host) -> Result<(String, String)> {
+    let mut list = host.command("ip");
+    let text = run(list.args(["-o", "-4", "addr", "show", "scope", "global"]))?;
+    let found = text.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (end, address) = (words.next()?, words.nth(1)?);
+        let public = address.starts_with("10.77.");
+        public.then(|| (end.to_owned(), address.to_owned()))
+    });
+    found.with_context(|| format!("no address on the public network in {text:?}"))
 }
 
 /// Makes a router of `host`, whose cable to the outside is `outside`.

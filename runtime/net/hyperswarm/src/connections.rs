@@ -149,6 +149,14 @@ impl Connections {
         .collect()
     }
 
+    /// Keys and ids of the open connections that we made and that are so.
+    pub(crate) fn made_here(&self, so: impl Fn(&Link) -> bool) -> Vec<(PublicKey, u64)> {
+        let ours = self.by_key.iter().filter(|(_, entry)| entry.inbound.is_none());
+        ours.filter(|(_, entry)| entry.link.as_ref().is_some_and(&so))
+            .map(|(key, entry)| (*key, entry.id))
+            .collect()
+    }
+
     /// All open connections.
     pub(crate) fn links(&self) -> impl Iterator<Item = &Link> {
         self.by_key.values().filter_map(|e| e.link.as_ref())

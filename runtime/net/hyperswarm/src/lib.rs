@@ -34,6 +34,7 @@ mod discovery;
 mod inbound;
 mod limits;
 mod peers;
+mod renew;
 mod stats;
 mod swarm;
 mod threads;

@@ -198,6 +198,13 @@ impl PeerQueue {
         self.peers.get(key).is_some_and(|p| p.topics.contains(topic))
     }
 
+    /// Nodes that relay handshakes for the peer, as far as others say.
+    pub(crate) fn relays(&self, key: &PublicKey) -> Vec<SocketAddrV4> {
+        let peer = self.peers.get(key);
+        peer.map(|peer| peer.relays.iter().map(|relay| relay.address).collect())
+            .unwrap_or_default()
+    }
+
     /// Forgets what was found on a topic that was left.
     pub fn leave(&mut self, topic: &Topic) {
         self.peers.retain(|_, peer| {

@@ -21,6 +21,7 @@ use crate::discovery::{Discovery, Joined};
 use crate::inbound::{Unproven, accept};
 use crate::limits::{Bans, Place, who_leaves};
 use crate::peers::{End, PeerQueue, Sought};
+use crate::renew::{follow_network, leave_relays};
 use crate::stats::{PeerStatus, Stats, Totals};
 
 /// Attempts to connect at once, not counting slow ones: those are mostly peers that were killed, whose announcements
@@ -137,6 +138,8 @@ impl Swarm {
         });
         tokio::spawn(accept(inner.clone(), incoming));
         tokio::spawn(dial(inner.clone()));
+        tokio::spawn(follow_network(inner.clone()));
+        tokio::spawn(leave_relays(inner.clone()));
         let guard = Arc::new(Guard(Arc::downgrade(&inner)));
         Ok(Self { inner, _guard: guard })
     }
@@ -268,6 +271,11 @@ impl Inner {
         }
         self.node.destroy();
         self.changed();
+    }
+
+    /// One of the relays that were named, by chance.
+    pub(crate) fn relay(&self) -> Option<PublicKey> {
+        self.relays.choose(&mut rand::rng()).copied()
     }
 
     /// Something about peers or connections changed.
@@ -409,7 +417,7 @@ async fn attempt(inner: Arc<Inner>, key: PublicKey, relay_addresses: Vec<std::ne
     let options = ConnectOptions {
         key_pair: Some(inner.key_pair.clone()),
         relay_addresses,
-        relay: inner.relays.choose(&mut rand::rng()).copied(),
+        relay: inner.relay(),
     };
     let connecting = inner.node.connect(key, options);
     tokio::pin!(connecting);

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::{KeyPair, lock};
 use futures::future::join_all;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
@@ -23,6 +24,9 @@ const RELAYS: usize = 3;
 /// How often relays are pinged, which also keeps the NAT open, and after how many pings all is announced anew.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 const PINGS_PER_ROUND: u32 = 100;
+/// Pause between rounds that are made because relays see the server elsewhere: a NAT may give another port for every packet, and
+/// then there is no place to announce.
+const MOVES: Duration = Duration::from_secs(15);
 /// Pause after a round that found nobody.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -80,6 +84,7 @@ impl Announcer {
         let work = async {
             self.inner.bootstrapped().await;
             let mut nodes = Vec::new();
+            let mut moved = None;
             loop {
                 let found = self.round(&mut nodes).await;
                 // A failed round is news only if it is the first.
@@ -89,11 +94,11 @@ impl Announcer {
                     news
                 });
                 if found == 0 {
-                    tokio::time::sleep(RETRY).await;
+                    sleep(RETRY).await;
                     nodes.clear();
                     continue;
                 }
-                self.keep_alive().await;
+                self.keep_alive(&mut moved).await;
             }
         };
         tokio::select! {
@@ -148,14 +153,32 @@ impl Announcer {
         count
     }
 
-    /// Pings the relays until it is time for another round or too many are lost.
-    async fn keep_alive(&self) {
+    /// Pings the relays until it is time for another round, one of them is lost, or they see the server elsewhere than they pass
+    /// handshakes on to. `moved`: when that was so last.
+    async fn keep_alive(&self, moved: &mut Option<Instant>) {
+        let mut changes = self.inner.network.subscribe();
         for _ in 0..PINGS_PER_ROUND {
-            tokio::time::sleep(PING_INTERVAL).await;
+            tokio::select! {
+                () = sleep(PING_INTERVAL) => {}
+                _ = changes.changed() => {}
+            }
             let relays = self.relays().relays;
-            let pings = relays.iter().map(|r| self.inner.ping(r.relay_address, None, 2));
-            let alive = join_all(pings).await.into_iter().filter(|alive| *alive).count();
-            if alive < relays.len() {
+            let pings = relays
+                .iter()
+                .map(|r| self.inner.seen_by(r.relay_address, None, 2));
+            let seen = join_all(pings).await;
+            if seen.iter().any(Option::is_none) {
+                return;
+            }
+            let elsewhere = relays
+                .iter()
+                .zip(seen)
+                .find(|(r, seen)| *seen != Some(r.peer_address));
+            if let Some((_, Some(seen))) = elsewhere
+                && moved.is_none_or(|last| last.elapsed() >= MOVES)
+            {
+                *moved = Some(Instant::now());
+                self.inner.is_seen_at(*seen.ip());
                 return;
             }
         }

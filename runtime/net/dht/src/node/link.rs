@@ -1,6 +1,6 @@
 //! A handle on the transport under a connection: whether it was used, and a way to cut it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::network::source_towards;
 use super::route::Route;
 
 /// What either side sends unasked: the secret stream's header (3 bytes of length, 32 of id, 24 of cipher header) and an
@@ -27,6 +28,8 @@ struct State {
     cut: CancellationToken,
     path: OnceLock<udx::Proof>,
     route: OnceLock<Route>,
+    /// The address of this machine that its packets left from at first.
+    source: OnceLock<IpAddr>,
 }
 
 impl Default for State {
@@ -39,6 +42,7 @@ impl Default for State {
             cut: CancellationToken::default(),
             path: OnceLock::default(),
             route: OnceLock::default(),
+            source: OnceLock::default(),
         }
     }
 }
@@ -67,9 +71,20 @@ impl Link {
         let _ = self.0.path.set(path);
     }
 
-    /// Which way the stream takes.
-    pub(super) fn takes(&self, route: Route) {
+    /// Which way the stream takes, and the address that its packets go to.
+    pub(super) fn takes(&self, route: Route, to: SocketAddr) {
         let _ = self.0.route.set(route);
+        if let Some(source) = source_towards(to) {
+            let _ = self.0.source.set(source);
+        }
+    }
+
+    /// Whether this machine would send to the peer from another address than it did at first: then the peer, and the NATs
+    /// between, know nothing of what it sends now, and a new connection is due. No while there is no way at all.
+    pub fn is_left_behind(&self) -> bool {
+        let now = self.way().and_then(|(_, to)| source_towards(to));
+        let first = self.0.source.get();
+        now.zip(first).is_some_and(|(now, first)| now != *first)
     }
 
     /// How its packets get to the peer.

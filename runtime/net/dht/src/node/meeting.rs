@@ -38,14 +38,14 @@ impl Way {
                 tracing::debug!(to = %path.to, route = route.name(), "found a way");
                 let stream = offer.connect(&path, remote_id)?;
                 let connection = establish(stream, handshake, path.to);
-                connection.link.takes(route);
+                connection.link.takes(route, path.to.into());
                 Ok(connection)
             }
             Self::Relayed(path, pair) => {
                 tracing::debug!(relay = %path.to, "goes through a relay");
                 let stream = offer.connect(&path, pair.stream_id)?;
                 let connection = establish(stream, handshake, path.to);
-                connection.link.takes(Route::Relayed);
+                connection.link.takes(Route::Relayed, path.to.into());
                 let closed = connection.connection.closed();
                 tokio::spawn(async move {
                     closed.await;

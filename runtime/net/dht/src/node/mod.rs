@@ -6,6 +6,7 @@ mod connect;
 mod handshake;
 mod link;
 mod meeting;
+mod network;
 mod path;
 mod peers;
 mod punch_plan;
@@ -89,6 +90,8 @@ pub(crate) struct Inner {
     wake: Notify,
     sockets: Sockets,
     bootstrapped: watch::Sender<bool>,
+    /// Counts changes of this machine's network.
+    network: watch::Sender<u64>,
     pub(crate) closed: CancellationToken,
 }
 
@@ -152,6 +155,7 @@ impl Node {
             wake: Notify::new(),
             sockets,
             bootstrapped: watch::Sender::new(false),
+            network: watch::Sender::new(0),
             closed: CancellationToken::new(),
         });
         for (id, messages) in readers {
@@ -160,6 +164,9 @@ impl Node {
         // A node without bootstrap is done at once.
         inner.with(|_, _| ());
         tokio::spawn(drive(inner.clone()));
+        if host.is_unspecified() {
+            tokio::spawn(network::watch(inner.clone()));
+        }
         let guard = Arc::new(DestroyGuard(inner.closed.clone()));
         Ok(Self { inner, _guard: guard })
     }
@@ -203,6 +210,13 @@ impl Node {
     pub async fn answers(&self, address: SocketAddrV4) -> Option<Duration> {
         let began = Instant::now();
         self.inner.ping(address, None, 2).await.then(|| began.elapsed())
+    }
+
+    /// Counts changes of this machine's network: of its addresses, of the one it sends from, and of where others see it. What
+    /// was made before may have ended without a word; see [`Link::is_left_behind`]. A node that is bound to one address sees
+    /// none.
+    pub fn network_changes(&self) -> watch::Receiver<u64> {
+        self.inner.network.subscribe()
     }
 
     /// Other nodes known.
@@ -262,6 +276,20 @@ impl Inner {
         result
     }
 
+    /// This machine is somewhere else than before.
+    fn moved(&self) {
+        self.with(|state, now| state.rpc.moved(now));
+        self.network.send_modify(|changes| *changes += 1);
+    }
+
+    /// Others see this machine there now.
+    fn is_seen_at(&self, host: Ipv4Addr) {
+        let known = self.lock().rpc.nat().host();
+        if known.is_some_and(|known| known != host) {
+            self.moved();
+        }
+    }
+
     /// Takes a datagram and sends what it causes.
     async fn datagram(&self, socket: SocketId, from: SocketAddrV4, bytes: &[u8]) {
         let (bootstrapped, transmits, rearm) = {
@@ -307,12 +335,22 @@ impl Inner {
 
     /// Whether `address` answers a ping from the given socket.
     async fn ping(self: &Arc<Self>, address: SocketAddrV4, socket: Option<SocketId>, retries: u32) -> bool {
+        self.seen_by(address, socket, retries).await.is_some()
+    }
+
+    /// Where `address`, pinged from the given socket, sees that socket; none if it does not answer.
+    async fn seen_by(
+        self: &Arc<Self>,
+        address: SocketAddrV4,
+        socket: Option<SocketId>,
+        retries: u32,
+    ) -> Option<SocketAddrV4> {
         let out = Outgoing {
             socket,
             retries,
             ..Outgoing::ping(address)
         };
-        self.request(out).await.is_ok()
+        Some(self.request(out).await.ok()?.to)
     }
 
     fn query(self: &Arc<Self>, options: QueryOptions) -> RunningQuery {

@@ -334,6 +334,37 @@ impl Rpc {
         true
     }
 
+    /// The machine has other addresses than before, or others see it elsewhere: what was seen of it says nothing any more, nor
+    /// does that it could be reached. Finds both out again.
+    pub fn moved(&mut self, now: Instant) {
+        if self.config.known_address.is_some() {
+            return;
+        }
+        self.nat = NatSampler::default();
+        self.sampled.clear();
+        self.table.forget_samples();
+        self.firewalled = true;
+        if !self.ephemeral {
+            self.ephemeral = true;
+            let id = NodeId(self.rng.random());
+            self.table.rebase(id);
+        }
+        if let Some(check) = self.maintenance.check.take() {
+            for id in check.waiting.keys() {
+                self.cancel_request(*id);
+            }
+        }
+        self.maintenance.last_checked = None;
+        self.maintenance.stable = STABLE_TICKS;
+        // A first round that is on its way asks whether we can be reached when it ends, and ends once.
+        if matches!(self.maintenance.bootstrap, Bootstrap::Checking { .. }) {
+            self.finish_bootstrap();
+        }
+        if matches!(self.maintenance.bootstrap, Bootstrap::Idle) {
+            self.bootstrap_round(now, 0);
+        }
+    }
+
     /// Runs the five-second clock.
     pub(super) fn maintain(&mut self, now: Instant) {
         let delayed = std::mem::take(&mut self.maintenance.delayed);
@@ -522,6 +553,32 @@ mod tests {
 
     use super::super::RpcConfig;
     use super::*;
+    use crate::hyper::Firewall;
+
+    #[test]
+    fn a_node_that_moved_says_no_more_that_it_is_open_and_finds_out_anew() {
+        let at = |n: u8| SocketAddrV4::new(Ipv4Addr::new(8, 8, 8, n), 1000);
+        let config = RpcConfig {
+            bootstrap: vec![at(1)],
+            server_port: 1000,
+            known_address: None,
+            persistent: false,
+        };
+        let now = Instant::now();
+        let mut rpc = Rpc::new(config, now, [7; 32]);
+        while rpc.poll_transmit().is_some() {}
+        (rpc.bootstrapped, rpc.firewalled) = (true, false);
+        rpc.maintenance.bootstrap = Bootstrap::Idle;
+        rpc.queries.clear();
+        (0..3).for_each(|_| rpc.nat.add(at(9)));
+        assert_eq!(rpc.remote_address(), Some(at(9)));
+        rpc.moved(now);
+        assert_eq!((rpc.remote_address(), rpc.firewall()), (None, Firewall::Unknown));
+        assert_eq!(
+            rpc.poll_transmit().map(|t| (t.to, t.socket)),
+            Some((at(1), SocketId::CLIENT))
+        );
+    }
 
     #[test]
     fn an_answer_full_of_dead_nodes_sets_off_few_hints() {

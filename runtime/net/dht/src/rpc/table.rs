@@ -100,6 +100,14 @@ impl Table {
         self.rows.get_mut(row)?.iter_mut().find(|n| n.id == *id)
     }
 
+    /// What its nodes saw of us counts no more.
+    pub(super) fn forget_samples(&mut self) {
+        self.rows
+            .iter_mut()
+            .flatten()
+            .for_each(|node| node.sampled = None);
+    }
+
     /// Adds a node heard of at `tick`, or renews it.
     pub(super) fn add(&mut self, id: NodeId, address: SocketAddrV4, tick: u64) -> Added {
         if id == self.id {
