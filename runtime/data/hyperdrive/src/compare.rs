@@ -1,58 +1,22 @@
-//! Whether two entries are the same: links by where they lead, files by content, then by flags (npm `mirror-drive`).
+//! Whether two files have the same content (npm `mirror-drive`).
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 
 use crate::entry::Entry;
 use crate::error::DriveError;
-use crate::path;
 use crate::traits::{ByteStream, Drive};
 
-/// What a mirror has to do for an entry that both sides have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Difference {
-    /// Nothing.
-    None,
-    /// Flags or metadata differ, the content is the same.
-    Attributes,
-    /// The content differs, or one is a link.
-    Content,
-}
-
-/// Compares an entry of `src` with the one of `dst` at the same path. Sizes are the entries' real ones. `known` says that the
-/// contents are the same.
-pub(crate) async fn compare(
-    (src, a, a_size): (&dyn Drive, &Entry, u64),
-    (dst, b, b_size): (&dyn Drive, &Entry, u64),
-    known: bool,
-) -> Result<Difference, DriveError> {
-    if a.linkname.is_some() || b.linkname.is_some() {
-        let same = match (&a.linkname, &b.linkname) {
-            (Some(left), Some(right)) => same_link(&a.key, left, right),
-            _ => false,
-        };
-        return Ok(if same {
-            Difference::None
-        } else {
-            Difference::Content
-        });
+/// Whether two files have the same content. They are read only where their blocks do not tell.
+pub(crate) async fn same_content(
+    (src, a): (&dyn Drive, &Entry),
+    (dst, b): (&dyn Drive, &Entry),
+) -> Result<bool, DriveError> {
+    if same_place(src, a, dst, b).await? {
+        return Ok(true);
     }
-    if a.blob.is_some() != b.blob.is_some() || a_size != b_size {
-        return Ok(Difference::Content);
-    }
-    let same = known || a_size == 0 || same_place(src, a, dst, b).await? || {
-        let (left, right) = (src.read_entry(a).await?, dst.read_entry(b).await?);
-        same_bytes(left, right).await?
-    };
-    Ok(match (same, same_attributes(src, a, dst, b)) {
-        (false, _) => Difference::Content,
-        (true, false) => Difference::Attributes,
-        (true, true) => Difference::None,
-    })
-}
-
-fn same_link(key: &str, a: &str, b: &str) -> bool {
-    a == b || matches!((path::resolve_link(key, a), path::resolve_link(key, b)), (Ok(a), Ok(b)) if a == b)
+    let (left, right) = (src.read_entry(a).await?, dst.read_entry(b).await?);
+    same_bytes(left, right).await
 }
 
 /// Both entries name the same blocks, as two versions of one drive do.
@@ -74,12 +38,6 @@ async fn same_place(src: &dyn Drive, a: &Entry, dst: &dyn Drive, b: &Entry) -> R
         (Some(a), Some(b)) => Ok(left.block_map(&a).await? == right.block_map(&b).await?),
         _ => Ok(false),
     }
-}
-
-fn same_attributes(src: &dyn Drive, a: &Entry, dst: &dyn Drive, b: &Entry) -> bool {
-    let local = src.as_local().is_some() || dst.as_local().is_some();
-    let flags_count = cfg!(unix) || !local;
-    (a.executable == b.executable || !flags_count) && (a.metadata == b.metadata || local)
 }
 
 /// Compares two streams without holding more than a piece of each.
@@ -146,11 +104,5 @@ mod tests {
             let same = futures::executor::block_on(same_bytes(pieces(&data, &a), pieces(&other, &b))).unwrap();
             prop_assert_eq!(same, data == other);
         }
-    }
-
-    #[test]
-    fn links_are_the_same_when_they_lead_to_the_same_place() {
-        assert!(same_link("/a/l", "/b", "../b") && same_link("/l", "x", "x"));
-        assert!(!same_link("/a/l", "b", "../b") && !same_link("/l", "../../x", "x"));
     }
 }

@@ -1,6 +1,7 @@
 //! Making one drive equal to another (npm `mirror-drive`).
 
-mod run;
+mod carry;
+mod plan;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -15,7 +16,7 @@ use crate::error::DriveError;
 use crate::filter::PathFilter;
 use crate::memory::Memory;
 use crate::traits::Drive;
-use run::Run;
+use carry::Run;
 
 /// Says of a path whether it takes part.
 pub type KeyFilter = Arc<dyn Fn(&str) -> bool + Send + Sync>;

@@ -1,4 +1,4 @@
-//! How a mirror goes about it: two lists, what differs between them, then one file after the other.
+//! Carries a mirror out: lists both sides, and does what [`super::plan`] says of them, one file after the other.
 //!
 //! The two lists are all that grows with the number of files. Everything else is made for a few files at a time.
 
@@ -10,15 +10,14 @@ use futures::stream::FuturesOrdered;
 use hyperblobs::BlobId;
 use tokio::sync::mpsc;
 
+use super::plan::{Attributes, Both, Difference, List, Listed, Pair, Verdict};
 use super::{Diff, DiffOp, MirrorOptions, Totals};
 use crate::batch::Batch;
-use crate::compare::{Difference, compare};
-use crate::entry::Entry;
+use crate::compare::same_content;
 use crate::error::DriveError;
 use crate::filter::PathFilter;
 use crate::known::Known;
 use crate::path;
-use crate::stamp::Stamp;
 use crate::target;
 use crate::traits::Drive;
 
@@ -34,28 +33,6 @@ pub(super) struct Run<'a> {
     pub(super) totals: Arc<Mutex<Totals>>,
 }
 
-/// An entry of one side, with its stamp if it is a file that was left alone for long enough.
-struct Listed {
-    entry: Entry,
-    stamp: Option<Stamp>,
-}
-
-/// One entry of the source, and its counterpart.
-struct Both {
-    src: Listed,
-    dst: Option<Entry>,
-}
-
-/// The same with both real sizes.
-struct Pair {
-    src: Entry,
-    src_size: u64,
-    dst: Option<(Entry, u64)>,
-    stamp: Option<Stamp>,
-    /// The contents are the same, and need not be read to know it.
-    unchanged: bool,
-}
-
 impl Run<'_> {
     pub(super) async fn run(self) -> Result<(), DriveError> {
         let drive = self.dst.as_hyperdrive();
@@ -66,7 +43,7 @@ impl Run<'_> {
             local.sweep().await?;
         }
         let (src, dst) = futures::try_join!(self.gather(self.src), self.gather(self.dst))?;
-        target::check(&Keys(&src), self.dst.as_local().is_some(), &self.options.prefix)?;
+        target::check(&src, self.dst.as_local().is_some(), &self.options.prefix)?;
         lock(&self.totals).files = src.len() as u64;
 
         let mut batch = match drive {
@@ -78,7 +55,7 @@ impl Run<'_> {
         }
         let known = Known::of(self.options.memory.as_ref(), self.src, self.dst).await?;
         let _downloads = self.download(&src, &dst).await?;
-        let both = join(src, dst);
+        let both = src.beside(dst);
         match batch.take() {
             Some(batch) => self.fill_drive(both, batch, known.as_ref()).await,
             None => self.fill_folder(both, known.as_ref()).await,
@@ -86,7 +63,7 @@ impl Run<'_> {
     }
 
     /// All entries of one side that take part, by path.
-    async fn gather(&self, drive: &dyn Drive) -> Result<Vec<Listed>, DriveError> {
+    async fn gather(&self, drive: &dyn Drive) -> Result<List, DriveError> {
         let everything = [String::from("/")];
         let prefixes = if self.options.prefix.is_empty() {
             &everything[..]
@@ -114,21 +91,19 @@ impl Run<'_> {
         if let Some(filter) = &self.options.filter {
             all.retain(|listed| filter(&listed.entry.key));
         }
-        all.sort_by(|a, b| a.entry.key.cmp(&b.entry.key));
-        all.dedup_by(|a, b| a.entry.key == b.entry.key);
-        Ok(all)
+        Ok(List::new(all))
     }
 
     /// Deletes what the source does not have.
-    async fn prune(
-        &self,
-        src: &[Listed],
-        dst: &[Listed],
-        mut batch: Option<&mut Batch>,
-    ) -> Result<(), DriveError> {
-        for Listed { entry, .. } in dst.iter().filter(|listed| find(src, &listed.entry.key).is_none()) {
+    async fn prune(&self, src: &List, dst: &List, mut batch: Option<&mut Batch>) -> Result<(), DriveError> {
+        for entry in dst.beyond(src) {
             let bytes_removed = self.dst.size(entry).await?;
-            self.emit(DiffOp::Remove, &entry.key, 0, bytes_removed);
+            self.send(Diff {
+                op: DiffOp::Remove,
+                key: entry.key.clone(),
+                bytes_added: 0,
+                bytes_removed,
+            });
             match &mut batch {
                 _ if self.options.dry_run => {}
                 Some(batch) => drop(batch.del(&entry.key).await?),
@@ -139,15 +114,11 @@ impl Run<'_> {
     }
 
     /// Asks a remote source for all contents that will be read, so that many small files cost no round trip each.
-    async fn download(
-        &self,
-        src: &[Listed],
-        dst: &[Listed],
-    ) -> Result<Option<crate::DriveDownload>, DriveError> {
+    async fn download(&self, src: &List, dst: &List) -> Result<Option<crate::DriveDownload>, DriveError> {
         let Some(drive) = self.src.as_hyperdrive() else {
             return Ok(None);
         };
-        let mut ids: Vec<BlobId> = src.iter().filter_map(|listed| listed.entry.blob).collect();
+        let mut ids: Vec<BlobId> = src.entries().filter_map(|entry| entry.blob).collect();
         if ids.is_empty() {
             return Ok(None);
         }
@@ -155,11 +126,11 @@ impl Run<'_> {
             // What only one side has is not read.
             let _maps = drive.download_maps(&ids).await?;
             ids.clear();
-            for Listed { entry, .. } in src {
-                let Some(other) = find(dst, &entry.key) else {
+            for entry in src.entries() {
+                let Some(other) = dst.find(&entry.key) else {
                     continue;
                 };
-                if self.src.size(entry).await? == self.dst.size(&other.entry).await? {
+                if self.src.size(entry).await? == self.dst.size(other).await? {
                     ids.extend(entry.blob);
                 }
             }
@@ -178,7 +149,7 @@ impl Run<'_> {
             let pair = self.pair(both, known).await?;
             let difference = self.difference(&pair).await?;
             let kept = pair.dst.as_ref().and_then(|(entry, _)| entry.blob);
-            let Some(diff) = self.diff(&pair, difference) else {
+            let Some(diff) = pair.diff(difference) else {
                 learn(known, &pair, kept);
                 continue;
             };
@@ -238,7 +209,7 @@ impl Run<'_> {
     async fn copy(&self, both: Both, known: Option<&Known<'_>>) -> Result<Option<Diff>, DriveError> {
         let pair = self.pair(both, known).await?;
         let difference = self.difference(&pair).await?;
-        let diff = self.diff(&pair, difference);
+        let diff = pair.diff(difference);
         if self.options.dry_run || diff.is_none() {
             return Ok(diff);
         }
@@ -286,41 +257,15 @@ impl Run<'_> {
     }
 
     async fn difference(&self, pair: &Pair) -> Result<Difference, DriveError> {
-        match &pair.dst {
-            Some((entry, size)) => {
-                let (src, dst) = ((self.src, &pair.src, pair.src_size), (self.dst, entry, *size));
-                compare(src, dst, pair.unchanged).await
+        match (pair.verdict(Attributes::between(self.src, self.dst)), &pair.dst) {
+            (Verdict::Known(difference), _) => Ok(difference),
+            (Verdict::IfSame(difference), Some((entry, _)))
+                if same_content((self.src, &pair.src), (self.dst, entry)).await? =>
+            {
+                Ok(difference)
             }
-            None => Ok(Difference::Content),
+            (Verdict::IfSame(_), _) => Ok(Difference::Content),
         }
-    }
-
-    fn diff(&self, pair: &Pair, difference: Difference) -> Option<Diff> {
-        let (bytes_added, bytes_removed) = match difference {
-            Difference::None => return None,
-            Difference::Attributes => (0, 0),
-            Difference::Content => (pair.src_size, pair.dst.as_ref().map_or(0, |(_, size)| *size)),
-        };
-        let op = if pair.dst.is_some() {
-            DiffOp::Change
-        } else {
-            DiffOp::Add
-        };
-        Some(Diff {
-            op,
-            key: pair.src.key.clone(),
-            bytes_added,
-            bytes_removed,
-        })
-    }
-
-    fn emit(&self, op: DiffOp, key: &str, bytes_added: u64, bytes_removed: u64) {
-        self.send(Diff {
-            op,
-            key: key.to_owned(),
-            bytes_added,
-            bytes_removed,
-        });
     }
 
     fn send(&self, diff: Diff) {
@@ -342,34 +287,5 @@ impl Run<'_> {
 fn learn(known: Option<&Known<'_>>, pair: &Pair, blob: Option<BlobId>) {
     if let (Some(known), Some(stamp), Some(blob)) = (known, &pair.stamp, blob) {
         known.learn(stamp, &blob);
-    }
-}
-
-/// The entry at a path, in a list that is in order.
-fn find<'a>(list: &'a [Listed], key: &str) -> Option<&'a Listed> {
-    let at = list.binary_search_by(|listed| listed.entry.key.as_str().cmp(key));
-    list.get(at.ok()?)
-}
-
-/// Each entry of the source with its counterpart. Both lists are in order; what was handed on takes no more memory than its slot.
-fn join(src: Vec<Listed>, dst: Vec<Listed>) -> impl Iterator<Item = Both> {
-    let mut dst = dst.into_iter().map(|listed| listed.entry).peekable();
-    src.into_iter().map(move |src| {
-        while dst.next_if(|entry| entry.key < src.entry.key).is_some() {}
-        let dst = dst.next_if(|entry| entry.key == src.entry.key);
-        Both { src, dst }
-    })
-}
-
-/// What [`target::check`] looks at.
-struct Keys<'a>(&'a [Listed]);
-
-impl target::Entries for Keys<'_> {
-    fn all(&self) -> impl Iterator<Item = &Entry> {
-        self.0.iter().map(|listed| &listed.entry)
-    }
-
-    fn holds(&self, key: &str) -> bool {
-        find(self.0, key).is_some()
     }
 }
