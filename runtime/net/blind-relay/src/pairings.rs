@@ -60,6 +60,11 @@ impl Pairings {
         self.waiting.len()
     }
 
+    /// Whether the session waits for anybody.
+    pub(crate) fn has(&self, session: SessionId) -> bool {
+        self.counts.contains_key(&session)
+    }
+
     /// A session asks to be paired.
     pub(crate) fn request(&mut self, now: Instant, session: SessionId, pair: &Pair) -> Outcome {
         // A stream id has 32 bits; no other can be sent to.

@@ -1,7 +1,9 @@
 //! The relay: pairs the clients of its connections, and has UDX pass their packets on.
 
+mod places;
+
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use udx::{Relay, RelayEnd, Socket};
 
 use crate::messages::{PAIR, PROTOCOL, Pair, Token, UNPAIR, Unpair};
 use crate::pairings::{Outcome, Pairings, SessionId, Side};
+use places::{Guest, IDLE_CLIENT, MessageBudget, who_leaves};
 
 /// How often pairs are looked over.
 const LOOK: Duration = Duration::from_secs(5);
@@ -84,9 +87,14 @@ struct State {
 type Way = Box<dyn Fn() -> Option<(Socket, SocketAddr)> + Send>;
 
 struct Client {
+    /// What it is to be told. Dropped, its connection is closed.
     told: mpsc::Sender<Pair>,
     way: Way,
+    address: Option<IpAddr>,
+    /// Pairs of it whose packets are passed on.
     pairs: usize,
+    /// When it last had, or wanted, a pair.
+    used: Instant,
 }
 
 struct Active {
@@ -111,8 +119,9 @@ impl Server {
         Self { shared }
     }
 
-    /// Serves a client until its connection closes. `way` says through which socket its packets come in now, and from where. One
-    /// client too many is closed at once.
+    /// Serves a client until its connection closes. `way` says through which socket its packets come in now, and from where. When
+    /// all places are taken one that is of no use makes room, else the client is closed at once; so is, after a minute, one
+    /// that has no pair and waits for none.
     pub async fn serve(
         &self,
         connection: Connection,
@@ -121,18 +130,21 @@ impl Server {
         let session = SessionId(self.shared.next.fetch_add(1, Ordering::Relaxed));
         let (told, inbox) = mpsc::channel(QUEUE);
         {
+            let address = way().map(|(_, address)| address.ip());
             let mut state = lock(&self.shared.state);
-            if state.clients.len() >= self.shared.limits.clients {
+            if !state.make_room(address, self.shared.limits.clients) {
                 state.ended.refused += 1;
                 drop(state);
-                tracing::debug!(peer = %connection.info().remote_public_key, "all places of the relay are taken");
+                tracing::debug!(peer = %connection.info().remote_public_key.short(), "all places of the relay are taken");
                 connection.close();
                 return;
             }
             let client = Client {
                 told,
                 way: Box::new(way),
+                address,
                 pairs: 0,
+                used: Instant::now(),
             };
             state.clients.insert(session, client);
         }
@@ -171,14 +183,67 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = lock(&self.shared.state);
-        state.clients.remove(&self.session);
-        state.pairings.gone(self.session);
-        state.end(|active| active.sides.contains(&self.session));
+        lock(&self.shared.state).send_away(self.session);
     }
 }
 
 impl State {
+    /// Has a place for a newcomer from `address`, if need be by sending another away. False if all are taken by who uses them.
+    fn make_room(&mut self, address: Option<IpAddr>, places: usize) -> bool {
+        if self.clients.len() < places {
+            return true;
+        }
+        let guests: Vec<Guest> = self
+            .clients
+            .iter()
+            .map(|(session, client)| self.guest(*session, client))
+            .collect();
+        let Some(leaving) = who_leaves(Instant::now(), &guests, address, places) else {
+            return false;
+        };
+        self.send_away(leaving);
+        true
+    }
+
+    fn guest(&self, session: SessionId, client: &Client) -> Guest {
+        Guest {
+            session,
+            address: client.address,
+            busy: client.pairs > 0 || self.pairings.has(session),
+            used: client.used,
+        }
+    }
+
+    /// Frees the client's place; its connection closes as soon as its task sees that.
+    fn send_away(&mut self, session: SessionId) {
+        self.clients.remove(&session);
+        self.pairings.gone(session);
+        self.end(|active| active.sides.contains(&session));
+    }
+
+    /// Ends what is over, and sends clients away that have come for nothing.
+    fn look_over(&mut self, now: Instant) {
+        self.pairings.expire(now);
+        self.end(|active| {
+            let idle = active.relay.idle();
+            idle > IDLE || (active.relay.is_over() && idle > LOOK)
+        });
+        let guests: Vec<Guest> = self
+            .clients
+            .iter()
+            .map(|(session, client)| self.guest(*session, client))
+            .collect();
+        for guest in guests {
+            if guest.busy {
+                self.clients
+                    .entry(guest.session)
+                    .and_modify(|client| client.used = now);
+            } else if now.saturating_duration_since(guest.used) > IDLE_CLIENT {
+                self.send_away(guest.session);
+            }
+        }
+    }
+
     /// Ends the pairs for which `which` holds.
     fn end(&mut self, which: impl Fn(&Active) -> bool) {
         let Self {
@@ -250,6 +315,10 @@ impl State {
 
     /// Takes a message of a client. False if it asks for more than it gets.
     fn message(&mut self, session: SessionId, kind: u64, payload: &[u8], limits: &Limits) -> bool {
+        let now = Instant::now();
+        if let Some(client) = self.clients.get_mut(&session) {
+            client.used = now;
+        }
         match kind {
             PAIR => {
                 let Ok(pair) = Pair::decode(payload) else {
@@ -258,7 +327,7 @@ impl State {
                 if self.active.contains_key(&pair.token) {
                     return true; // Said twice.
                 }
-                match self.pairings.request(Instant::now(), session, &pair) {
+                match self.pairings.request(now, session, &pair) {
                     Outcome::Waits => true,
                     Outcome::Matched(sides) => self.connect(pair.token, sides, limits).is_some(),
                     Outcome::Refused => false,
@@ -291,6 +360,7 @@ async fn serve(
     let mut mux = Mux::new();
     let theirs = connection.info().remote_public_key;
     let mut channel: Option<ChannelId> = None;
+    let mut budget = MessageBudget::new(Instant::now());
     loop {
         while let Some(frame) = mux.poll_outgoing() {
             if connection.send(frame).await.is_err() {
@@ -300,6 +370,11 @@ async fn serve(
         tokio::select! {
             frame = connection.recv() => {
                 let Some(frame) = frame else { return Ok(()) };
+                if !budget.take(Instant::now()) {
+                    lock(&shared.state).ended.refused += 1;
+                    connection.close();
+                    return Ok(());
+                }
                 mux.receive(&frame)?;
                 while let Some(event) = mux.poll_event() {
                     match event {
@@ -326,7 +401,12 @@ async fn serve(
                 }
                 mux.check()?;
             }
-            Some(pair) = inbox.recv() => {
+            pair = inbox.recv() => {
+                let Some(pair) = pair else {
+                    // Its place was needed, or it did not use it.
+                    connection.close();
+                    return Ok(());
+                };
                 if let Some(channel) = channel {
                     mux.send(channel, PAIR, &pair.encode());
                 }
@@ -340,139 +420,9 @@ async fn look_over(shared: Weak<Shared>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let Some(shared) = shared.upgrade() else { return };
-        let mut state = lock(&shared.state);
-        state.pairings.expire(Instant::now());
-        state.end(|active| {
-            let idle = active.relay.idle();
-            idle > IDLE || (active.relay.is_over() && idle > LOOK)
-        });
+        lock(&shared.state).look_over(Instant::now());
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use secret_stream::ConnectionInfo;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-    use crate::{PairError, Request, pair};
-
-    /// A client: its end of the connection, its socket, and a stream of it.
-    struct Peer {
-        connection: Connection,
-        socket: Socket,
-        stream: udx::Stream,
-    }
-
-    async fn socket() -> Socket {
-        Socket::bind("127.0.0.1:0".parse().unwrap()).await.unwrap()
-    }
-
-    async fn peer(server: &Server, through: &Socket) -> Peer {
-        let (theirs, ours) = Connection::memory_pair();
-        let socket = socket().await;
-        let (server, through, address) = (server.clone(), through.clone(), socket.local_addr());
-        let way = move || Some((through.clone(), address));
-        tokio::spawn(async move { server.serve(ours, way).await });
-        let stream = socket.create_stream(socket.free_stream_id());
-        Peer {
-            connection: theirs,
-            socket,
-            stream,
-        }
-    }
-
-    fn ask(is_initiator: bool, token: u8, peer: &Peer) -> Request {
-        Request {
-            is_initiator,
-            token: Token([token; 32]),
-            stream_id: peer.stream.local_id(),
-        }
-    }
-
-    async fn until(what: &str, check: impl Fn() -> bool) {
-        let limit = Instant::now() + Duration::from_secs(5);
-        while !check() {
-            assert!(Instant::now() < limit, "{what}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    #[tokio::test]
-    async fn two_clients_speak_through_the_relay_until_one_leaves() {
-        let (server, through) = (Server::new(Limits::default()), socket().await);
-        let (a, b) = (peer(&server, &through).await, peer(&server, &through).await);
-        let (of_a, of_b) = (ask(true, 7, &a), ask(false, 7, &b));
-        let (for_a, for_b) = tokio::join!(pair(a.connection, of_a), pair(b.connection, of_b));
-        let (for_a, for_b) = (for_a.unwrap(), for_b.unwrap());
-        let (mut one, mut two) = (a.stream, b.stream);
-        one.connect(for_a.stream_id, through.local_addr()).unwrap();
-        two.connect(for_b.stream_id, through.local_addr()).unwrap();
-        one.write_all(b"hello").await.unwrap();
-        let mut got = [0; 5];
-        two.read_exact(&mut got).await.unwrap();
-        assert_eq!(&got, b"hello");
-        let status = server.status();
-        assert_eq!(
-            (status.clients, status.waiting, status.pairs, status.paired),
-            (2, 0, 1, 1)
-        );
-        assert!(status.bytes > 5);
-        drop(for_a);
-        until("the pair ends with a client", || server.status().pairs == 0).await;
-        assert_eq!(server.status().clients, 1);
-        assert!(server.status().bytes >= status.bytes);
-        drop((for_b, a.socket, b.socket));
-    }
-
-    #[tokio::test]
-    async fn who_asks_for_more_than_its_share_is_told_at_once() {
-        let limits = Limits {
-            clients: 2,
-            pairs_per_client: 1,
-            rate: None,
-        };
-        let (server, through) = (Server::new(limits), socket().await);
-        let greedy = peer(&server, &through).await;
-        let mut mux = Mux::new();
-        let channel = mux.open(PROTOCOL, &greedy.connection.info().public_key.0, &[]);
-        for token in 0..3 {
-            let pair = Pair {
-                is_initiator: true,
-                token: Token([token; 32]),
-                id: 1,
-                seq: 0,
-            };
-            mux.send(channel, PAIR, &pair.encode());
-        }
-        while let Some(frame) = mux.poll_outgoing() {
-            greedy.connection.send(frame).await.unwrap();
-        }
-        let end = greedy.connection.closed();
-        tokio::time::timeout(Duration::from_secs(5), end).await.unwrap();
-        until("its place is free", || server.status().clients == 0).await;
-        assert_eq!(server.status().refused, 1);
-        let (_a, _b) = (peer(&server, &through).await, peer(&server, &through).await);
-        until("two places are taken", || server.status().clients == 2).await;
-        let c = peer(&server, &through).await;
-        let request = ask(true, 1, &c);
-        assert_eq!(pair(c.connection, request).await.unwrap_err(), PairError::Refused);
-    }
-
-    #[tokio::test]
-    async fn a_channel_of_another_ones_key_is_refused() {
-        let (server, through) = (Server::new(Limits::default()), socket().await);
-        let mut eve = peer(&server, &through).await;
-        let ConnectionInfo { public_key, .. } = eve.connection.info().clone();
-        let mut mux = Mux::new();
-        let mut other = public_key.0;
-        other[0] ^= 1;
-        let channel = mux.open(PROTOCOL, &other, &[]);
-        while let Some(frame) = mux.poll_outgoing() {
-            eve.connection.send(frame).await.unwrap();
-        }
-        let answer = eve.connection.recv().await.unwrap();
-        mux.receive(&answer).unwrap();
-        assert_eq!(mux.poll_event(), Some(Event::Closed { channel }));
-    }
-}
+mod tests;
