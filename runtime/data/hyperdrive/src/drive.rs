@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use core_store::{Core, DownloadRange};
 use corestore::{Corestore, GetOptions};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -204,6 +204,28 @@ impl Hyperdrive {
             Some(Entry { blob: Some(blob), .. }) => Ok(Some(self.open_blobs().await?.get(&blob).await?)),
             _ => Ok(None),
         }
+    }
+
+    /// The content of a file that has no more than `most` bytes; `None` when there is no file.
+    ///
+    /// # Errors
+    /// [`DriveError::TooLarge`], after at most so many bytes were fetched and held, and one block.
+    pub async fn get_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, DriveError> {
+        let Some(entry) = self.entry(path).await?.filter(|entry| entry.blob.is_some()) else {
+            return Ok(None);
+        };
+        let mut content = self.read_entry(&entry, 0, most.saturating_add(1)).await?;
+        let mut all = BytesMut::new();
+        while let Some(part) = content.try_next().await? {
+            all.extend_from_slice(&part);
+        }
+        if all.len() as u64 > most {
+            return Err(DriveError::TooLarge {
+                path: path.to_owned(),
+                most,
+            });
+        }
+        Ok(Some(all.freeze()))
     }
 
     /// Streams the content of a file.

@@ -35,6 +35,14 @@ pub enum DriveError {
         /// The path.
         path: String,
     },
+    /// A file that is larger than whoever reads it takes.
+    #[error("the file {path} in the drive is too large: at most {most} bytes of it are read")]
+    TooLarge {
+        /// The path.
+        path: String,
+        /// Bytes that would have been read.
+        most: u64,
+    },
     /// Links that lead to links, sixteen times.
     #[error("the link {path} leads in a circle")]
     LinkLoop {

@@ -395,6 +395,24 @@ async fn links_already_in_the_folder_are_not_written_through() {
 }
 
 #[tokio::test]
+async fn a_file_is_read_up_to_a_bound() {
+    let drive = memory_drive("bound").await;
+    let data = noise(5, 400_000);
+    for (path, dedup) in [("/plain", false), ("/mapped", true)] {
+        let options = PutOptions {
+            dedup,
+            ..PutOptions::default()
+        };
+        drive.put(path, data.clone(), options).await.expect("put");
+        let whole = drive.get_at_most(path, 400_000).await.expect("read");
+        assert_eq!(whole.as_deref(), Some(&data[..]));
+        let error = drive.get_at_most(path, 399_999).await.expect_err("too large");
+        assert!(error.to_string().contains(path), "{error}");
+    }
+    assert_eq!(drive.get_at_most("/none", 1).await.expect("read"), None);
+}
+
+#[tokio::test]
 async fn ranges_of_a_file_are_read() {
     let drive = memory_drive("ranges").await;
     let data = noise(5, 400_000);
