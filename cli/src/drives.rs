@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bosc_runtime::Link;
+use app::Link;
 use core_store::DownloadRange;
 use corestore::{Corestore, WriterLock};
 use etcetera::BaseStrategy;

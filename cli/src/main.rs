@@ -19,7 +19,6 @@ mod drives;
 mod key_file;
 mod network;
 mod output;
-mod package;
 mod password;
 mod precautions;
 

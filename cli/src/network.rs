@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use app::Link;
 use base::lock;
-use bosc_runtime::Link;
 use core_store::Core;
 use corestore::Corestore;
 use hypercore::{DiscoveryKey, PublicKey};

@@ -187,10 +187,13 @@ fn is_hidden(c: char) -> bool {
 
 /// Upstream's code for an error, where it has one.
 fn code(error: &anyhow::Error) -> &'static str {
-    if error.downcast_ref::<bosc_runtime::LinkError>().is_some() {
+    if error.downcast_ref::<app::LinkError>().is_some() {
         "ERR_INVALID_LINK"
-    } else if let Some(error) = error.downcast_ref::<crate::package::PackageError>() {
-        error.code()
+    } else if let Some(error) = error.downcast_ref::<app::ManifestError>() {
+        match error {
+            app::ManifestError::Missing { .. } => "ERR_INVALID_PROJECT_DIR",
+            _ => "ERR_INVALID_MANIFEST",
+        }
     } else if let Some(error) = error.downcast_ref::<multisig::MultisigError>() {
         error.code()
     } else if error.downcast_ref::<multisig::TeamError>().is_some() {

@@ -12,7 +12,7 @@ fn a_bundle_of_another_version_is_neither_built_nor_staged() {
     let stage = place.touch();
     place.project(&stage);
     place.bosc(&["make", "app", "--bin", "program"]).success();
-    let host = bosc_runtime::host::current();
+    let host = app::Host::current().to_string();
     let (app, bundle) = (format!("--{host}-app"), format!("app/out/Cool-{host}/Cool"));
     let build = || {
         place.bosc(&[
@@ -55,7 +55,7 @@ fn a_program_for_another_machine_is_not_built() {
     let place = Place::new();
     place.project("pear://5db4ysm3yq3e47ehpafznb5zmahe7tpd37ujzze6x5nbznhxp33y");
     place.bosc(&["make", "app", "--bin", "program"]).success();
-    let host = bosc_runtime::host::current();
+    let host = app::Host::current().to_string();
     let bundle = format!("app/out/Cool-{host}/Cool");
     fs::copy(
         std::env::current_exe().unwrap(),

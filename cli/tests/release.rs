@@ -223,7 +223,7 @@ fn names_and_versions_cannot_steer_the_terminal() {
     place.write("dep/package.json", &package.to_string());
     let said = all(&["stage", &link, "dep"]);
     assert!(
-        said.contains("its version") && said.contains("\\u{9b}1A"),
+        said.contains("\"version\" is") && said.contains("\\u{9b}1A"),
         "{said}"
     );
 }
@@ -444,11 +444,11 @@ fn packages_that_do_not_serve() {
     let stage = |words: &[&str]| refuses(place.bosc(&["stage", &own, "dep"]), words);
     stage(&["package.json not found"]);
     place.write("dep/package.json", "{ not json");
-    stage(&["package.json", "not usable"]);
+    stage(&["package.json", "not a valid package.json"]);
     place.write("dep/package.json", "{\"name\":\"cool\"}");
-    stage(&["no `version`", "bosc version"]);
+    stage(&["\"version\" is missing", "\"version\": \"1.0.0\""]);
     place.write("dep/package.json", "{\"name\":\"cool\",\"version\":\"1.0.0\"}");
-    stage(&["no `upgrade`", "bosc touch"]);
+    stage(&["\"upgrade\" is missing", "bosc touch"]);
     place.package("dep", "1.0.0", "pear://replace-with-your-provision-link");
     stage(&["upgrade", "not a link", "bosc touch"]);
     place.package("dep", "one", ELSEWHERE);

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use bosc_runtime::Link;
+use app::Link;
 use bosc_runtime::bundle::Note;
 use hypercore::Key;
 use libfuzzer_sys::fuzz_target;

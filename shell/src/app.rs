@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use app::{Folders, Manifest, layout};
 use bosc_runtime::bundle::{Decision, Startup, preflight};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,7 +19,6 @@ use crate::error::ShellError;
 use crate::instance::{self, Claim, Instance, Knock};
 use crate::locate::{Located, Surroundings, locate};
 use crate::log::Log;
-use crate::package::Package;
 use crate::page::{Assets, DriveAssets, ORIGIN, PageServer};
 use crate::updater::{StartUpdater, Updater};
 use crate::window::{self, Mailbox, Outcome, UserEvent, WindowParts};
@@ -56,7 +56,7 @@ pub struct AppHandle {
 }
 
 struct Shared {
-    package: Package,
+    manifest: Manifest,
     located: Located,
     storage: PathBuf,
     args: Args,
@@ -79,8 +79,8 @@ impl AppHandle {
     }
 
     /// The app's `package.json`.
-    pub fn package(&self) -> &Package {
-        &self.shared.package
+    pub fn package(&self) -> &Manifest {
+        &self.shared.manifest
     }
 
     /// The folder of this instance. The host's own files are in it; keep yours in [`AppHandle::app_storage`].
@@ -90,7 +90,7 @@ impl AppHandle {
 
     /// The folder for the app's own files, `<storage>/app-storage`. It exists, and updates never touch it.
     pub fn app_storage(&self) -> PathBuf {
-        self.shared.storage.join("app-storage")
+        Folders(&self.shared.storage).app_storage()
     }
 
     /// The app's folder (`package.json`, page) and bundle.
@@ -211,7 +211,7 @@ impl App {
         let bundle = around.bundle().filter(|_| args.dev.is_none());
         let found = find(&args, around);
         let product_name = match &found {
-            Ok((_, package)) => package.product_name.clone(),
+            Ok((_, manifest)) => manifest.product_name.clone(),
             Err(_) if bundle.is_some() => around.product_name(),
             Err(_) => return found.map(|_| ExitCode::FAILURE),
         };
@@ -225,8 +225,9 @@ impl App {
             startup::own_dir(&path).map_err(|source| ShellError::Storage { path, source })?;
         }
         // What the app and the page keep is nobody else's.
-        for folder in ["app-storage", "webview"] {
-            bosc_runtime::private_dir(&storage.join(folder)).map_err(unusable)?;
+        let folders = Folders(&storage);
+        for folder in [folders.app_storage(), folders.webview()] {
+            bosc_runtime::private_dir(&folder).map_err(unusable)?;
         }
 
         let instance = match instance::claim(
@@ -266,10 +267,13 @@ impl App {
         };
         let _panicking = OnPanic(startup.clone());
         let opened = found.and_then(|found| {
-            let (located, package) = found;
+            let (located, manifest) = found;
+            for unknown in manifest.unknown() {
+                tracing::warn!("{}: {unknown}", manifest.document.origin());
+            }
             let opening = Opening {
                 located,
-                package,
+                manifest,
                 storage,
                 instance,
                 startup: startup.clone(),
@@ -291,7 +295,7 @@ impl App {
     fn open(self, args: Args, around: &Surroundings, opening: Opening) -> Result<ExitCode, ShellError> {
         let Opening {
             located,
-            package,
+            manifest,
             storage,
             mut instance,
             startup,
@@ -299,13 +303,13 @@ impl App {
             to_quit,
         } = opening;
         platform::check_display()?;
-        tracing::info!(name = %package.name, version = %package.version, bundle = ?located.bundle, "starts");
+        tracing::info!(name = %manifest.name, version = %manifest.version, bundle = ?located.bundle, "starts");
 
         let mut event_loop = EventLoopBuilder::<UserEvent>::with_user_event().build();
         let mailbox = Mailbox(event_loop.create_proxy());
         let handle = AppHandle {
             shared: Arc::new(Shared {
-                package: package.clone(),
+                manifest: manifest.clone(),
                 located: located.clone(),
                 storage: storage.clone(),
                 args: args.clone(),
@@ -313,7 +317,7 @@ impl App {
             }),
         };
         instance.listen({
-            let (mailbox, scheme) = (mailbox.clone(), package.name.clone());
+            let (mailbox, scheme) = (mailbox.clone(), manifest.name.clone());
             move |knock| {
                 mailbox.send(UserEvent::Focus);
                 if let Some(link) = deep_link_in(&knock.args, &scheme) {
@@ -333,11 +337,11 @@ impl App {
         let commands = run_setup(&runtime, self.setup, handle.clone());
         let start_updater = match self.updater {
             Some(updater) => Some(updater(&handle)),
-            None => startup::updater(&args, &located, &package, &storage),
+            None => startup::updater(&args, &located, &manifest, &storage),
         };
-        let updater = Updater::new(&package.version, start_updater);
+        let updater = Updater::new(&manifest.version.to_string(), start_updater);
         let page: Arc<dyn Page> = Arc::new(mailbox.clone());
-        let workers = Workers::new(located.app.clone(), storage.join("app-storage"), page.clone());
+        let workers = Workers::new(located.app.clone(), Folders(&storage).app_storage(), page.clone());
         let token = format!("{:032x}", rand::random::<u128>());
         let bridge = Bridge::new(Parts {
             token: token.clone(),
@@ -353,13 +357,13 @@ impl App {
         let assets = self
             .assets
             .unwrap_or_else(|| Arc::new(DriveAssets::folder(&located.app)));
-        let page_there = matches!(runtime.block_on(assets.size(&package.page)), Ok(Some(_)));
+        let page_there = matches!(runtime.block_on(assets.size(&manifest.page)), Ok(Some(_)));
         if !page_there {
             // The window opens all the same and says so; an update that repairs the app can still arrive.
             let error = ShellError::NoPage {
-                file: located.app.join(&package.page),
+                file: located.app.join(&manifest.page),
             };
-            eprintln!("{}: {error}", package.product_name);
+            eprintln!("{}: {error}", manifest.product_name);
             startup.iter().for_each(Startup::failed);
         }
         if let Some(startup) = startup.clone() {
@@ -375,7 +379,7 @@ impl App {
             }
         });
         let on_broken = {
-            let (startup, name) = (startup.clone(), package.product_name.clone());
+            let (startup, name) = (startup.clone(), manifest.product_name.clone());
             Box::new(move |reason: &str| {
                 eprintln!("{name}: the page failed before it showed anything: {reason}");
                 startup.iter().for_each(Startup::failed);
@@ -391,20 +395,20 @@ impl App {
         let outcome = window::run(
             &mut event_loop,
             WindowParts {
-                server: PageServer::new(assets, package.content_security_policy.as_deref())
-                    .only(package.files.as_deref()),
-                script: bridge::script(&token, ORIGIN, &package.document),
+                server: PageServer::new(assets, manifest.content_security_policy.as_deref())
+                    .only(manifest.files.as_deref()),
+                script: bridge::script(&token, ORIGIN, manifest.document.value()),
                 bridge,
                 app: located.app.clone(),
-                data_dir: storage.join("webview"),
+                data_dir: Folders(&storage).webview(),
                 automation: dev::automation(dev::allowed(around.is_installed())),
                 developer: located.bundle.is_none(),
                 runtime: runtime.handle().clone(),
                 on_first_paint,
                 on_broken,
                 on_up,
-                deep_link: args.deep_link(&package.name).map(str::to_owned),
-                package,
+                deep_link: args.deep_link(&manifest.name).map(str::to_owned),
+                manifest,
             },
         )?;
 
@@ -425,7 +429,7 @@ impl App {
 /// What a start has found and claimed before it opens its window.
 struct Opening {
     located: Located,
-    package: Package,
+    manifest: Manifest,
     storage: PathBuf,
     instance: Instance,
     /// `None` in development.
@@ -447,10 +451,10 @@ impl Drop for OnPanic {
 }
 
 /// The app and its package.json.
-fn find(args: &Args, around: &Surroundings) -> Result<(Located, Package), ShellError> {
+fn find(args: &Args, around: &Surroundings) -> Result<(Located, Manifest), ShellError> {
     let located = locate(args.dev.as_deref(), around)?;
-    let package = Package::read(&located.app)?;
-    Ok((located, package))
+    let manifest = Manifest::read(&layout::manifest(&located.app))?;
+    Ok((located, manifest))
 }
 
 /// Whether an error may open a window: there is a display, and `BOSC_NO_ERROR_WINDOW` (for scripts) is not set.

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use app::ManifestError;
+
 use crate::instance::InstanceError;
-use crate::package::PackageError;
 
 /// Why the host could not run the app.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,7 @@ pub enum ShellError {
     },
     /// The package.json cannot be used.
     #[error(transparent)]
-    Package(#[from] PackageError),
+    Package(#[from] ManifestError),
     /// The storage folder cannot be used.
     #[error("the storage folder {path} cannot be used: {source}; choose another with --storage <dir>")]
     Storage {

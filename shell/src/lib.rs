@@ -12,7 +12,7 @@
 //! ```
 //!
 //! The page says `await bridge.invoke('greet', 'pear')`. See [`bridge`] for all it can say, [`args::Args`] for the flags
-//! every app has, [`package::Package`] for what `package.json` sets.
+//! every app has, [`Manifest`] for what `package.json` sets.
 //!
 //! The window can be driven by WebDriver only if `BOSC_AUTOMATION=1` is in the environment; otherwise the web view refuses.
 //! Warnings, and errors of the page, go to standard error; what else is of interest later to `log/app.log` in the app's storage,
@@ -40,7 +40,6 @@ pub mod external;
 pub mod instance;
 pub mod locate;
 mod log;
-pub mod package;
 pub mod page;
 pub mod platform;
 mod restart;
@@ -49,7 +48,8 @@ pub mod updater;
 mod window;
 pub mod workers;
 
-pub use app::{App, AppHandle, Setup};
+pub use self::app::{App, AppHandle, Setup};
+pub use ::app::Manifest;
 pub use bridge::{CommandError, Commands};
 pub use error::ShellError;
 pub use updater::{PearEvent, UpdaterHost};

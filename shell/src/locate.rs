@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use app::{Format, Host, Layout, layout};
+
 use crate::error::ShellError;
 
 /// Where the app is.
@@ -71,13 +73,11 @@ impl Surroundings {
         self.installed().is_dir()
     }
 
+    /// The app beside this program, if it stands in a bundle. An AppImage holds one that is laid out like a folder.
     fn installed(&self) -> PathBuf {
-        let dir = self.exe.parent().unwrap_or(Path::new(""));
-        if cfg!(target_os = "macos") {
-            dir.join("../Resources/app")
-        } else {
-            dir.join("resources/app")
-        }
+        let layout = Layout::of(&Host::current(), Format::Folder);
+        let bundle = layout.around(&self.exe).unwrap_or_default();
+        layout.app(&bundle).unwrap_or(bundle)
     }
 
     /// The installed bundle that this program stands in, be it damaged; `None` in development.
@@ -91,8 +91,7 @@ impl Surroundings {
 
     /// What the product is called, as far as this program's own name tells.
     pub fn product_name(&self) -> String {
-        let name = self.exe.file_stem().unwrap_or("app".as_ref());
-        name.to_string_lossy().into_owned()
+        layout::product(&self.exe)
     }
 
     fn around_exe(&self) -> Option<PathBuf> {
@@ -100,12 +99,7 @@ impl Surroundings {
         if mounted && self.appimage.is_some() {
             return self.appimage.clone();
         }
-        let dir = self.exe.parent()?;
-        if cfg!(target_os = "macos") {
-            dir.parent()?.parent().map(Path::to_owned)
-        } else {
-            Some(dir.to_owned())
-        }
+        Layout::of(&Host::current(), Format::Folder).around(&self.exe)
     }
 }
 
@@ -125,25 +119,24 @@ pub fn locate(dev: Option<&Path>, around: &Surroundings) -> Result<Located, Shel
         });
     }
     let installed = around.installed();
-    if installed.join("package.json").is_file() {
+    let manifest = layout::manifest(&installed);
+    if manifest.is_file() {
         return Ok(Located {
             app: installed,
             bundle: around.bundle(),
         });
     }
     if installed.is_dir() {
-        return Err(ShellError::Damaged {
-            missing: installed.join("package.json"),
-        });
+        return Err(ShellError::Damaged { missing: manifest });
     }
-    if around.cwd.join("package.json").is_file() {
+    if layout::manifest(&around.cwd).is_file() {
         return Ok(Located {
             app: around.cwd.clone(),
             bundle: None,
         });
     }
     Err(ShellError::NoApp {
-        installed: installed.join("package.json"),
+        installed: manifest,
         cwd: around.cwd.clone(),
     })
 }
@@ -204,6 +197,15 @@ mod tests {
                 bundle: None
             }
         );
+    }
+
+    #[test]
+    fn a_product_with_a_dot_is_called_by_all_of_its_name() {
+        let root = tempfile::tempdir().unwrap();
+        let mut around = around(root.path());
+        assert_eq!(around.product_name(), "PearChat");
+        around.exe = root.path().join("My.Chat/My.Chat");
+        assert_eq!(around.product_name(), "My.Chat");
     }
 
     #[test]

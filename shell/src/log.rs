@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use app::Folders;
 use base::lock;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
@@ -15,8 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Folder and file in an app's storage.
-const FOLDER: &str = "log";
+/// The file in the folder for logs.
 const NAME: &str = "app.log";
 /// Bytes after which a new file is begun: some days of an app that says little, and quickly sent by mail.
 const MAX_BYTES: u64 = 1 << 20;
@@ -56,7 +56,7 @@ impl Log {
 
     /// Writes what is said from now on into the file in `storage`.
     pub(crate) fn keep_in(&self, storage: &Path) {
-        let folder = storage.join(FOLDER);
+        let folder = Folders(storage).log();
         match bosc_runtime::private_dir(&folder) {
             Ok(()) => *lock(&self.0) = Some(Turning::new(folder.join(NAME), MAX_BYTES)),
             Err(error) => tracing::warn!(path = %folder.display(), %error, "there will be no log file"),
@@ -220,7 +220,7 @@ mod tests {
         let log = Log::default();
         log.keep_in(folder.path());
         log.clone().write_all(b"a line\n").unwrap();
-        let path = folder.path().join(FOLDER).join(NAME);
+        let path = Folders(folder.path()).log().join(NAME);
         assert_eq!(fs::read(&path).unwrap(), b"a line\n");
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     }

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use app::{Host, Layout, Manifest, folders};
 use async_trait::async_trait;
-use bosc_runtime::{Runtime, RuntimeConfig, UpdaterEvent, host, layout};
+use bosc_runtime::{Runtime, RuntimeConfig, UpdaterEvent};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde_json::Value;
@@ -12,24 +13,19 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::args::Args;
 use crate::locate::Located;
-use crate::package::Package;
 use crate::updater::{PearEvent, StartUpdater, UpdaterHost};
 
 /// The folder of this instance: `--storage`; in development `<temporary files>/pear-<user>/<product name>`; for an installed app
-/// the system's place for application data, as in `hello-pear-electron` and pear-chat:
-/// Linux `$SNAP_USER_COMMON`, `$XDG_CONFIG_HOME` or `~/.config`, macOS `~/Library/Application Support`,
-/// Windows `~\\AppData\\Local`, each with the product name.
+/// the system's place for it, [`folders::installed`].
 pub(crate) fn storage_dir(args: &Args, installed: bool, product_name: &str) -> PathBuf {
     if let Some(dir) = &args.storage {
         return std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
     }
-    let home = std::env::home_dir().unwrap_or_default();
-    let base = if installed {
-        host::data_dir(&home, |name| std::env::var_os(name).map(PathBuf::from))
+    if installed {
+        folders::installed(product_name)
     } else {
-        dev_dir()
-    };
-    base.join(product_name)
+        dev_dir().join(product_name)
+    }
 }
 
 /// The folder of all apps in development. Temporary files are everybody's: each user has one of their own.
@@ -74,27 +70,35 @@ fn updates_wanted(args: &Args, located: &Located) -> bool {
 pub(crate) fn updater(
     args: &Args,
     located: &Located,
-    package: &Package,
+    manifest: &Manifest,
     storage: &Path,
 ) -> Option<StartUpdater> {
     if !updates_wanted(args, located) {
         return None;
     }
-    let Some(upgrade) = &package.upgrade else {
-        tracing::warn!("package.json has no \"upgrade\" link, so this app cannot update itself");
-        return None;
+    let bundle = located.bundle.as_deref()?;
+    let upgrade = match manifest.upgrade() {
+        Ok(Some(upgrade)) => upgrade.clone(),
+        Ok(None) => {
+            tracing::warn!("package.json has no \"upgrade\" link, so this app cannot update itself");
+            return None;
+        }
+        Err(error) => {
+            let message = error.to_string();
+            return Some(Box::new(move || Box::pin(async move { Err(message) })));
+        }
     };
     let config = RuntimeConfig {
         dir: storage.to_owned(),
         app: located.bundle.clone(),
-        name: layout::name_on_drive(located.bundle.as_deref(), &package.product_name),
-        version: package.version.clone(),
-        upgrade: upgrade.clone(),
+        name: Layout::at(&Host::current(), bundle).bundle_name(&manifest.product_name),
+        version: manifest.version.clone(),
+        upgrade,
         updates: true,
         delay: args.delay(),
         bootstrap: args.bootstrap_nodes(),
-        relays: package.relays.iter().chain(&args.relay).copied().collect(),
-        seed: package.seed,
+        relays: manifest.relays.iter().chain(&args.relay).copied().collect(),
+        seed: manifest.seed,
     };
     Some(Box::new(move || {
         Box::pin(async move {
@@ -175,31 +179,22 @@ mod tests {
         );
     }
 
-    #[test]
-    fn the_bundles_name_on_the_drive() {
-        let dir = tempfile::tempdir().unwrap();
-        let image = dir.path().join("renamed");
-        std::fs::write(&image, "").unwrap();
-        assert_eq!(layout::name_on_drive(Some(dir.path()), "PearChat"), "PearChat");
-        assert_eq!(
-            layout::name_on_drive(Some(&image), "PearChat"),
-            "PearChat.AppImage"
-        );
-    }
-
     #[tokio::test]
     async fn a_placeholder_link_is_an_error_in_words() {
         let text =
             br#"{"name":"pear-chat","version":"1.0.0","upgrade":"pear://replace-with-your-provision-link"}"#;
-        let package = Package::parse(text, Path::new("p")).unwrap();
+        let manifest = Manifest::parse(text, "p/package.json").unwrap();
         let dir = tempfile::tempdir().unwrap();
         let located = Located {
             app: dir.path().into(),
             bundle: Some(dir.path().into()),
         };
-        let start = updater(&Args::default(), &located, &package, dir.path()).unwrap();
+        let start = updater(&Args::default(), &located, &manifest, dir.path()).unwrap();
         let message = start().await.err().unwrap();
-        assert!(message.contains("upgrade"), "{message}");
+        assert!(
+            message.contains("p/package.json: \"upgrade\" is not a link"),
+            "{message}"
+        );
         assert!(!dir.path().join("pear-runtime").exists());
     }
 

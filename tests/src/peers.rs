@@ -8,7 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bosc_runtime::{Runtime, RuntimeConfig, Seeding};
+use app::Seeding;
+use bosc_runtime::{Runtime, RuntimeConfig};
 
 use crate::process::{Process, run};
 
@@ -119,8 +120,8 @@ impl Place {
             dir: self.home.join(name).join("data"),
             app: Some(app),
             name: "Cool".to_owned(),
-            version: "1.0.0".to_owned(),
-            upgrade: link.to_owned(),
+            version: "1.0.0".parse()?,
+            upgrade: link.parse()?,
             updates: true,
             delay: Some(Duration::ZERO),
             bootstrap: Some(vec![self.bootstrap.clone()]),
@@ -184,7 +185,7 @@ pub fn write_tree(folder: &Path, seed: u64) -> Result<()> {
 pub fn write_deployment(folder: &Path, product: &str, version: &str, upgrade: &str) -> Result<PathBuf> {
     let bundle = folder
         .join("by-arch")
-        .join(bosc_runtime::host::current())
+        .join(app::Host::current().to_string())
         .join("app")
         .join(product);
     write_tree(

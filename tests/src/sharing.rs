@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bosc_runtime::{Runtime, RuntimeConfig, Seeding, UpdaterEvent};
+use app::{Link, Seeding};
+use bosc_runtime::{Runtime, RuntimeConfig, UpdaterEvent};
 use core_store::{Core, CoreEvent};
 use corestore::Corestore;
 use futures::StreamExt;
@@ -127,7 +128,7 @@ impl Seed {
 
     /// Writes a bundle with `bytes` of something new, and the package.json that announces it.
     async fn release(&self, version: &str, bytes: usize) -> Result<()> {
-        let bundle = format!("/by-arch/{}/app/App", bosc_runtime::host::current());
+        let bundle = format!("/by-arch/{}/app/App", app::Host::current());
         let package =
             serde_json::json!({ "name": "app", "productName": "App", "version": version }).to_string();
         let program = PutOptions {
@@ -165,8 +166,8 @@ async fn app(home: &Path, link: &str, bootstrap: &str, gives_back: bool) -> Resu
         dir: home.join("data"),
         app: Some(home.join("apps/App")),
         name: "App".to_owned(),
-        version: "1.0.0".to_owned(),
-        upgrade: link.to_owned(),
+        version: "1.0.0".parse()?,
+        upgrade: link.parse()?,
         updates: true,
         delay: Some(Duration::ZERO),
         bootstrap: Some(vec![bootstrap.to_owned()]),
@@ -185,7 +186,7 @@ pub async fn meet(crowd: &Crowd) -> Result<Outcome> {
     let bootstrap = network.bootstrap().to_string();
     let seed = Seed::start(&bootstrap, crowd.seed_rate).await?;
     seed.release("1.0.0", 1000).await?;
-    let link = bosc_runtime::Link::plain(seed.drive.key()).to_string();
+    let link = Link::plain(seed.drive.key()).to_string();
     let home = tempfile::tempdir()?;
     let mut apps = Vec::new();
     for number in 0..crowd.apps {

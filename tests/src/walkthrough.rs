@@ -165,7 +165,7 @@ impl Workshop {
         let chat = self.setup.chat.display().to_string();
         self.bosc(&["make", "pear-chat", "--bin", &chat])?;
         say("bosc make                     out/PearChat-linux-x64/PearChat");
-        let host = bosc_runtime::host::current();
+        let host = app::Host::current().to_string();
         let bundle = format!("./pear-chat/out/PearChat-{host}/PearChat");
         spoil(&self.setup.home.join(&bundle))?;
         let target = format!("pear-chat-{number}");
@@ -216,7 +216,7 @@ impl Workshop {
 
     /// The bundle made last.
     pub fn made(&self) -> PathBuf {
-        let host = bosc_runtime::host::current();
+        let host = app::Host::current().to_string();
         self.project().join(format!("out/PearChat-{host}/PearChat"))
     }
 

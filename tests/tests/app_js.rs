@@ -59,7 +59,7 @@ fn the_app_updates_from_javascript(name: &str, mode: &str) {
     driver
         .wait_text("h1", "Staged by JavaScript", Duration::from_secs(5))
         .unwrap();
-    let host = bosc_runtime::host::current();
+    let host = app::Host::current().to_string();
     expect_same(
         &deployment.join(format!("by-arch/{host}/app/PearChat")),
         &app.bundle,

@@ -127,7 +127,7 @@ fn doctor(place: &Place, home: &Path, more: &[&str]) -> Command {
 #[test]
 fn what_an_app_says_of_itself_is_found_out() -> Result<()> {
     let place = Place::new("doctor-app")?;
-    let link = staged(&place, "author", &bosc_runtime::host::current())?;
+    let link = staged(&place, "author", &app::Host::current().to_string())?;
     let home = place.home.join("person");
     install(&home, "1.0.0", &link)?;
     let _seed = place.seed("author", &link)?;
@@ -214,7 +214,7 @@ fn refuses_to_be_written(place: &Place, home: &Path) -> Result<()> {
 #[test]
 fn what_seeders_lack_is_found_out() -> Result<()> {
     let place = Place::new("doctor-seeders")?;
-    let here = bosc_runtime::host::current();
+    let here = app::Host::current().to_string();
     let alone = place.home.join("person");
     let ask_of = |link: &str| -> Result<Report> {
         install(&alone, "1.0.0", link)?;

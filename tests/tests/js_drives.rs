@@ -78,7 +78,7 @@ fn npm_pear_runtime_updater_updates_from_what_bosc_provisions() -> Result<()> {
     let next = updater.wait_for("updated", PATIENCE, |line| {
         line.strip_prefix("updated ").map(str::to_owned)
     })?;
-    let host = bosc_runtime::host::current();
+    let host = app::Host::current().to_string();
     expect_same(
         &bundle,
         &std::path::Path::new(&next)
@@ -136,7 +136,7 @@ async fn a_stage_reaches_peers_of_a_seed_in_another_process_within_a_second() ->
     place.run("store", &["stage", &link, "deployment"])?;
     let _seed = place.seed("store", &link)?;
     let store = Corestore::in_memory()?;
-    let key = link.parse::<bosc_runtime::Link>()?.key;
+    let key = link.parse::<app::Link>()?.key;
     let core = store.get(GetOptions {
         key: Some(key),
         ..GetOptions::default()

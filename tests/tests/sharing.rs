@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bosc_runtime::{Runtime, Seeding};
+use app::Seeding;
+use bosc_runtime::Runtime;
 use bosc_tests::peers::{PATIENCE, Place, expect_same, noise, write_deployment};
 use bosc_tests::process::run;
 use bosc_tests::sharing::{Crowd, meet};
@@ -70,7 +71,7 @@ async fn an_app_alone_updates_others_of_both_stacks_and_says_what_it_lacks() -> 
     ensure!(taker.apply_update().await?, "nothing to apply");
     expect_same(&bundle, &place.home.join("taker/apps/Cool"))?;
     let next = javascript_updates(&place, &link)?;
-    let host = bosc_runtime::host::current();
+    let host = app::Host::current().to_string();
     expect_same(
         &bundle,
         &Path::new(&next).join("by-arch").join(host).join("app/Cool"),

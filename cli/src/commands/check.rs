@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bosc_runtime::Link;
+use app::Link;
 use core_store::{BlockHealth, Core};
 use corestore::{Corestore, GetOptions};
 use hypercore::{DiscoveryKey, Key};

@@ -8,8 +8,8 @@ mod report;
 use std::fmt::Display;
 use std::time::Duration;
 
-use base::PublicKey;
-use bosc_runtime::{Build, Link, Published, host, layout, published};
+use ::app::{Format, Host, Layout, Link, layout};
+use bosc_runtime::{Build, published};
 use corestore::Corestore;
 use hyperdrive::Hyperdrive;
 use hyperswarm::Firewall;
@@ -31,10 +31,9 @@ pub(crate) async fn run(args: &args::Doctor, global: &Global, output: &Output) -
     };
     let link = link(args, app.as_ref(), &mut report)?;
     let mut global = global.clone();
-    let relays = app.iter().flat_map(|app| app.package.strings("/bosc/relays"));
     global
         .relay
-        .extend(relays.filter_map(|key| key.parse::<PublicKey>().ok()));
+        .extend(app.iter().flat_map(|app| &app.manifest.relays));
     // A store of its own, and a new identity: what this machine has stored already must not hide what peers do.
     let store = Corestore::in_memory()?;
     let network = Network::start(&global, &store, None).await?;
@@ -169,13 +168,14 @@ async fn release(
     );
     if let Some(app) = app {
         let refusal = app.data().and_then(|data| there.refusal(data, drive));
-        report.add(app.compare(there.version(), refusal)?);
+        report.add(app.compare(there.version(), refusal));
     }
     let name = match app {
-        Some(app) => app.name_on_drive()?,
-        None => layout::name_on_drive(None, &product(&there)),
+        Some(app) => app.name_on_drive(),
+        None => Layout::of(&Host::current(), Format::Folder)
+            .bundle_name(there.package().product_name().unwrap_or_default()),
     };
-    let host = host::current();
+    let host = Host::current();
     let build = match in_time(patience, there.build(drive, &host, &name)).await {
         Ok(build) => build,
         Err(why) => {
@@ -188,10 +188,13 @@ async fn release(
             "build",
             format!("{name} for {host}: {files} files, {}", HumanBytes(bytes)),
         )
-        .with(json!({ "host": host, "files": files, "bytes": bytes })),
+        .with(json!({ "host": host.to_string(), "files": files, "bytes": bytes })),
         None => Finding::bad(
             "build",
-            format!("the release has no build for this machine: nothing is at /by-arch/{host}/app/{name}"),
+            format!(
+                "the release has no build for this machine: nothing is at {}",
+                layout::on_drive(&host, &name)
+            ),
             format!("make it on a {host} machine and give it to `bosc build`"),
         ),
     });
@@ -207,14 +210,6 @@ async fn in_time<T, E: Display>(
         Ok(read) => read.map_err(|error| error.to_string()),
         Err(_) => Err(SILENT.to_owned()),
     }
-}
-
-fn product(there: &Published) -> String {
-    let field = |name: &str| there.package().get(name).and_then(serde_json::Value::as_str);
-    field("productName")
-        .or_else(|| field("name"))
-        .unwrap_or_default()
-        .to_owned()
 }
 
 fn nodes(count: usize) -> Finding {

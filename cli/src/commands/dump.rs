@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::bail;
-use bosc_runtime::Link;
+use app::Link;
 use corestore::Corestore;
 use futures::TryStreamExt;
 use hyperdrive::{Drive, Hyperdrive, LocalDrive, MirrorOptions, mirror};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bosc_runtime::Link;
+use app::Link;
+use bosc_runtime::package_of;
 use hyperdrive::Hyperdrive;
 use serde_json::{Value, json};
 
@@ -49,11 +50,12 @@ async fn show(drive: &Hyperdrive, manifest: bool, output: &Output) -> anyhow::Re
         return Ok(());
     }
     let blobs = drive.blobs().await?;
-    let package = drive.get("/package.json").await?;
-    let package: Value = package
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or(Value::Null);
-    let text = |field: &str| package.get(field).and_then(Value::as_str).map(str::to_owned);
+    // What else the link holds is shown whatever that file is.
+    let package = package_of(drive).await.unwrap_or_else(|error| {
+        output.say(&format!("its package.json cannot be read: {error}"));
+        None
+    });
+    let text = |field: &str| package.as_ref()?.field(field).map(str::to_owned);
     let (link, version) = (Link::plain(drive.key()).to_string(), verlink(drive).to_string());
     output.tag(
         "keys",

@@ -4,30 +4,25 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
-use bosc_runtime::host;
+use app::{Format, Host, Layout, Manifest, layout};
 use hyperdrive::{LocalDrive, MirrorOptions, mirror};
 use serde_json::{Value, json};
 
 use crate::args;
 use crate::output::Output;
-use crate::package::Package;
 
 /// What goes into a bundle besides package.json, where it exists, unless package.json's `bosc.files` lists other paths.
 const DEFAULT_FILES: [&str; 3] = ["renderer", "workers", "build"];
 
 pub(crate) async fn run(args: &args::Make, output: &Output) -> anyhow::Result<()> {
-    let package = Package::read(&args.dir.join("package.json"))?;
-    let (product, version) = (package.product_name()?.to_owned(), package.version()?);
-    package.upgrade()?;
-    let page = package
-        .value
-        .pointer("/bosc/page")
-        .and_then(Value::as_str)
-        .unwrap_or("renderer/index.html");
-    if !args.dir.join(page).is_file() {
+    let manifest = Manifest::read(&layout::manifest(&args.dir))?;
+    manifest.release()?;
+    let (product, version) = (&manifest.product_name, &manifest.version);
+    let page = args.dir.join(&manifest.page);
+    if !page.is_file() {
         bail!(
             "{} is missing: it is the page that the app shows (package.json, bosc.page)",
-            args.dir.join(page).display()
+            page.display()
         );
     }
     let program = match &args.bin {
@@ -39,39 +34,45 @@ pub(crate) async fn run(args: &args::Make, output: &Output) -> anyhow::Result<()
         None => cargo_build(&args.dir, &args.profile, output)?,
     };
     let out = args.out.clone().unwrap_or_else(|| args.dir.join("out"));
-    let bundle = out.join(format!("{product}-{}", host::current())).join(&product);
-    let app = bundle.join("resources").join("app");
-    // Assembled beside and moved into place, so that a failure leaves no half bundle.
-    let fresh = bundle.with_file_name(format!(".{product}.new"));
-    remove(&fresh)?;
-    assemble(args, &package, &program, &product, &fresh).await?;
+    let host = Host::current();
+    let layout = Layout::of(&host, Format::Folder);
+    let name = layout.bundle_name(product);
+    let bundle = out.join(format!("{product}-{host}")).join(&name);
+    // Assembled in a folder beside and moved into place, so that a failure leaves no half bundle.
+    let beside = bundle.with_file_name(format!(".{product}.new"));
+    remove(&beside)?;
+    let fresh = beside.join(name);
+    assemble(args, &manifest, &program, &layout, &fresh).await?;
     remove(&bundle)?;
     std::fs::rename(&fresh, &bundle)
         .with_context(|| format!("cannot put the bundle at {}", bundle.display()))?;
-    output.say(&format!("made {product} {version} for {}", host::current()));
+    remove(&beside)?;
+    let app = layout.app(&bundle).map(|app| app.display().to_string());
+    output.say(&format!("made {product} {version} for {host}"));
     output.path(&bundle);
-    output.done(json!({ "bundle": bundle.display().to_string(), "app": app.display().to_string(), "version": version.to_string() }));
+    output
+        .done(json!({ "bundle": bundle.display().to_string(), "app": app, "version": version.to_string() }));
     Ok(())
 }
 
 async fn assemble(
     args: &args::Make,
-    package: &Package,
+    manifest: &Manifest,
     program: &Path,
-    product: &str,
+    layout: &Layout,
     bundle: &Path,
 ) -> anyhow::Result<()> {
-    let app = bundle.join("resources").join("app");
-    std::fs::create_dir_all(&app).with_context(|| format!("cannot make {}", app.display()))?;
-    let mut files = package.strings("/bosc/files");
-    if files.is_empty() {
-        files.extend(
-            DEFAULT_FILES
-                .iter()
-                .filter(|file| args.dir.join(file).exists())
-                .map(|file| (*file).to_owned()),
-        );
+    let app = layout
+        .app(bundle)
+        .context("a bundle that is one file cannot be made")?;
+    let target = layout.program(bundle);
+    for folder in target.parent().into_iter().chain([app.as_path()]) {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
+    let mut files = manifest.files.clone().unwrap_or_else(|| {
+        let there = DEFAULT_FILES.iter().filter(|file| args.dir.join(file).exists());
+        there.map(|file| (*file).to_owned()).collect()
+    });
     for file in &files {
         if !args.dir.join(file).exists() {
             bail!(
@@ -80,7 +81,7 @@ async fn assemble(
             );
         }
     }
-    files.push("package.json".to_owned());
+    files.push(layout::PACKAGE.to_owned());
     let (from, to) = (LocalDrive::new(&args.dir), LocalDrive::new(&app));
     mirror(
         &from,
@@ -92,12 +93,6 @@ async fn assemble(
     )
     .finish()
     .await?;
-    let name = if cfg!(windows) {
-        format!("{product}.exe")
-    } else {
-        product.to_owned()
-    };
-    let target = bundle.join(name);
     std::fs::copy(program, &target).with_context(|| format!("cannot copy {}", program.display()))?;
     #[cfg(unix)]
     {

@@ -5,10 +5,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bosc_runtime::Link;
+use app::Link;
+use bosc_runtime::package_of;
 use core_store::{Core, DownloadRange};
 use futures::TryStreamExt;
 use hyperdrive::{Hyperdrive, MirrorOptions, mirror};
+use semver::Version;
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
@@ -211,18 +213,13 @@ async fn copy_blocks(kind: &str, from: &Core, to: &Core, output: &Output) -> any
 
 /// The version that is released; prereleases are not.
 async fn production_semver(checkout: &Hyperdrive) -> anyhow::Result<String> {
-    let package = checkout
-        .get("/package.json")
-        .await?
+    let package = package_of(checkout)
+        .await
+        .context("the source's package.json cannot be read")?
         .context("the source has no package.json: stage a deployment folder")?;
-    let package: Value = serde_json::from_slice(&package).context("the source's package.json is not JSON")?;
-    let version = package.get("version").and_then(Value::as_str).unwrap_or_default();
-    let parts: Vec<&str> = version.split('.').collect();
-    let plain = parts.len() == 3
-        && parts
-            .iter()
-            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-    if !plain {
+    let version = package.field("version").unwrap_or_default();
+    let plain = |version: Version| version.pre.is_empty() && version.build.is_empty();
+    if !Version::parse(version).is_ok_and(plain) {
         bail!(
             "Source has non-production SemVer \"{version}\": run `bosc version` to set one such as 1.2.3, then build and stage again"
         );

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bosc_runtime::Link;
+use app::Link;
 use core_store::{Core, CoreEvent, DownloadRange};
 use hypercore::PublicKey;
 use hyperdrive::Hyperdrive;

@@ -5,7 +5,7 @@ mod remembered;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use bosc_runtime::Link;
+use app::{Host, Link, Manifest, layout};
 use futures::TryStreamExt;
 use hyperdrive::{
     Diff, DiffOp, Hyperdrive, LocalDrive, LocalOptions, MirrorOptions, PathFilter, Totals, mirror,
@@ -16,7 +16,6 @@ use crate::args::{self, Global};
 use crate::commands::build::check_bundle;
 use crate::drives::{open_own, open_store_to_write, verlink};
 use crate::output::Output;
-use crate::package::Package;
 use crate::precautions;
 use remembered::Remembered;
 
@@ -28,14 +27,14 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
             args.dir.display()
         );
     }
-    let package = Package::read(&args.dir.join("package.json"))?;
-    let (name, version) = (package.name()?.to_owned(), package.version()?);
-    package.upgrade()?;
-    check_bundles(&args.dir, &package, output)?;
-    let mut own = package.strings("/pear/stage/ignore");
+    let manifest = Manifest::read(&layout::manifest(&args.dir))?;
+    manifest.release()?;
+    check_bundles(&args.dir, &manifest, output)?;
+    let (name, version, staging) = (&manifest.name, &manifest.version, manifest.staging()?);
+    let mut own = staging.ignore;
     own.extend(args.ignore.iter().cloned());
     let ignore = precautions::ignored(!args.no_default_ignore, own.clone());
-    let mut only = package.strings("/pear/stage/only");
+    let mut only = staging.only;
     only.extend(args.only.iter().cloned());
     let local = LocalDrive::with_options(
         &args.dir,
@@ -87,7 +86,7 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
         }
         changes.totals()
     };
-    if args.purge || package.value.pointer("/pear/stage/purge") == Some(&Value::Bool(true)) {
+    if args.purge || staging.purge {
         purge(&drive, &ignore, args.dry_run, &mut totals, output).await?;
     }
     if !args.dry_run {
@@ -118,11 +117,24 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
 }
 
 /// Fails unless each bundle in a deployment folder is the release that its package.json announces.
-fn check_bundles(dir: &Path, package: &Package, output: &Output) -> anyhow::Result<()> {
-    for host in folder(&dir.join("by-arch"))? {
-        for bundle in folder(&host.join("app"))? {
-            let host = host.file_name().unwrap_or_default().to_string_lossy();
-            check_bundle(package, &host, &bundle, output)?;
+fn check_bundles(dir: &Path, manifest: &Manifest, output: &Output) -> anyhow::Result<()> {
+    for place in folder(&layout::hosts(dir))? {
+        let bundles = folder(&layout::bundles(&place))?;
+        if bundles.is_empty() {
+            continue;
+        }
+        let name = place.file_name().unwrap_or_default().to_string_lossy();
+        let host: Host = name
+            .parse()
+            .with_context(|| format!("no app looks for a bundle in {}", place.display()))?;
+        if let Some(meant) = host.meant() {
+            bail!(
+                "{} is for {host}, which no app runs on: did you mean {meant}?",
+                place.display()
+            );
+        }
+        for bundle in bundles {
+            check_bundle(manifest, &host, &bundle, output)?;
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! `bosc touch`: a new link.
 
-use bosc_runtime::Link;
+use app::Link;
 use hyperdrive::Hyperdrive;
 use serde_json::json;
 

@@ -3,15 +3,15 @@
 use std::io::Write;
 
 use anyhow::{Context, bail};
+use app::Document;
 use semver::{Prerelease, Version};
 use serde_json::json;
 
 use crate::args;
 use crate::output::Output;
-use crate::package::Package;
 
 pub(crate) fn run(args: &args::Version, output: &Output) -> anyhow::Result<()> {
-    let package = Package::read(&args.package)?;
+    let package = Document::read(&args.package)?;
     let Some(bump) = args.bump.as_deref() else {
         let version = package.version()?;
         output.result(&version.to_string());

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use app::{Document, Fits, Host, MAX_PACKAGE_BYTES, ManifestError, Unfit, check_bundle, layout};
 use futures::TryStreamExt;
 use hyperdrive::{Diff, DiffOp, Drive, DriveError, Hyperdrive, LocalDrive, MirrorOptions, mirror};
 use semver::Version;
-use serde_json::Value;
 
 use crate::bundle::Staged;
 use crate::file::private_dir;
-use crate::layout::{self, Fits, Unfit};
 use crate::seen::{Below, Mark};
 
 /// A release on the drive, at one length.
@@ -20,7 +19,7 @@ pub(crate) struct Release {
     pub(crate) fork: u64,
     pub(crate) length: u64,
     /// The drive's `/package.json`.
-    pub(crate) package: Value,
+    pub(crate) package: Document,
 }
 
 impl Release {
@@ -39,10 +38,8 @@ impl Release {
 pub(crate) enum CheckError {
     #[error(transparent)]
     Drive(#[from] DriveError),
-    #[error("the release on the drive has an unreadable package.json: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("the release on the drive has no usable version ({0})")]
-    Version(String),
+    #[error("the release on the drive cannot be used: {0}")]
+    Package(#[from] ManifestError),
     #[error("update not found: the release has no build for this machine at {0}")]
     NotFound(String),
     #[error("the staged update at {path} differs from the drive at {key}; it will be fetched again")]
@@ -79,25 +76,22 @@ pub(crate) async fn look(drive: &Hyperdrive) -> Result<Option<Release>, CheckErr
     if length < 2 {
         return Ok(None);
     }
-    let Some(package) = drive.checkout(length).get("/package.json").await? else {
+    let Some(package) = package_of(&drive.checkout(length)).await? else {
         return Ok(None);
     };
-    let package: Value = serde_json::from_slice(&package)?;
-    let text = package.get("version").and_then(Value::as_str);
-    let text = text.ok_or_else(|| CheckError::Version("package.json has no version".to_owned()))?;
-    let version =
-        Version::parse(text).map_err(|error| CheckError::Version(format!("\"{text}\": {error}")))?;
     Ok(Some(Release {
-        version,
+        version: package.version()?,
         fork,
         length,
         package,
     }))
 }
 
-/// Where the builds for this machine are on the drive.
-pub(crate) fn prefix(host: &str, name: &str) -> String {
-    format!("/by-arch/{host}/app/{name}")
+/// Reads the package.json of a drive; `None` if it has none.
+pub(crate) async fn package_of(drive: &Hyperdrive) -> Result<Option<Document>, CheckError> {
+    let path = layout::PACKAGE_ON_DRIVE;
+    let bytes = drive.get_at_most(path, MAX_PACKAGE_BYTES).await?;
+    Ok(bytes.map(|bytes| Document::parse(&bytes, path)).transpose()?)
 }
 
 /// How far staging is.
@@ -119,7 +113,7 @@ pub(crate) fn folder(next: &Path, release: &Release) -> PathBuf {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     /// The machine it is for.
-    pub(crate) host: &'a str,
+    pub(crate) host: &'a Host,
     /// The bundle's name.
     pub(crate) name: &'a str,
     /// Others fetch it at the same time, and from us: contents are fetched whole before any is put in place, since who reads
@@ -137,7 +131,7 @@ pub(crate) async fn stage(
     mut progress: impl FnMut(Progress),
 ) -> Result<Staged, CheckError> {
     let checkout = drive.checkout(release.length);
-    let prefix = &prefix(host, name);
+    let prefix = &layout::on_drive(host, name);
     let wanted = entries(&checkout, prefix).await?;
     if wanted.is_empty() {
         return Err(CheckError::NotFound(prefix.to_owned()));
@@ -194,8 +188,7 @@ pub(crate) async fn stage(
         version: release.version.clone(),
         source,
     };
-    if layout::check_bundle(&release.package, host, &bundle).map_err(unfit)? == Fits::NoPackage {
-        let path = layout::package_path(&bundle);
+    if let Fits::NoPackage(path) = check_bundle(&release.package, host, &bundle).map_err(unfit)? {
         return Err(unfit(Unfit::NoPackage { path }));
     }
     local.sync().await?;

@@ -6,23 +6,10 @@ use corestore::CorestoreError;
 use hyperdrive::DriveError;
 use hyperswarm::SwarmError;
 
-use crate::link::LinkError;
-
 /// The runtime could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuntimeError {
-    /// The `upgrade` field of package.json.
-    #[error("the `upgrade` field of package.json is not usable: {0}")]
-    Upgrade(#[from] LinkError),
-    /// The app's own version.
-    #[error("the `version` field of package.json, \"{version}\", is not a version: {source}")]
-    Version {
-        /// As written.
-        version: String,
-        /// Why not.
-        source: semver::Error,
-    },
     /// The store in the app's data folder.
     #[error(transparent)]
     Store(#[from] CorestoreError),

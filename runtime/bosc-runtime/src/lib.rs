@@ -1,4 +1,4 @@
-//! What an app embeds: pear links, storage folders, and the updater that follows a drive and swaps the bundle.
+//! What an app embeds: the updater that follows a drive and swaps the bundle.
 //!
 //! A [`Runtime`] is to a Bosc app what npm `pear-runtime` is to a Pear app: it joins the swarm for the app's upgrade link, notices
 //! new releases, stages them beside the app's data and, when told to, puts one in place of the running bundle in a single
@@ -18,9 +18,6 @@ pub mod bundle;
 mod check;
 mod error;
 mod file;
-pub mod host;
-pub mod layout;
-pub mod link;
 mod power;
 mod published;
 mod runtime;
@@ -36,7 +33,6 @@ pub mod testing {
 
 pub use error::{ApplyError, RuntimeError};
 pub use file::private_dir;
-pub use link::{Link, LinkError};
-pub use published::{Build, Published, Unreadable, published};
-pub use runtime::{Runtime, RuntimeConfig, RuntimeStats, Seeding, UpdaterEvent, UpdaterState};
+pub use published::{Build, Published, Unreadable, package_of, published};
+pub use runtime::{Runtime, RuntimeConfig, RuntimeStats, UpdaterEvent, UpdaterState};
 pub use status::Status;

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
+use app::{Document, Host, layout};
 use hyperdrive::Hyperdrive;
 use semver::Version;
-use serde_json::Value;
 
 use crate::bundle::Note;
 use crate::check::{self, CheckError, Release};
@@ -39,6 +39,15 @@ pub async fn published(drive: &Hyperdrive) -> Result<Option<Published>, Unreadab
     Ok(check::look(drive).await?.map(|release| Published { release }))
 }
 
+/// Reads the package.json of a drive, whoever made it, at the length that the drive is at; `None` if there is none. Waits for
+/// peers as any read of a drive.
+///
+/// # Errors
+/// If its blocks cannot be had, or it is larger than 1 MiB or not one JSON object.
+pub async fn package_of(drive: &Hyperdrive) -> Result<Option<Document>, Unreadable> {
+    Ok(check::package_of(drive).await?)
+}
+
 impl Published {
     /// The version of its package.json.
     pub fn version(&self) -> &Version {
@@ -51,7 +60,7 @@ impl Published {
     }
 
     /// Its package.json.
-    pub fn package(&self) -> &Value {
+    pub fn package(&self) -> &Document {
         &self.release.package
     }
 
@@ -62,11 +71,11 @@ impl Published {
     pub async fn build(
         &self,
         drive: &Hyperdrive,
-        host: &str,
+        host: &Host,
         name: &str,
     ) -> Result<Option<Build>, Unreadable> {
         let checkout = drive.checkout(self.release.length);
-        let entries = check::entries(&checkout, &check::prefix(host, name))
+        let entries = check::entries(&checkout, &layout::on_drive(host, name))
             .await
             .map_err(CheckError::from)?;
         let bytes = entries.values().map(|(size, ..)| size).sum();

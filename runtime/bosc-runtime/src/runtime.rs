@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use app::{Folders, Host, Link, Seeding, layout};
 use base::{PublicKey, lock};
 use corestore::Corestore;
 use hyperdrive::Hyperdrive;
@@ -17,13 +18,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
-pub use self::give_back::Seeding;
 use self::give_back::{Giving, PEERS, Part};
 use crate::bundle::{self, Staged};
 use crate::check::{self, Release};
 use crate::error::{ApplyError, RuntimeError};
 use crate::file;
-use crate::link::Link;
 
 /// Threads for sockets and what is encrypted on them: one for receiving, one for all else.
 const NET_THREADS: usize = 2;
@@ -33,16 +32,16 @@ const WORK_THREADS: usize = 2;
 /// What the runtime of an app needs to know.
 #[derive(Debug, Clone)]
 pub struct RuntimeConfig {
-    /// The app's data folder. The runtime uses `pear-runtime/` and `app-storage/` beneath it.
+    /// The app's data folder, in which [`Folders`] says what is where.
     pub dir: PathBuf,
     /// The installed bundle, which updates replace; `None` in development, where there are no updates.
     pub app: Option<PathBuf>,
-    /// Name of the bundle on the drive: `PearChat`, `PearChat.app`, `PearChat.AppImage`.
+    /// Name of the bundle on the drive, by [`app::Layout::bundle_name`].
     pub name: String,
     /// The running version.
-    pub version: String,
+    pub version: Version,
     /// The link to follow. Of a versioned link only the key counts.
-    pub upgrade: String,
+    pub upgrade: Link,
     /// Whether to look for updates. Without, no socket and no store is opened.
     pub updates: bool,
     /// Longest random delay before a release is looked at; `None` is one hour, zero is at once.
@@ -146,7 +145,6 @@ struct Ready {
 
 struct Inner {
     config: RuntimeConfig,
-    version: Version,
     state: Mutex<UpdaterState>,
     ready: Mutex<Option<Ready>>,
     /// One swap at a time.
@@ -173,17 +171,12 @@ impl Runtime {
     /// Starts. With updates on and an installed app it opens the store in the data folder and joins the swarm.
     ///
     /// # Errors
-    /// If the link or the version is unusable, or the store, the drive or the swarm cannot be opened.
+    /// If the store, the drive or the swarm cannot be opened.
     pub async fn start(config: RuntimeConfig) -> Result<Self, RuntimeError> {
         Self::start_with(config, Giving::default()).await
     }
 
     async fn start_with(config: RuntimeConfig, giving: Giving) -> Result<Self, RuntimeError> {
-        let version = Version::parse(&config.version).map_err(|source| RuntimeError::Version {
-            version: config.version.clone(),
-            source,
-        })?;
-        let link: Link = config.upgrade.parse()?;
         let follow = config.updates && config.app.is_some();
         let mut following = None;
         if follow {
@@ -198,13 +191,11 @@ impl Runtime {
                 started(WORK_THREADS, "bosc-work")?,
             );
             let (config, sockets) = (config.clone(), net.handle().clone());
-            let connected = work
-                .run(async move { connect(&config, &link, &sockets).await })
-                .await?;
+            let connected = work.run(async move { connect(&config, &sockets).await }).await?;
             following = Some((connected, net, work));
         }
         let state = UpdaterState {
-            version: config.version.clone(),
+            version: config.version.to_string(),
             updating: false,
             updated: false,
             applied: false,
@@ -214,7 +205,6 @@ impl Runtime {
             last_error: None,
         };
         let inner = Arc::new(Inner {
-            version,
             state: Mutex::new(state),
             ready: Mutex::default(),
             applying: tokio::sync::Mutex::default(),
@@ -276,7 +266,7 @@ impl Runtime {
 
     /// The folder for the app's own data.
     pub fn app_storage(&self) -> PathBuf {
-        self.inner.config.dir.join("app-storage")
+        Folders(&self.inner.config.dir).app_storage()
     }
 
     /// Puts the staged version in place of the running bundle; returns after the swap. `false`: there was none to apply, or it
@@ -289,7 +279,10 @@ impl Runtime {
         let Some(ready) = lock(&self.inner.ready).take() else {
             return Ok(false);
         };
-        let (dir, from) = (self.inner.config.dir.clone(), self.inner.config.version.clone());
+        let (dir, from) = (
+            self.inner.config.dir.clone(),
+            self.inner.config.version.to_string(),
+        );
         let (bundle, to) = (ready.bundle.clone(), ready.release.version.to_string());
         let span = tracing::error_span!("update", %from, %to);
         let done = tokio::task::spawn_blocking(move || {
@@ -375,13 +368,12 @@ impl Runtime {
 
 async fn connect(
     config: &RuntimeConfig,
-    link: &Link,
     sockets: &tokio::runtime::Handle,
 ) -> Result<((Corestore, Swarm, Hyperdrive), Discovery), RuntimeError> {
-    let folder = config.dir.join("pear-runtime");
-    let next = folder.join("next");
+    let folders = Folders(&config.dir);
+    let next = folders.next();
     if let Some(app) = &config.app {
-        bundle::secure_previous(&config.dir, app, &config.version);
+        bundle::secure_previous(&config.dir, app, &config.version.to_string());
     }
     // What was staged before was for a process that is gone; its blocks are in the store.
     match std::fs::remove_dir_all(&next) {
@@ -390,14 +382,14 @@ async fn connect(
         }
         _ => {}
     }
-    let store_dir = folder.join("corestore");
+    let store_dir = folders.store();
     // The store has a secret in it.
     file::private_dir(&store_dir).map_err(|source| RuntimeError::Io {
         path: store_dir.clone(),
         source,
     })?;
     let store = Corestore::open_alone(store_dir)?;
-    let drive = Hyperdrive::open(&store, link.key).await?;
+    let drive = Hyperdrive::open(&store, config.upgrade.key).await?;
     // A new key pair for each start: with a lasting one anybody on the topic could follow this install from address to address.
     let swarm_config = SwarmConfig {
         key_pair: None,
@@ -453,11 +445,11 @@ impl Inner {
     }
 
     fn next_dir(&self) -> PathBuf {
-        self.config.dir.join("pear-runtime").join("next")
+        Folders(&self.config.dir).next()
     }
 
     fn prefix(&self) -> String {
-        check::prefix(&crate::host::current(), &self.config.name)
+        layout::on_drive(&Host::current(), &self.config.name)
     }
 }
 

@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
+use app::Folders;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +83,7 @@ pub(crate) struct Seen {
 impl Seen {
     /// Reads it. What is missing, damaged or of another link is none.
     pub(crate) fn load(dir: &Path, key: String) -> Self {
-        let path = dir.join("pear-runtime").join("seen.json");
+        let path = Folders(dir).seen();
         let kept = std::fs::read(&path).ok().and_then(|bytes| {
             serde_json::from_slice::<Kept>(&bytes)
                 .inspect_err(|error| {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use app::Folders;
 use serde::{Deserialize, Serialize};
 
 use crate::file;
@@ -27,7 +28,7 @@ pub struct Status {
 
 impl Status {
     fn path(dir: &Path) -> PathBuf {
-        dir.join("pear-runtime").join("status.json")
+        Folders(dir).status()
     }
 
     /// Reads it; `None` if there is none, or none that can be read.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 
+use app::{Document, MAX_PACKAGE_BYTES, layout};
 use core_store::{Core, CoreError, DownloadRange};
 use corestore::{Corestore, GetOptions};
 use hyperblobs::Blobs;
@@ -453,7 +454,12 @@ fn fetch(core: &Core, start: u64, end: u64) -> impl Future<Output = Result<(), C
 
 /// `version` of a drive's `/package.json`, if it has one.
 async fn version_of(drive: &Hyperdrive) -> Result<Option<String>, MultisigError> {
-    let package = drive.get("/package.json").await?;
-    let package = package.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
-    Ok(package.and_then(|package| Some(package.get("version")?.as_str()?.to_owned())))
+    let path = layout::PACKAGE_ON_DRIVE;
+    let package = match drive.get_at_most(path, MAX_PACKAGE_BYTES).await {
+        Ok(package) => package,
+        Err(DriveError::TooLarge { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let package = package.and_then(|bytes| Document::parse(&bytes, path).ok());
+    Ok(package.and_then(|package| package.field("version").map(str::to_owned)))
 }

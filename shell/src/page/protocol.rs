@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use app::layout;
 use wry::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RANGE,
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -77,7 +78,7 @@ impl PageServer {
     fn is_served(&self, path: &str) -> bool {
         let hidden = path.split('/').any(|name| name.starts_with('.'));
         let listed = self.files.as_ref().is_none_or(|files| {
-            path == "package.json"
+            path == layout::PACKAGE
                 || files.iter().any(|file| {
                     path.strip_prefix(file.as_str())
                         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -10,6 +10,7 @@ use std::rc::Rc;
 #[cfg(target_os = "linux")]
 use std::time::{Duration, Instant};
 
+use app::{Color, Manifest, layout};
 pub(crate) use error::show as show_error;
 use live::Live;
 pub(crate) use mailbox::{Mailbox, Outcome, UserEvent};
@@ -22,7 +23,6 @@ use wry::{
 
 use crate::bridge::Bridge;
 use crate::error::ShellError;
-use crate::package::{Color, Package};
 use crate::page::{ORIGIN, PageServer, SCHEME, path};
 
 /// A page process that ends this soon after it ended before is not started a third time.
@@ -31,7 +31,7 @@ const CRASH_AGAIN: Duration = Duration::from_secs(10);
 
 /// What a window is made from.
 pub(crate) struct WindowParts {
-    pub(crate) package: Package,
+    pub(crate) manifest: Manifest,
     /// The app's folder, for the icon.
     pub(crate) app: PathBuf,
     pub(crate) server: PageServer,
@@ -63,7 +63,7 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
         context.set_allows_automation(true);
     }
     let WindowParts {
-        package,
+        manifest,
         server,
         bridge,
         script,
@@ -75,7 +75,7 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
         deep_link,
         ..
     } = parts;
-    let background = background(&window, &package);
+    let background = background(&window, &manifest);
     let finished = Rc::new(Cell::new(false));
     let builder = WebViewBuilder::new_with_web_context(&mut context)
         .with_background_color((background.0, background.1, background.2, 255))
@@ -111,14 +111,14 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
             false
         })
         .with_permission_handler({
-            let granted = package.permissions.clone();
+            let granted = manifest.permissions.clone();
             move |kind| permission(&granted, kind)
         })
         .with_on_page_load_handler({
             let finished = finished.clone();
             move |event, _| finished.set(finished.get() || matches!(event, PageLoadEvent::Finished))
         })
-        .with_url(format!("{SCHEME}://localhost{}", path::url_path(&package.page)));
+        .with_url(format!("{SCHEME}://localhost{}", path::url_path(&manifest.page)));
     let webview = attach(builder, &window)?;
     #[cfg(target_os = "linux")]
     recover(&webview, Mailbox(event_loop.create_proxy()));
@@ -129,7 +129,7 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
 }
 
 fn build_window(event_loop: &EventLoop<UserEvent>, parts: &WindowParts) -> Result<Window, ShellError> {
-    let config = &parts.package.window;
+    let config = &parts.manifest.window;
     let window = WindowBuilder::new()
         .with_title(&config.title)
         .with_inner_size(LogicalSize::new(config.width, config.height))
@@ -137,13 +137,13 @@ fn build_window(event_loop: &EventLoop<UserEvent>, parts: &WindowParts) -> Resul
         .with_visible(false)
         .build(event_loop)
         .map_err(|error| ShellError::Window(error.to_string()))?;
-    let Color(red, green, blue) = background(&window, &parts.package);
+    let Color(red, green, blue) = background(&window, &parts.manifest);
     window.set_background_color(Some((red, green, blue, 255)));
     #[cfg(target_os = "linux")]
     {
         use gtk::prelude::GtkWindowExt;
         use tao::platform::unix::WindowExtUnix;
-        let icon = parts.app.join("build/icon.png");
+        let icon = parts.app.join(layout::ICON);
         if icon.is_file()
             && let Err(error) = window.gtk_window().set_icon_from_file(&icon)
         {
@@ -153,10 +153,10 @@ fn build_window(event_loop: &EventLoop<UserEvent>, parts: &WindowParts) -> Resul
     Ok(window)
 }
 
-fn background(window: &Window, package: &Package) -> Color {
+fn background(window: &Window, manifest: &Manifest) -> Color {
     match window.theme() {
-        Theme::Dark => package.window.background_dark,
-        _ => package.window.background,
+        Theme::Dark => manifest.window.background_dark,
+        _ => manifest.window.background,
     }
 }
 

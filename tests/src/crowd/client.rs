@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bosc_runtime::Link;
+use app::Link;
 use core_store::DownloadRange;
 use corestore::Corestore;
 use hyperdrive::Hyperdrive;

@@ -34,7 +34,7 @@ pub(crate) struct Hostile {
 impl Hostile {
     /// One that dials whoever seeds `link`.
     pub(crate) fn dialling(bootstrap: &str, link: &str) -> Result<Self> {
-        let link: bosc_runtime::Link = link.parse()?;
+        let link: app::Link = link.parse()?;
         Ok(Self {
             bootstrap: bootstrap.to_owned(),
             key: link.key,

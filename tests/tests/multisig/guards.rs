@@ -145,7 +145,7 @@ fn releases_follow_one_another() {
     ] {
         assert!(shown.contains(line), "{line} is not shown: {shown}");
     }
-    let small = format!("by-arch/{}/app/Cool/small", bosc_runtime::host::current());
+    let small = format!("by-arch/{}/app/Cool/small", app::Host::current());
     fs::write(lab.folder("1.0.0").join(small), "evil").unwrap();
     let evil = lab.place.run("release", &["touch"]).unwrap();
     let evil = lab

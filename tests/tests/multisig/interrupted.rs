@@ -73,7 +73,7 @@ fn contents_without_entries_are_completed() {
     assert!(empty.is_err(), "half a release was seen: {empty:?}");
     // Another release cannot take the place of what was begun.
     let other = lab.place.run("release", &["touch"]).unwrap();
-    let small = format!("by-arch/{}/app/Cool/small", bosc_runtime::host::current());
+    let small = format!("by-arch/{}/app/Cool/small", app::Host::current());
     std::fs::write(lab.folder("1.0.0").join(&small), "other bytes").unwrap();
     let empty = other.trim().replace("://", "://0.0.");
     let other = lab.provision("1.0.0", other.trim(), &empty).unwrap();

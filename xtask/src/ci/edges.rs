@@ -24,7 +24,7 @@ const DATA: &[&str] = &[
 const IO: &[&str] = &["tokio", "rusqlite", "socket2", "quinn-udp"];
 
 /// A crate, and what it must not reach.
-const RULES: [(&str, &[&str]); 15] = [
+const RULES: [(&str, &[&str]); 18] = [
     ("bosc-cli", WINDOWS),
     ("bosc-runtime", WINDOWS),
     ("bosc-multisig", NETWORK),
@@ -39,6 +39,9 @@ const RULES: [(&str, &[&str]); 15] = [
     ("bosc-blind-relay", DATA),
     ("bosc-protomux", IO),
     ("bosc-base", IO),
+    ("bosc-app", IO),
+    ("bosc-app", NETWORK),
+    ("bosc-app", DATA),
     ("xtask", &["wry", "tokio", "bosc-runtime"]),
 ];
 

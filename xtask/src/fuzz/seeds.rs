@@ -44,6 +44,12 @@ fn texts(target: &str, root: &Path) -> Result<Vec<String>> {
         "package_json" => vec![
             read("template-app/package.json")?,
             read("tests/interop/package.json")?,
+            format!(
+                r##"{{"name":"@a/b","productName":"B","version":"1.0.0","upgrade":"pear://{key}","pear":{{"stage":{{"ignore":["/c"]}}}},
+                "bosc":{{"page":"./d.html","files":["d.html"],"permissions":["camera"],"relays":["{key}"],"seed":{{"rate":"2mb"}},
+                "window":{{"width":500,"backgroundColor":"#fa0"}},"pages":1}}}}"##
+            ),
+            "linux-x64".to_owned(),
         ],
         "multisig_files" => vec![format!(
             "\u{7}{}",

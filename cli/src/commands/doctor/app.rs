@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use bosc_runtime::{Build, Link, Status, host, layout};
+use app::{Format, Host, Layout, Link, Manifest, folders, layout};
+use bosc_runtime::{Build, Status};
 use indicatif::{HumanBytes, HumanDuration};
 use semver::Version;
 use serde_json::json;
 
 use super::report::Finding;
-use crate::package::Package;
 
 /// An app on this machine.
 pub(super) struct App {
-    pub(super) package: Package,
+    pub(super) manifest: Manifest,
     /// The installed bundle; none for a project.
     bundle: Option<PathBuf>,
     /// Its data folder, if it is installed.
@@ -34,31 +34,24 @@ impl App {
             );
         }
         let dir = &std::path::absolute(dir).with_context(|| format!("cannot find {}", dir.display()))?;
-        let inner = layout::package_path(dir);
-        let installed = inner.is_file();
-        let path = if installed {
-            inner
-        } else {
-            dir.join("package.json")
-        };
-        let package = Package::read(&path)?;
-        let product = package.product_name()?;
+        let inner = Layout::at(&Host::current(), dir).manifest(dir);
+        let inner = inner.filter(|inner| inner.is_file());
+        let installed = inner.is_some();
+        let manifest = Manifest::read(&inner.unwrap_or_else(|| layout::manifest(dir)))?;
         let data = installed.then(|| match data {
             Some(data) => data.to_owned(),
-            None => {
-                let home = std::env::home_dir().unwrap_or_default();
-                host::data_dir(&home, |name| std::env::var_os(name).map(PathBuf::from)).join(product)
-            }
+            None => folders::installed(&manifest.product_name),
         });
         Ok(Self {
             bundle: installed.then(|| dir.clone()),
-            package,
+            manifest,
             data,
         })
     }
 
     pub(super) fn link(&self) -> anyhow::Result<Link> {
-        Ok(self.package.upgrade()?)
+        let link = self.manifest.upgrade()?;
+        link.cloned().context("its package.json has no \"upgrade\"")
     }
 
     pub(super) fn data(&self) -> Option<&Path> {
@@ -66,19 +59,17 @@ impl App {
     }
 
     /// What its bundle is called on the drive.
-    pub(super) fn name_on_drive(&self) -> anyhow::Result<String> {
-        Ok(layout::name_on_drive(
-            self.bundle.as_deref(),
-            self.package.product_name()?,
-        ))
+    pub(super) fn name_on_drive(&self) -> String {
+        let layout = Layout::of(&Host::current(), Format::Folder);
+        layout.bundle_name(&self.manifest.product_name)
     }
 
     /// The version here beside the one there.
-    pub(super) fn compare(&self, there: &Version, refusal: Option<String>) -> anyhow::Result<Finding> {
+    pub(super) fn compare(&self, there: &Version, refusal: Option<String>) -> Finding {
         const STEP: &str = "version";
-        let here = self.package.version()?;
+        let here = &self.manifest.version;
         let data = json!({ "here": here.to_string(), "there": there.to_string() });
-        let finding = match there.cmp_precedence(&here) {
+        let finding = match there.cmp_precedence(here) {
             std::cmp::Ordering::Greater => match refusal {
                 Some(why) => Finding::bad(
                     STEP,
@@ -103,7 +94,7 @@ impl App {
                 "raise it with `bosc version`, then make, build, stage and provision again",
             ),
         };
-        Ok(finding.with(data))
+        finding.with(data)
     }
 
     /// What the running app's updater waits for.
@@ -236,7 +227,7 @@ mod tests {
         let (_root, app) = app("1.0.1");
         let compare = |there: &str, refusal: Option<&str>| {
             let there = Version::parse(there).unwrap();
-            app.compare(&there, refusal.map(str::to_owned)).unwrap()
+            app.compare(&there, refusal.map(str::to_owned))
         };
         assert_eq!(compare("1.0.2", None).mark, Mark::Good);
         assert_eq!(compare("1.0.1", None).mark, Mark::Good);

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use bosc_runtime::Link;
+use app::Link;
 use futures::TryStreamExt;
 use hyperdrive::{DiffOp, Drive, Hyperdrive, LocalDrive, MirrorOptions, PutOptions, is_leftover, mirror};
 use serde_json::{Value, json};

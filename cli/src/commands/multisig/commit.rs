@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bosc_runtime::Link;
+use app::Link;
 use core_store::Core;
 use hypercore::Key;
 use indicatif::{ProgressBar, ProgressStyle};

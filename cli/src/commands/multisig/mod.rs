@@ -9,7 +9,7 @@ mod show;
 mod sign;
 
 use anyhow::Context;
-use bosc_runtime::Link;
+use app::Link;
 use multisig::Team;
 use serde_json::json;
 

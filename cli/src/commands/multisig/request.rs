@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use bosc_runtime::Link;
+use app::Link;
 use multisig::{MultisigError, Part};
 use serde_json::{Value, json};
 

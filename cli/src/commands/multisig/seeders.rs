@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bosc_runtime::Link;
+use app::Link;
 use hypercore::PublicKey;
 use multisig::{Content, MIN_PEERS, Part, Release, holders};
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use bosc_runtime::Link;
+use app::Link;
 use corestore::Corestore;
 use multisig::{MultisigError, Part, Patience, Release, Request, Team};
 

@@ -1,6 +1,6 @@
 //! What signers and committers see of a release: versions, files, sizes, signers.
 
-use bosc_runtime::Link;
+use app::Link;
 use hyperdrive::{Diff, DiffOp};
 use indicatif::HumanBytes;
 use multisig::{Ballot, Changes, Content, Part, Release, Request};

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use anyhow::bail;
-use bosc_runtime::Link;
+use app::Link;
 use hypercore::PublicKey;
 use multisig::{KeyRing, Request, Response, Team};
 use serde_json::{Value, json};

@@ -5,8 +5,9 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use app::fit;
+
 use super::exchange;
-use crate::layout;
 
 /// How often a lock that another process holds is asked for again.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -46,7 +47,7 @@ impl BundleLock {
 
     /// The version that is installed: by its package.json, or, for a bundle that is one file, by what was put there last.
     pub(super) fn installed_version(&self, installed: &Path) -> Option<String> {
-        layout::version_of(installed).or_else(|| {
+        fit::version_of(installed).or_else(|| {
             let mut record = String::new();
             let mut file = &self.0;
             file.rewind().ok()?;

@@ -16,6 +16,7 @@ pub mod preflight;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use app::Folders;
 pub use contents::Staged;
 use lock::BundleLock;
 pub use note::{Decision, Note, Startup};
@@ -129,7 +130,7 @@ pub fn forgive(dir: &Path) -> std::io::Result<bool> {
 /// Where the bundle before the present one is kept.
 fn previous(dir: &Path, installed: &Path) -> PathBuf {
     let name = installed.file_name().unwrap_or("app".as_ref());
-    dir.join("pear-runtime").join("previous").join(name)
+    Folders(dir).previous().join(name)
 }
 
 /// Moves the old bundle to where it is kept. One on another file system stays where it is; the note names both places.

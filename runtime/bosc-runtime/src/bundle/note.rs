@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use app::{Folders, fit};
 use base::lock;
 use serde::{Deserialize, Serialize};
 
 use super::lock::BundleLock;
 use super::{exchange, previous, secure_previous};
-use crate::{file, layout};
+use crate::file;
 
 /// Points against a new version at which it is taken back.
 const LIMIT: u32 = 4;
@@ -55,7 +56,7 @@ struct Update {
 
 impl Note {
     fn path(dir: &Path) -> PathBuf {
-        dir.join("pear-runtime").join("bundle.json")
+        Folders(dir).note()
     }
 
     /// Reads the note. A missing or unreadable one is an empty one: the app must start either way.
@@ -123,7 +124,7 @@ impl Update {
             .new
             .is_none_or(|new| exchange::file_id(installed) == Some(new));
         // A person may have unpacked another version into the same folder. What cannot be read is no other version.
-        same && layout::version_of(installed).is_none_or(|version| version == self.to)
+        same && fit::version_of(installed).is_none_or(|version| version == self.to)
     }
 }
 

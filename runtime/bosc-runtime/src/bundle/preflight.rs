@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::{host, layout};
+use app::{Host, Layout};
 
 /// The environment variable by which a program is asked, and its answer on standard output.
 const QUESTION: &str = "BOSC_PREFLIGHT";
@@ -48,7 +48,7 @@ pub fn answer<T, E: Display>(found: impl FnOnce() -> Result<T, E>) -> Option<Exi
 /// Asks the program of a bundle whether it can run: it must start, find its libraries and its app, and say so. Blocks, but not
 /// for longer than 11 seconds. The error says what happened instead.
 pub(super) fn ask(bundle: &Path) -> Result<(), String> {
-    let mut command = Command::new(layout::program_path(&host::current(), bundle));
+    let mut command = Command::new(Layout::at(&Host::current(), bundle).program(bundle));
     if bundle.is_file() {
         command.arg(EXTRACT);
     }

@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use app::fit;
+
 use super::*;
-use crate::layout;
 
 /// [`super::apply`] on what lies at `staged` now.
 fn apply(dir: &Path, installed: &Path, staged: &Path, from: &str, to: &str) -> Result<(), ApplyError> {
@@ -33,7 +34,7 @@ fn program(bundle: &Path, script: &str) {
 }
 
 fn version_at(path: &Path) -> String {
-    let version = layout::version_of(path).unwrap();
+    let version = fit::version_of(path).unwrap();
     let program = fs::read_to_string(path.join("App")).unwrap();
     assert!(program.ends_with(&format!("# {version}\n")), "{program}");
     version

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{self, AtomicU64};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use app::{Host, layout};
 use core_store::{CoreError, CoreEvent};
 use hyperdrive::{DriveError, Hyperdrive};
 use tokio::sync::broadcast;
@@ -140,7 +141,7 @@ impl Inner {
         if found.refused == Some((release.fork, release.length)) {
             return Ok(());
         }
-        match release.version.cmp_precedence(&self.version) {
+        match release.version.cmp_precedence(&self.config.version) {
             Ordering::Less => return Ok(()),
             Ordering::Equal => {
                 if !std::mem::replace(&mut found.prefetched, true) {
@@ -184,7 +185,7 @@ impl Inner {
         self.emit(UpdaterEvent::Updating {
             next_version: next_version.clone(),
         });
-        let (host, next) = (crate::host::current(), self.next_dir());
+        let (host, next) = (Host::current(), self.next_dir());
         let wanted = check::Wanted {
             host: &host,
             name: &self.config.name,
@@ -200,7 +201,7 @@ impl Inner {
                 total_bytes: progress.total,
             });
         })
-        .instrument(tracing::error_span!("update", from = %self.version, to = %next_version))
+        .instrument(tracing::error_span!("update", from = %self.config.version, to = %next_version))
         .await;
         let staged = staged.inspect_err(|error| {
             if error.is_refusal() {
@@ -258,7 +259,9 @@ impl Inner {
                     giving.offer();
                     // What else is here may be a newer release that is being fetched.
                     if drive.core().length() == length {
-                        let freed = drive.clear_contents_but(&["/package.json", &prefix]).await?;
+                        let freed = drive
+                            .clear_contents_but(&[layout::PACKAGE_ON_DRIVE, &prefix])
+                            .await?;
                         tracing::debug!(freed, "deleted blocks of other versions");
                     }
                     Ok(())

@@ -11,8 +11,6 @@ use tokio::sync::watch;
 use super::Inner;
 use crate::power;
 
-/// The default of [`Seeding::rate`].
-const RATE: u64 = 500_000;
 /// How often it is looked whether the machine runs on its battery.
 const LOOK: Duration = if cfg!(test) {
     Duration::from_secs(1)
@@ -24,20 +22,6 @@ const LOOK: Duration = if cfg!(test) {
 pub(super) const PEERS: usize = 24;
 /// How long taking an announcement back may take. One that stays is forgotten by the DHT after 20 minutes.
 const LEAVING: Duration = Duration::from_secs(10);
-
-/// How an app gives back: `bosc.seed` of its `package.json`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seeding {
-    /// Most bytes of blocks a second that all peers get together. Default 500,000: two fifths of the 10 Mbit/s that a slow home
-    /// can send, so that a call goes on beside it, and enough that two thousand apps outdo a server with 1 Gbit/s eightfold.
-    pub rate: u64,
-}
-
-impl Default for Seeding {
-    fn default() -> Self {
-        Self { rate: RATE }
-    }
-}
 
 /// Why an app does not give back just now. What is not known does not hinder.
 fn hindrance(on_battery: Option<bool>, metered: Option<bool>) -> Option<&'static str> {

@@ -46,8 +46,8 @@ impl Home {
             dir: self.dir(),
             app: Some(self.installed()),
             name: "App".to_owned(),
-            version: "1.0.0".to_owned(),
-            upgrade: Link::plain(self.drive.key()).to_string(),
+            version: Version::new(1, 0, 0),
+            upgrade: Link::plain(self.drive.key()),
             updates: false,
             delay: Some(Duration::ZERO),
             bootstrap: None,
@@ -64,7 +64,7 @@ impl Home {
     }
 
     async fn release_program(&self, announced: &str, inner: &str, script: &str) {
-        let bundle = format!("/by-arch/{}/app/App", crate::host::current());
+        let bundle = format!("/by-arch/{}/app/App", Host::current());
         let program = format!("#!/bin/sh\n{script}\n");
         let executable = PutOptions {
             executable: true,
@@ -382,7 +382,7 @@ async fn an_install_has_another_name_on_the_network_at_each_start_and_keeps_its_
 async fn a_link_that_is_spelt_otherwise_on_disk_leads_to_the_same_place() {
     let home = Home::new().await;
     let runtime = home.runtime().await;
-    let bundle = format!("/by-arch/{}/app/App", crate::host::current());
+    let bundle = format!("/by-arch/{}/app/App", Host::current());
     let file = |path: &str| format!("{bundle}/{path}");
     home.drive
         .put(&file("lib/a"), "a", PutOptions::default())

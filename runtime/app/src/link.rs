@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hypercore::Key;
+use base::Key;
 
 /// What a link names.
 #[derive(Debug, Clone, PartialEq, Eq)]
