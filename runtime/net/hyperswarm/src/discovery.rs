@@ -24,7 +24,11 @@ const LONGEST_PAUSE_AT_FIRST: Duration = Duration::from_secs(8);
 const AT_FIRST: Duration = Duration::from_secs(15 * 60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Announcing and looking up again in any case; nodes forget announcements after 13 to 27 minutes.
-const REFRESH: Duration = Duration::from_secs(10 * 60);
+const REFRESH: Duration = if cfg!(test) {
+    Duration::from_secs(2)
+} else {
+    Duration::from_secs(10 * 60)
+};
 /// Up to a fifth more or less, so that peers do not act all at once.
 const JITTER: f64 = 0.2;
 
@@ -295,7 +299,6 @@ impl Loneliness {
 async fn run(inner: Arc<Inner>, topic: Arc<Joined>) {
     let _working = topic.working.lock().await;
     let mut loneliness = Loneliness::default();
-    let mut last_full = Instant::now();
     let mut announcing: Option<watch::Receiver<u64>> = None;
     loop {
         tokio::select! {
@@ -303,18 +306,18 @@ async fn run(inner: Arc<Inner>, topic: Arc<Joined>) {
             () = topic.stop.cancelled() => return,
         }
         topic.rounds.send_modify(|n| *n += 1);
-        let refresh = jitter(REFRESH).saturating_sub(last_full.elapsed());
+        let refresh = Instant::now() + jitter(REFRESH);
         loop {
             let roles = topic.roles();
             let lonely = topic.is_unheard() || (roles.client && !inner.is_connected_on(&topic.topic));
             if !lonely {
                 loneliness.ends();
             }
-            let wait = if lonely {
-                jitter(loneliness.pause(Instant::now())).min(refresh)
-            } else {
-                refresh
-            };
+            let now = Instant::now();
+            let mut wait = refresh.saturating_duration_since(now);
+            if lonely {
+                wait = wait.min(jitter(loneliness.pause(now)));
+            }
             let mut changes = inner.changes.subscribe();
             changes.mark_unchanged();
             let reannounced = async {
@@ -340,9 +343,6 @@ async fn run(inner: Arc<Inner>, topic: Arc<Joined>) {
                 () = topic.stop.cancelled() => return,
             }
         }
-        if last_full.elapsed() >= REFRESH / 2 {
-            last_full = Instant::now();
-        }
     }
 }
 
@@ -352,7 +352,41 @@ fn jitter(duration: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use super::*;
+    use crate::{Swarm, SwarmConfig};
+
+    #[tokio::test]
+    async fn a_server_whose_clients_come_and_go_announces_itself_anew_all_the_same() {
+        let network = dht::local::start(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
+            .await
+            .unwrap();
+        let config = SwarmConfig {
+            bootstrap: Some(vec![network.bootstrap().to_string()]),
+            ..SwarmConfig::default()
+        };
+        let swarm = Swarm::new(config).await.unwrap();
+        let server = JoinOptions {
+            server: true,
+            client: false,
+        };
+        let discovery = swarm.join(Topic([1; 32]), server);
+        discovery.flushed().await;
+        // What the server learns of itself at first has it announce anew, too.
+        let settled = async |changes: bool| {
+            for _ in 0..60 {
+                if changes {
+                    swarm.inner.changed();
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+            discovery.status().rounds
+        };
+        let before = settled(false).await;
+        let after = settled(true).await;
+        assert!(after >= before + 2, "{before} rounds, then {after}");
+    }
 
     #[test]
     fn a_seeder_ten_minutes_late_is_found_within_ten_seconds_and_the_dht_is_spared_later() {
