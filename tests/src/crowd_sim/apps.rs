@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use base::Topic;
 use bosc_runtime::testing::Schedule;
 use hypercore::bitfield::Bitfield;
 use hypercore::wants::Wants;
@@ -11,6 +12,8 @@ use hyperswarm::testing::PeerQueue;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_GROWTH: f64 = 1.2;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The topic of the release.
+pub(super) const TOPIC: Topic = Topic([1; 32]);
 pub(super) const REFRESH: Duration = Duration::from_secs(600);
 
 /// An app.
@@ -100,7 +103,7 @@ impl App {
 
     /// How long until the next lookup, after one.
     pub(super) fn pause(&mut self) -> Duration {
-        if !self.seeds.is_empty() {
+        if !self.seeds.is_empty() || self.queue.is_sent_away(&TOPIC) {
             self.pause = FIRST_PAUSE;
             return REFRESH;
         }

@@ -3,20 +3,18 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use base::Topic;
 use core_store::replication::uplink::{TURN, Uplink};
 use hypercore::bitfield::Bitfield;
 use hyperswarm::testing::End;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::apps::{App, Fetch, REFRESH};
+use super::apps::{App, Fetch, REFRESH, TOPIC};
 use super::queue::{Event, Queue};
 use super::report::Outcome;
 use super::seeds::{Answer, Places, key, number};
 use super::{PIECE, Scene};
 
-const TOPIC: Topic = Topic([1; 32]);
 /// Apps start within so long before the release; the crowd is in its usual state then.
 const STARTS: Duration = Duration::from_secs(300);
 const RELEASE: Duration = Duration::from_secs(600);
@@ -250,6 +248,7 @@ impl<'a> World<'a> {
         let guest = &mut self.apps[app as usize];
         guest.queue.opened(now, &key(self.scene.apps + seed));
         guest.seeds.push(seed);
+        self.wants(app);
         if self.released {
             self.queue.after(LATENCY, Event::Hear(app));
             self.ask(app, self.scene.apps + seed);
@@ -258,9 +257,12 @@ impl<'a> World<'a> {
 
     fn sent_away(&mut self, app: u32, seed: u32) {
         let now = self.queue.now;
+        let end = End::SentAway(self.rng.borrow_mut().random());
         let guest = &mut self.apps[app as usize];
-        guest.queue.closed(now, &key(self.scene.apps + seed), End::Closed);
         guest.seeds.retain(|other| *other != seed);
+        self.wants(app);
+        let guest = &mut self.apps[app as usize];
+        guest.queue.closed(now, &key(self.scene.apps + seed), end);
         if guest.seeds.is_empty() {
             let pause = guest.pause().mul_f64(0.8 + 0.4 * self.random());
             self.plan_lookup(app, now + pause);
@@ -298,6 +300,21 @@ impl<'a> World<'a> {
             due.seeds.iter().map(|seed| self.scene.apps + seed).collect()
         };
         sources.into_iter().for_each(|from| self.ask(app, from));
+        self.wants(app);
+        self.plan_dial(app);
+    }
+
+    /// An app that fetches and has a place nowhere says so to its queue, and looks the topic up soon.
+    fn wants(&mut self, app: u32) {
+        let now = self.queue.now;
+        let wanting = &mut self.apps[app as usize];
+        let wants = wanting.fetch.is_some() && wanting.seeds.is_empty();
+        let was_away = wanting.queue.is_sent_away(&TOPIC);
+        wanting.queue.set_wanting(now, wants);
+        if wants && was_away {
+            let pause = wanting.pause();
+            self.plan_lookup(app, now + pause);
+        }
     }
 
     /// Asks a source for what it has, as much as may be asked at a time.
@@ -368,6 +385,7 @@ impl<'a> World<'a> {
         if fetch.left == 0 {
             taker.fetch = None;
             taker.done = true;
+            taker.queue.set_wanting(self.queue.now, false);
             self.left -= 1;
             let since = self.since();
             self.outcome.updated.push(since);

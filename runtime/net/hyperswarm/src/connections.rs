@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use base::PublicKey;
 use dht::Link;
+use secret_stream::Closer;
 
 use crate::limits::{Guest, Place};
 use crate::stats::PeerStatus;
@@ -16,8 +17,17 @@ pub(crate) struct Entry {
     pub(crate) id: u64,
     /// Its handle; none while it is only an attempt.
     pub(crate) link: Option<Link>,
-    /// If the peer made it: since when it is open.
-    pub(crate) inbound: Option<Instant>,
+    /// If the peer made it.
+    pub(crate) inbound: Option<Inbound>,
+}
+
+/// What is known of a connection that a peer made.
+#[derive(Debug, Clone)]
+pub(crate) struct Inbound {
+    /// Since when it is open.
+    pub(crate) since: Instant,
+    /// Ends it in good order.
+    pub(crate) closer: Closer,
 }
 
 /// What to do with a new connection.
@@ -69,7 +79,7 @@ impl Connections {
         &mut self,
         key: PublicKey,
         link: Option<Link>,
-        inbound: Option<Instant>,
+        inbound: Option<Inbound>,
     ) -> (u64, Option<Entry>) {
         self.next_id += 1;
         let entry = Entry {
@@ -120,7 +130,7 @@ impl Connections {
     /// Those that others made.
     pub(crate) fn guests(&self, now: Instant) -> Vec<Guest> {
         let guest = |(key, entry): (&PublicKey, &Entry)| {
-            let (link, since) = (entry.link.as_ref()?, entry.inbound?);
+            let (link, since) = (entry.link.as_ref()?, entry.inbound.as_ref()?.since);
             Some(Guest {
                 key: *key,
                 place: link.remote_address().map(Place::of),

@@ -19,10 +19,14 @@ use crate::swarm::Inner;
 /// Looking up again while no peer of the topic is connected: the first pause, its growth, its limit in the first quarter of an
 /// hour, when a seeder is most likely on its way, and its limit later, when hardly anybody is and the DHT is to be spared.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The first pause while peers are connected that do not bring what is wanted.
+const FIRST_PAUSE_AMONG_PEERS: Duration = Duration::from_secs(4);
 const PAUSE_GROWTH: f64 = 1.2;
 const LONGEST_PAUSE_AT_FIRST: Duration = Duration::from_secs(8);
 const AT_FIRST: Duration = Duration::from_secs(15 * 60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A pause no longer than this is not cut short when something is wanted, so that wanting again and again makes no more lookups.
+const SOON: Duration = Duration::from_secs(10);
 /// Announcing and looking up again in any case; nodes forget announcements after 13 to 27 minutes.
 const REFRESH: Duration = if cfg!(test) {
     Duration::from_secs(2)
@@ -278,8 +282,8 @@ impl Loneliness {
     }
 
     /// How long to wait before the next lookup.
-    fn pause(&mut self, now: Instant) -> Duration {
-        self.now.get_or_insert((now, FIRST_PAUSE)).1
+    fn pause(&mut self, now: Instant, first: Duration) -> Duration {
+        self.now.get_or_insert((now, first)).1
     }
 
     /// It was waited for so long, and nobody came. `in_vain`: somebody is there who has no place for us, and looking does not
@@ -300,6 +304,7 @@ async fn run(inner: Arc<Inner>, topic: Arc<Joined>) {
     let _working = topic.working.lock().await;
     let mut loneliness = Loneliness::default();
     let mut announcing: Option<watch::Receiver<u64>> = None;
+    let mut wanting = inner.wanting.subscribe();
     loop {
         tokio::select! {
             () = topic.round(&inner, &mut announcing) => {}
@@ -308,15 +313,20 @@ async fn run(inner: Arc<Inner>, topic: Arc<Joined>) {
         topic.rounds.send_modify(|n| *n += 1);
         let refresh = Instant::now() + jitter(REFRESH);
         loop {
-            let roles = topic.roles();
-            let lonely = topic.is_unheard() || (roles.client && !inner.is_connected_on(&topic.topic));
-            if !lonely {
-                loneliness.ends();
-            }
+            let alone = !inner.is_known_on(&topic.topic);
+            let missed = topic.roles().client && (alone || *wanting.borrow_and_update());
+            let lonely = missed || topic.is_unheard();
             let now = Instant::now();
             let mut wait = refresh.saturating_duration_since(now);
             if lonely {
-                wait = wait.min(jitter(loneliness.pause(now)));
+                let first = if alone {
+                    FIRST_PAUSE
+                } else {
+                    FIRST_PAUSE_AMONG_PEERS
+                };
+                wait = wait.min(jitter(loneliness.pause(now, first)));
+            } else {
+                loneliness.ends();
             }
             let mut changes = inner.changes.subscribe();
             changes.mark_unchanged();
@@ -338,6 +348,11 @@ async fn run(inner: Arc<Inner>, topic: Arc<Joined>) {
                 }
                 // A connection came or went: the pause may be another one now.
                 () = async { let _ = changes.changed().await; sleep(Duration::from_millis(200)).await; }, if !lonely => {}
+                _ = wanting.changed(), if wait > SOON => {
+                    if *wanting.borrow() {
+                        loneliness.ends();
+                    }
+                }
                 () = reannounced => break,
                 () = topic.again.notified() => break,
                 () = topic.stop.cancelled() => return,
@@ -394,7 +409,7 @@ mod tests {
         let (mut now, mut loneliness) = (start, Loneliness::default());
         let mut looks = Vec::new();
         while now < start + Duration::from_secs(3600) {
-            now += loneliness.pause(now);
+            now += loneliness.pause(now, FIRST_PAUSE);
             looks.push((now - start).as_secs());
             loneliness.goes_on(now, false);
         }
@@ -407,10 +422,14 @@ mod tests {
         assert_eq!(most_lonely(1200, 3600), Some(60));
         assert!(looks.len() < 250, "{}", looks.len());
         loneliness.ends();
-        assert_eq!(loneliness.pause(now), FIRST_PAUSE);
+        assert_eq!(loneliness.pause(now, FIRST_PAUSE), FIRST_PAUSE);
         for _ in 0..30 {
             loneliness.goes_on(now, true);
         }
-        assert_eq!(loneliness.pause(now), LONGEST_PAUSE, "a crowd does not hurry");
+        assert_eq!(
+            loneliness.pause(now, FIRST_PAUSE),
+            LONGEST_PAUSE,
+            "a crowd does not hurry"
+        );
     }
 }

@@ -9,7 +9,7 @@ use secret_stream::Connection;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::connections::{Verdict, decide};
+use crate::connections::{Entry, Inbound, Verdict, decide};
 use crate::limits::{Place, who_leaves};
 use crate::peers::End;
 use crate::swarm::Inner;
@@ -18,6 +18,9 @@ use crate::swarm::Inner;
 const PROOF_TIME: Duration = Duration::from_secs(10);
 /// Connections that have proven nothing yet; beyond, the oldest of the most crowded address makes room.
 const MAX_UNPROVEN: usize = 128;
+
+/// How long who is sent away has to take what is on its way to him, and the news that it is over.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Connections that have proven nothing yet, by age.
 #[derive(Debug, Default)]
@@ -105,13 +108,17 @@ fn admit(inner: &Inner, connection: &Connection, link: &Link) -> Option<u64> {
     }
     if is_new && state.connections.counts().0 >= inner.max_inbound {
         let leaving = who_leaves(&state.connections.guests(now), place, inner.max_inbound)?;
-        if let Some(link) = state.connections.take(&leaving).and_then(|entry| entry.link) {
-            link.cut();
+        if let Some(entry) = state.connections.take(&leaving) {
+            send_away(entry);
         }
         state.total.displaced += 1;
         state.queue.closed(now, &leaving, End::Closed);
     }
-    let (id, old) = state.connections.insert(key, Some(link.clone()), Some(now));
+    let inbound = Inbound {
+        since: now,
+        closer: connection.closer(),
+    };
+    let (id, old) = state.connections.insert(key, Some(link.clone()), Some(inbound));
     if let Some(old) = old.and_then(|old| old.link) {
         old.cut();
     }
@@ -119,6 +126,18 @@ fn admit(inner: &Inner, connection: &Connection, link: &Link) -> Option<u64> {
     state.total.taken += 1;
     state.total.opened(link);
     Some(id)
+}
+
+/// Ends a connection in good order, by which the peer knows that nothing broke and that there is no point in coming back at once.
+fn send_away(entry: Entry) {
+    let Entry { link, inbound, .. } = entry;
+    if let Some(inbound) = inbound {
+        inbound.closer.close();
+    }
+    tokio::spawn(async move {
+        tokio::time::sleep(FAREWELL).await;
+        link.inspect(Link::cut);
+    });
 }
 
 #[cfg(test)]

@@ -22,6 +22,18 @@ const GOOD_CONNECTION: Duration = Duration::from_secs(15);
 const NOT_FLEETING: Duration = Duration::from_secs(1);
 /// The longest pause before a peer that answers but turns us away is tried again: a place may be free any moment.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+/// Pauses after a peer that was used ended the connection in good order for the first, second, … time in a row, while nothing is
+/// wanted: it has better use for the place. The first are short, since it may have ended it for another reason.
+const SENT_AWAY: [Duration; 4] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(2 * 60),
+    Duration::from_secs(5 * 60),
+];
+/// By how much they differ either way, so that a crowd does not come back together.
+const SPREAD: f64 = 0.2;
+/// Whoever had a place for so long is sent away for the first time again.
+const SETTLED: Duration = Duration::from_secs(10 * 60);
 /// Peers remembered. Anybody can announce as many as he likes: beyond, one that has never been connected makes room, by chance.
 const MAX_PEERS: usize = 4096;
 /// Failed attempts in a row before a peer must be found again to be tried again.
@@ -56,6 +68,9 @@ struct Peer {
     met: bool,
     /// Whether the last attempt to reach it did.
     answers: bool,
+    /// How often in a row it ended the connection in good order, and whether that is what it did last.
+    sent_away: u32,
+    is_away: bool,
     /// Why it could not be had last, and when that was.
     failure: Option<(Instant, String)>,
 }
@@ -63,8 +78,11 @@ struct Peer {
 /// How a connection, or the attempt to make one, ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// In good order, or for want of a place on our side.
+    /// By us: in good order, or for want of a place on our side.
     Closed,
+    /// By the peer in good order, after messages went both ways: it wants the place for another. With a number drawn by chance,
+    /// which spreads those that come back.
+    SentAway(u32),
     /// Messages went both ways, and then it broke.
     Broken(String),
     /// It was ended before anything was said.
@@ -104,11 +122,23 @@ pub struct SoughtPeer {
 pub struct PeerQueue {
     /// In an order of their own, so that equal draws choose equally.
     peers: BTreeMap<PublicKey, Peer>,
+    /// Whether something is wanted that no connected peer brings.
+    wanting: bool,
+}
+
+/// The pause after so many in a row.
+fn nth(pauses: &[Duration], number: u32) -> Duration {
+    let i = (number.max(1) - 1) as usize;
+    pauses.get(i).or(pauses.last()).copied().unwrap_or_default()
 }
 
 fn backoff(attempts: u32) -> Duration {
-    let i = (attempts.max(1) - 1) as usize;
-    BACKOFF.get(i).or(BACKOFF.last()).copied().unwrap_or_default()
+    nth(&BACKOFF, attempts)
+}
+
+fn spread(pause: Duration, draw: u32) -> Duration {
+    let part = f64::from(draw) / f64::from(u32::MAX);
+    pause.mul_f64(1.0 - SPREAD + 2.0 * SPREAD * part)
 }
 
 impl Peer {
@@ -173,6 +203,8 @@ impl PeerQueue {
             connected: None,
             met: false,
             answers: false,
+            sent_away: 0,
+            is_away: false,
             failure: None,
         });
         peer.topics.insert(topic);
@@ -191,6 +223,22 @@ impl PeerQueue {
     pub(crate) fn has_no_place(&self, topic: &Topic) -> bool {
         let mut found = self.peers.values().filter(|p| p.topics.contains(topic));
         found.any(|p| p.answers && p.connected.is_none())
+    }
+
+    /// Whether a peer of the topic sent us away and is not tried before some time has passed, as nothing is wanted.
+    pub fn is_sent_away(&self, topic: &Topic) -> bool {
+        let mut found = self.peers.values().filter(|p| p.topics.contains(topic));
+        !self.wanting && found.any(|p| p.is_away && p.connected.is_none())
+    }
+
+    /// Whether something is wanted that no connected peer brings. Those who sent us away are tried again at once then.
+    pub fn set_wanting(&mut self, now: Instant, wanting: bool) {
+        self.wanting = wanting;
+        let away = self.peers.values_mut().filter(|p| p.is_away && wanting);
+        for peer in away.filter(|p| !p.busy && p.connected.is_none()) {
+            peer.is_away = false;
+            peer.next = Some(now);
+        }
     }
 
     /// Whether the peer was found on the topic.
@@ -249,6 +297,7 @@ impl PeerQueue {
             peer.connected = Some(now);
             peer.met = true;
             peer.answers = true;
+            peer.is_away = false;
             peer.failure = None;
         }
     }
@@ -299,12 +348,23 @@ impl PeerQueue {
             Some(lived) if lived >= GOOD_CONNECTION => 1,
             _ => peer.attempts + 1,
         };
+        if lived >= Some(SETTLED) {
+            peer.sent_away = 0;
+        }
+        peer.is_away = matches!(end, End::SentAway(_)) && !self.wanting;
+        if matches!(end, End::SentAway(_)) {
+            peer.sent_away = peer.sent_away.saturating_add(1);
+        }
         let usual = (peer.attempts <= MAX_ATTEMPTS).then(|| now + backoff(peer.attempts));
         peer.next = match &end {
             End::Broken(_) if lived >= Some(NOT_FLEETING) => {
                 peer.attempts = 0;
                 Some(now)
             }
+            End::SentAway(draw) if !self.wanting => {
+                Some(now + spread(nth(&SENT_AWAY, peer.sent_away), *draw))
+            }
+            End::SentAway(_) => Some(now + backoff(peer.attempts).min(REFUSED_PAUSE)),
             End::Refused(_) => usual.map(|at| at.min(now + REFUSED_PAUSE)),
             End::Banned(until, _) => Some(usual.map_or(*until, |at| at.max(*until))),
             End::Closed | End::Broken(_) | End::Failed(_) => usual,
@@ -313,7 +373,7 @@ impl PeerQueue {
             peer.answers = matches!(end, End::Refused(_));
         }
         peer.failure = match end {
-            End::Closed => None,
+            End::Closed | End::SentAway(_) => None,
             End::Broken(why) | End::Refused(why) | End::Failed(why) | End::Banned(_, why) => Some((now, why)),
         };
         if peer.topics.is_empty() {
@@ -446,6 +506,44 @@ mod tests {
         assert!(!queue.has_no_place(&TOPIC), "it has one");
         queue.closed(now, &key, End::Broken("cut".into()));
         assert!(queue.has_no_place(&TOPIC) && !queue.has_no_place(&Topic([8; 32])));
+    }
+
+    #[test]
+    fn who_is_sent_away_again_and_again_waits_for_minutes_until_something_is_wanted() {
+        let (start, key, mut queue) = (Instant::now(), PublicKey([1; 32]), PeerQueue::default());
+        queue.found(start, key, TOPIC, &relay(1), || 0);
+        let mut now = start;
+        let mut pauses = Vec::new();
+        let mut send_away = |queue: &mut PeerQueue, lived: Duration| {
+            queue.take(now, || 0).unwrap();
+            queue.opened(now, &key);
+            assert!(!queue.is_sent_away(&TOPIC), "it is connected");
+            now += lived;
+            queue.closed(now, &key, End::SentAway(u32::MAX / 2));
+            let next = queue.next().unwrap();
+            pauses.push((next - now).as_secs_f64().round() as u64);
+            now = next;
+            now
+        };
+        for _ in 0..5 {
+            send_away(&mut queue, Duration::from_secs(100));
+        }
+        send_away(&mut queue, SETTLED);
+        let now = send_away(&mut queue, Duration::ZERO);
+        assert_eq!(pauses, [5, 30, 120, 300, 300, 5, 30]);
+        assert!(queue.is_sent_away(&TOPIC) && !queue.is_sent_away(&Topic([8; 32])));
+        let soon = now - Duration::from_secs(29);
+        queue.set_wanting(soon, true);
+        assert_eq!(queue.next(), Some(soon), "something is wanted");
+        assert!(!queue.is_sent_away(&TOPIC));
+        queue.take(soon, || 0).unwrap();
+        queue.opened(soon, &key);
+        queue.closed(now, &key, End::SentAway(0));
+        assert_eq!(queue.next(), Some(now + Duration::from_secs(1)), "and still is");
+        assert!(!queue.is_sent_away(&TOPIC));
+        for (draw, pause) in [(0, 4), (u32::MAX, 6)] {
+            assert_eq!(spread(Duration::from_secs(5), draw), Duration::from_secs(pause));
+        }
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     /// Something to try, or somebody went.
     wake: Notify,
+    /// Whether something is wanted that no connected peer brings.
+    pub(crate) wanting: watch::Sender<bool>,
     /// Counts changes of the set of connections.
     pub(crate) changes: watch::Sender<u64>,
     /// None once the swarm has ended, so that the receiver ends.
@@ -96,6 +98,7 @@ impl State {
             CloseReason::Failed(_) | CloseReason::Remote if !used => {
                 End::Refused(format!("it answered and turned us away: {reason}"))
             }
+            CloseReason::Remote => End::SentAway(rand::rng().random()),
             _ => End::Closed,
         }
     }
@@ -131,6 +134,7 @@ impl Swarm {
             accepted,
             state: Mutex::default(),
             wake: Notify::new(),
+            wanting: watch::Sender::new(false),
             changes: watch::Sender::new(0),
             delivered: Mutex::new(Some(delivered)),
             untaken: Mutex::new(Some(untaken)),
@@ -164,6 +168,26 @@ impl Swarm {
     pub fn connections(&self) -> mpsc::Receiver<Connection> {
         let taken = lock(&self.inner.untaken).take();
         taken.unwrap_or_else(|| mpsc::channel(1).1)
+    }
+
+    /// Says whether something is wanted that no connected peer brings; not so at first. While it is, other peers are looked for
+    /// although some are connected, and one that sent us away is tried again at once rather than after minutes.
+    pub fn set_wanting(&self, wanting: bool) {
+        self.inner.set_wanting(wanting);
+    }
+
+    /// As [`set_wanting`](Self::set_wanting), whenever `wanting` changes, until the swarm ends. Needs a tokio runtime.
+    pub fn follow_wanting(&self, mut wanting: watch::Receiver<bool>) {
+        let (inner, stop) = (Arc::downgrade(&self.inner), self.inner.stop.clone());
+        tokio::spawn(stop.run_until_cancelled_owned(async move {
+            while let Some(inner) = inner.upgrade() {
+                inner.set_wanting(*wanting.borrow_and_update());
+                drop(inner);
+                if wanting.changed().await.is_err() {
+                    return;
+                }
+            }
+        }));
     }
 
     /// Waits until every joined topic was announced or looked up once, and every peer found was tried once.
@@ -278,6 +302,14 @@ impl Inner {
         self.relays.choose(&mut rand::rng()).copied()
     }
 
+    fn set_wanting(&self, wanting: bool) {
+        let change = |before: &mut bool| std::mem::replace(before, wanting) != wanting;
+        if self.wanting.send_if_modified(change) {
+            self.lock().queue.set_wanting(Instant::now(), wanting);
+            self.changed();
+        }
+    }
+
     /// Something about peers or connections changed.
     pub(crate) fn changed(&self) {
         self.wake.notify_one();
@@ -325,13 +357,11 @@ impl Inner {
         }
     }
 
-    /// Whether a peer found on `topic` is connected.
-    pub(crate) fn is_connected_on(&self, topic: &Topic) -> bool {
+    /// Whether a peer found on `topic` is connected, or has sent us away for a while.
+    pub(crate) fn is_known_on(&self, topic: &Topic) -> bool {
         let state = self.lock();
-        state
-            .connections
-            .open_keys()
-            .any(|key| state.queue.is_on(key, topic))
+        let mut connected = state.connections.open_keys();
+        connected.any(|key| state.queue.is_on(key, topic)) || state.queue.is_sent_away(topic)
     }
 
     /// Hands a connection to the user and watches its end.

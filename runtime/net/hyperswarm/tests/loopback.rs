@@ -325,6 +325,83 @@ async fn idle_connections_in_all_places_make_room_for_a_client() {
     drop(crowd);
 }
 
+/// A server with one place, taken by a client that is idle, and then by another; what the first has of its connection.
+async fn displaced(network: &LocalNetwork, seed: u8) -> (Swarm, Connection, mpsc::Receiver<Connection>) {
+    let config = SwarmConfig {
+        bootstrap: Some(vec![network.bootstrap().to_string()]),
+        max_inbound: 1,
+        ..SwarmConfig::default()
+    };
+    let server = Swarm::new(config).await.unwrap();
+    let mut at_server = server.connections();
+    server.join(Topic([seed; 32]), SERVER).flushed().await;
+    let (first, mut at_first) = swarm(network, seed + 1).await;
+    first.join(Topic([seed; 32]), CLIENT);
+    let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_first).await);
+    exchange(&mut a, &mut b).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let (second, mut at_second) = swarm(network, seed + 2).await;
+    second.join(Topic([seed; 32]), CLIENT);
+    let mut a = next(&mut at_server).await;
+    assert_eq!(a.info().remote_public_key, second.public_key());
+    tokio::spawn(async move {
+        let mut b = next(&mut at_second).await;
+        exchange(&mut a, &mut b).await;
+        let mut all = vec![a, b];
+        while let Some(more) = at_server.recv().await {
+            all.push(more);
+        }
+        drop((server, second));
+    });
+    (first, b, at_first)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_client_that_is_displaced_is_told_in_good_order_and_keeps_away() {
+    let network = network().await;
+    let (first, mut connection, _at_first) = displaced(&network, 70).await;
+    assert_eq!(timeout(PATIENCE, connection.recv()).await.unwrap(), None);
+    let reason = timeout(PATIENCE, connection.closed()).await.unwrap();
+    assert!(matches!(reason, secret_stream::CloseReason::Remote), "{reason}");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(first.stats().total.dialled, 1, "it came back at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_displaced_client_is_back_within_seconds_when_it_wants_something() {
+    let network = network().await;
+    let (first, mut connection, mut at_first) = displaced(&network, 80).await;
+    assert_eq!(timeout(PATIENCE, connection.recv()).await.unwrap(), None);
+    let start = std::time::Instant::now();
+    first.set_wanting(true);
+    next(&mut at_first).await;
+    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+    assert!(first.stats().total.dialled > 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wants_what_no_connected_peer_brings_finds_another_within_ten_seconds() {
+    let network = network().await;
+    let (partial, _at_partial) = swarm(&network, 90).await;
+    partial.join(Topic([90; 32]), SERVER).flushed().await;
+    let (client, mut at_client) = swarm(&network, 91).await;
+    client.join(Topic([90; 32]), CLIENT);
+    let _connection = next(&mut at_client).await;
+    // It looked once more before it was connected.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (other, _at_other) = swarm(&network, 92).await;
+    other.join(Topic([90; 32]), SERVER).flushed().await;
+    assert!(
+        timeout(Duration::from_secs(2), at_client.recv()).await.is_err(),
+        "it looks for nobody while it wants nothing"
+    );
+    let start = std::time::Instant::now();
+    client.set_wanting(true);
+    let found = next(&mut at_client).await;
+    assert_eq!(found.info().remote_public_key, other.public_key());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swarm_serves_more_clients_than_it_dials() {
     let network = network().await;

@@ -255,6 +255,17 @@ pub struct ConnectionReceiver {
     shared: Arc<Shared>,
 }
 
+/// Closes a connection in good order, and does not keep it open. Clones close the same one.
+#[derive(Debug, Clone)]
+pub struct Closer(Arc<Shared>);
+
+impl Closer {
+    /// As [`Connection::close`]: the peer sees an end in good order.
+    pub fn close(&self) {
+        self.0.request_close();
+    }
+}
+
 /// What a driver holds of a [`Connection`]: it takes what the layers above send, and delivers what the peer sent.
 /// Dropping it closes the connection.
 #[derive(Debug)]
@@ -364,6 +375,11 @@ impl Connection {
     /// Closes the connection: what is queued is still sent, nothing more is taken.
     pub fn close(&self) {
         self.sender.close();
+    }
+
+    /// A way to close it for who does not hold it.
+    pub fn closer(&self) -> Closer {
+        Closer(self.sender.shared.clone())
     }
 
     /// Waits until the connection is closed and says why.

@@ -26,7 +26,7 @@ mod secret_stream;
 pub use base::{KeyPair, PublicKey};
 pub use cipher::{Pull, Push};
 pub use connection::{
-    CloseReason, Closed, Connection, ConnectionDriverEnd, ConnectionInfo, ConnectionReceiver,
+    CloseReason, Closed, Closer, Connection, ConnectionDriverEnd, ConnectionInfo, ConnectionReceiver,
     ConnectionSender,
 };
 pub use driver::{StreamOptions, over, over_established_with, over_with};
