@@ -56,6 +56,7 @@ impl Network {
             ..SwarmConfig::default()
         };
         let swarm = threads.run(Swarm::new(config)).await?;
+        swarm.follow_wanting(store.storage().hunger());
         let mut connections = swarm.connections();
         let store = store.clone();
         let met = Arc::<Mutex<HashSet<PublicKey>>>::default();

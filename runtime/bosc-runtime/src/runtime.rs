@@ -409,6 +409,7 @@ async fn connect(
         path: config.dir.clone(),
         source: source.into(),
     })??;
+    swarm.follow_wanting(store.storage().hunger());
     let discovery = swarm.join(
         drive.discovery_key().topic(),
         JoinOptions {

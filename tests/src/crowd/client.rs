@@ -92,8 +92,10 @@ impl Client {
             bootstrap: Some(vec![group.bootstrap.clone()]),
             ..SwarmConfig::default()
         };
+        let swarm = Swarm::new(config).await?;
+        swarm.follow_wanting(store.storage().hunger());
         Ok(Self {
-            swarm: Swarm::new(config).await?,
+            swarm,
             drive: Hyperdrive::open(&store, group.link.key).await?,
             store,
             folder,

@@ -19,6 +19,7 @@
 mod core;
 mod counters;
 mod error;
+mod hunger;
 pub mod replication;
 pub mod storage;
 

@@ -113,6 +113,18 @@ impl Wants {
         self.blocks.is_empty() && self.ranges.is_empty() && self.seeks.is_empty()
     }
 
+    /// Whether something wanted is not stored (`have`) of a core of that length: a block, also one that is not known to exist, a part of
+    /// a range as far as the core goes, or the way to a byte.
+    pub fn lacks(&self, have: &Bitfield, length: u64) -> bool {
+        let lacks = |range: &RangeWant| {
+            let end = range.end.unwrap_or(length).min(length);
+            range.cursor < end && have.first_unset(range.cursor) < end
+        };
+        !self.seeks.is_empty()
+            || self.blocks.keys().any(|index| !have.get(*index))
+            || self.ranges.values().any(lacks)
+    }
+
     /// Blocks may be missing again from `start` on (truncation, clear).
     pub fn rewind(&mut self, start: u64) {
         for range in self.ranges.values_mut() {
@@ -233,6 +245,28 @@ mod tests {
             .chain(50..54)
             .collect();
         assert_eq!(picked, expected);
+    }
+
+    #[test]
+    fn what_is_wanted_and_not_here_is_lacking() {
+        let (mut wants, mut have) = (Wants::default(), Bitfield::default());
+        assert!(!wants.lacks(&have, 10));
+        let live = wants.add_range(2, None);
+        assert!(wants.lacks(&have, 10) && !wants.lacks(&have, 2));
+        have.set_range(2, 10, true);
+        assert!(!wants.lacks(&have, 10) && wants.lacks(&have, 11));
+        wants.remove_range(live);
+        // A core that is shorter than what is asked of it lacks that block, and nothing of a range.
+        wants.add_range(0, Some(30));
+        have.set_range(0, 10, true);
+        assert!(!wants.lacks(&have, 10));
+        wants.add_block(12);
+        assert!(wants.lacks(&have, 10));
+        wants.remove_block(12);
+        let seek = wants.add_seek(5);
+        assert!(wants.lacks(&have, 10));
+        wants.remove_seek(seek);
+        assert!(!wants.lacks(&have, 10));
     }
 
     #[test]

@@ -225,6 +225,7 @@ impl Shared {
             driver.notify_one();
         }
         self.bump();
+        self.storage.hunger_state().look();
     }
 
     /// Hands block `index` to its readers. Without a value they read it themselves.

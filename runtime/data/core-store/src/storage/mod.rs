@@ -23,6 +23,7 @@ use self::reader::Reader;
 use crate::Core;
 use crate::core::Shared;
 use crate::counters::{Counters, Stats};
+use crate::hunger::Hunger;
 
 /// The store could not be read or written.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -92,6 +93,16 @@ struct Inner {
     /// Whether nobody is to wait for peers.
     alone: AtomicBool,
     counters: Counters,
+    hunger: Hunger,
+}
+
+/// A handle that keeps no store open.
+pub(crate) struct WeakStorage(Weak<Inner>);
+
+impl WeakStorage {
+    pub(crate) fn upgrade(&self) -> Option<Storage> {
+        self.0.upgrade().map(|inner| Storage { inner })
+    }
 }
 
 pub(crate) use base::lock;
@@ -142,6 +153,7 @@ impl Storage {
                 finding: AtomicUsize::new(0),
                 alone: AtomicBool::new(false),
                 counters: Counters::default(),
+                hunger: Hunger::default(),
             }),
         }
     }
@@ -154,6 +166,14 @@ impl Storage {
     /// What was sent, received and mended since it was opened.
     pub fn stats(&self) -> Stats {
         self.counters().stats()
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakStorage {
+        WeakStorage(Arc::downgrade(&self.inner))
+    }
+
+    pub(crate) fn hunger_state(&self) -> &Hunger {
+        &self.inner.hunger
     }
 
     pub(crate) fn counters(&self) -> &Counters {
