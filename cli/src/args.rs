@@ -286,7 +286,7 @@ pub(crate) struct Dump {
     /// Keep files that the link does not have
     #[arg(long)]
     pub(crate) no_prune: bool,
-    /// Seconds to look for peers if the link is not stored here
+    /// Seconds to look for peers if the link is not stored here, and to wait without any of them sending what is missing
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     pub(crate) timeout: u64,
 }

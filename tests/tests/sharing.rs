@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use app::Seeding;
 use bosc_runtime::Runtime;
 use bosc_tests::peers::{PATIENCE, Place, expect_same, noise, write_deployment};
-use bosc_tests::process::run;
+use bosc_tests::process::{Process, run};
 use bosc_tests::sharing::{Crowd, meet};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,10 +78,13 @@ async fn an_app_alone_updates_others_of_both_stacks_and_says_what_it_lacks() -> 
     )?;
 
     // All of it is not to be had now.
+    let start = Instant::now();
     let whole = run(&mut place.bosc("whole-store", &["dump", &link, "whole", "--timeout", "20"]));
     let message = format!("{:#}", whole.expect_err("nobody has the whole release"));
     println!("{message}");
     ensure!(message.contains("block"), "{message}");
+    let took = start.elapsed();
+    ensure!(took < Duration::from_secs(40), "it was told after {took:?}");
     let mut fetch = place.node("fetch.js", &[&link, "js-whole-store", "js-whole"])?;
     fetch.wait_for("the length", PATIENCE, |line| {
         line.starts_with("length").then_some(())
@@ -91,8 +94,20 @@ async fn an_app_alone_updates_others_of_both_stacks_and_says_what_it_lacks() -> 
         "it had all of it from nobody"
     );
     fetch.kill();
+    // Whoever is connected with the one that lacks it finds another all the same.
+    let mut command = place.bosc("late-store", &["dump", &link, "late", "--timeout", "60"]);
+    let mut late = Process::start("late", &mut command, &place.logs())?;
+    ensure!(
+        !late.ends_within(Duration::from_secs(8)),
+        "it had all of it from nobody"
+    );
     // With somebody on the topic who has the rest, the one that lacks it is in nobody's way.
     let _seed = place.seed("store", &link)?;
+    ensure!(
+        late.ends_within(Duration::from_secs(20)),
+        "the second seed was not looked for"
+    );
+    expect_same(&deployment, &place.home.join("late"))?;
     place.run("both-store", &["dump", &link, "both", "--timeout", "60"])?;
     expect_same(&deployment, &place.home.join("both"))?;
     let mut fetch = place.node("fetch.js", &[&link, "js-both-store", "js-whole"])?;

@@ -45,6 +45,7 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
         let joined = Network::start(global, &store, None).await?;
         joined.find(&drive);
         let patience = Duration::from_secs(args.timeout);
+        store.storage().set_patience(patience);
         let stored = drive.core().length();
         if stored == 0 || length.is_some_and(|length| length > stored) {
             joined.wait_for(&drive, length.unwrap_or(1), patience).await?;

@@ -56,7 +56,8 @@ pub struct GetOptions {
     pub wait: bool,
     /// How long to wait at most; `None` sets no limit.
     pub timeout: Option<Duration>,
-    /// How long to wait without any peer bringing anything for this core; `None` waits for ever.
+    /// How long to wait without any peer bringing anything for this core; `None`: as long as
+    /// [`Storage::set_patience`] says.
     pub patience: Option<Duration>,
 }
 
@@ -65,7 +66,7 @@ impl Default for GetOptions {
         Self {
             wait: true,
             timeout: None,
-            patience: Some(PATIENCE),
+            patience: None,
         }
     }
 }

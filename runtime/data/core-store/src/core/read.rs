@@ -8,7 +8,7 @@ use hypercore::wants::WantId;
 use tokio::sync::oneshot;
 
 use super::shared::{Nodes, State};
-use super::stall::{PATIENCE, Stall};
+use super::stall::Stall;
 use super::{Core, DownloadRange, GetOptions, Shared};
 use crate::CoreError;
 use crate::storage::{self, Reading, lock};
@@ -178,7 +178,7 @@ impl Core {
         }
         let mut version = self.shared.version.subscribe();
         let mut want = None;
-        let mut stall = Stall::new(self, 0, Some(PATIENCE))?;
+        let mut stall = Stall::new(self, 0, None)?;
         loop {
             version.borrow_and_update();
             match self.seek_local(bytes)? {
@@ -267,7 +267,11 @@ impl Core {
             if settled {
                 return Ok(false);
             }
-            stall.set_patience(if searching { PATIENCE } else { UPDATE_PATIENCE });
+            stall.set_patience(if searching {
+                self.shared.storage.patience()
+            } else {
+                UPDATE_PATIENCE
+            });
             match stall.limit(version.changed()).await {
                 Ok(_) => {}
                 // What peers claim and do not prove is not waited for any longer.
@@ -307,10 +311,10 @@ impl Download {
     /// future stops the wait, not the fetching.
     ///
     /// # Errors
-    /// [`CoreError::Stalled`] if no peer brings anything for [`PATIENCE`], and whatever the store fails with.
+    /// [`CoreError::Stalled`] if no peer brings anything for as long as [`Storage::set_patience`](crate::Storage::set_patience) says, and whatever the store fails with.
     pub async fn done(&self) -> Result<(), CoreError> {
         let mut version = self.core.shared.version.subscribe();
-        let mut stall = Stall::new(&self.core, self.range.start, Some(PATIENCE))?;
+        let mut stall = Stall::new(&self.core, self.range.start, None)?;
         loop {
             version.borrow_and_update();
             let end = self.range.end.unwrap_or_else(|| self.core.length());

@@ -9,7 +9,8 @@ use super::Core;
 use crate::CoreError;
 use crate::storage::lock;
 
-/// How long a reader waits without any peer bringing anything for its core. Longer than a connection takes to be given up and
+/// How long a reader waits without any peer bringing anything for its core, unless [`Storage::set_patience`](crate::Storage::set_patience)
+/// or the reader says otherwise. Longer than a connection takes to be given up and
 /// found again, so that a peer that restarts is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -21,14 +22,14 @@ pub(super) struct Stall<'a> {
     core: &'a Core,
     /// What is waited for, for the error.
     index: u64,
-    patience: Option<Duration>,
+    patience: Duration,
     /// The count of what peers brought, and when it last rose.
     seen: u64,
     since: Instant,
 }
 
 impl<'a> Stall<'a> {
-    /// Fails at once if what peers send cannot be stored; tries that once more before.
+    /// Without `patience` it is the store's. Fails at once if what peers send cannot be stored; tries that once more before.
     pub(super) fn new(core: &'a Core, index: u64, patience: Option<Duration>) -> Result<Self, CoreError> {
         if core.shared.failure().is_some() {
             core.shared.flush()?;
@@ -36,7 +37,7 @@ impl<'a> Stall<'a> {
         Ok(Self {
             core,
             index,
-            patience,
+            patience: patience.unwrap_or_else(|| core.shared.storage.patience()),
             seen: core.shared.progress.load(Ordering::Acquire),
             since: Instant::now(),
         })
@@ -44,7 +45,7 @@ impl<'a> Stall<'a> {
 
     /// Changes how long to wait from the last progress on.
     pub(super) fn set_patience(&mut self, patience: Duration) {
-        self.patience = Some(patience);
+        self.patience = patience;
     }
 
     /// Waits for `event`, as long as peers bring something. Cancel safe if `event` is.
@@ -64,9 +65,7 @@ impl<'a> Stall<'a> {
             if std::mem::replace(&mut self.seen, now) != now {
                 self.since = Instant::now();
             }
-            let Some(patience) = self.patience else {
-                break event.await;
-            };
+            let patience = self.patience;
             let look = (self.since + patience).min(Instant::now() + patience / LOOKS);
             if let Ok(happened) = tokio::time::timeout_at(look, &mut event).await {
                 break happened;
@@ -101,6 +100,28 @@ impl<'a> Stall<'a> {
 mod tests {
     use super::*;
     use crate::{CoreOptions, GetOptions, Storage};
+
+    #[tokio::test]
+    async fn a_store_may_have_its_readers_wait_for_less() {
+        let options = CoreOptions {
+            key: Some(hypercore::Key([1; 32])),
+            ..CoreOptions::default()
+        };
+        let storage = Storage::in_memory().unwrap();
+        let core = Core::open(&storage, options).unwrap();
+        let patience = Duration::from_millis(600);
+        storage.set_patience(patience);
+        let began = Instant::now();
+        let download = core.download(crate::DownloadRange {
+            start: 0,
+            end: Some(1),
+        });
+        let (got, done) = tokio::join!(core.get(0), download.done());
+        assert!(matches!(got, Err(CoreError::Stalled { .. })), "{got:?}");
+        assert!(matches!(done, Err(CoreError::Stalled { .. })), "{done:?}");
+        let took = began.elapsed();
+        assert!(took >= patience && took < patience * 3, "{took:?}");
+    }
 
     #[tokio::test]
     async fn progress_right_after_the_start_does_not_double_the_wait() {

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use hypercore::{DiscoveryKey, Key};
 pub(crate) use rows::CoreRow;
@@ -21,7 +22,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use self::reader::Reader;
 use crate::Core;
-use crate::core::Shared;
+use crate::core::{PATIENCE, Shared};
 use crate::counters::{Counters, Stats};
 use crate::hunger::Hunger;
 
@@ -94,6 +95,8 @@ struct Inner {
     alone: AtomicBool,
     counters: Counters,
     hunger: Hunger,
+    /// How long readers wait without any peer bringing anything, in milliseconds.
+    patience: AtomicU64,
 }
 
 /// A handle that keeps no store open.
@@ -154,6 +157,7 @@ impl Storage {
                 alone: AtomicBool::new(false),
                 counters: Counters::default(),
                 hunger: Hunger::default(),
+                patience: AtomicU64::new(millis(PATIENCE)),
             }),
         }
     }
@@ -174,6 +178,15 @@ impl Storage {
 
     pub(crate) fn hunger_state(&self) -> &Hunger {
         &self.inner.hunger
+    }
+
+    /// Has readers that do not say otherwise wait so long without any peer bringing anything; at first that is [`PATIENCE`].
+    pub fn set_patience(&self, patience: Duration) {
+        self.inner.patience.store(millis(patience), Ordering::Relaxed);
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_millis(self.inner.patience.load(Ordering::Relaxed))
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -388,7 +401,7 @@ impl Storage {
         let weak = Arc::downgrade(&self.inner);
         runtime.spawn(async move {
             loop {
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 let Some(inner) = weak.upgrade() else { return };
                 let storage = Self { inner };
                 if let Err(error) = storage.refresh() {
@@ -407,6 +420,10 @@ impl Storage {
         }
         Ok(())
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// See [`Core::reading`].
