@@ -213,7 +213,7 @@ async fn write_messages<IO: AsyncRead + AsyncWrite>(
     }
     write.write_all(&out).await?;
     write.flush().await?;
-    out.clear();
+    out = BytesMut::new();
     let mut last_write = Instant::now();
     loop {
         let keep_alive = timers.borrow_and_update().keep_alive;
@@ -240,10 +240,8 @@ async fn write_messages<IO: AsyncRead + AsyncWrite>(
         }
         write.write_all(&out).await?;
         write.flush().await?;
-        out.clear();
-        if out.capacity() > 4 * WRITE_BATCH {
-            out = BytesMut::with_capacity(WRITE_BATCH);
-        }
+        // What a message needs is taken when there is one, or each connection of a crowd would hold as much as its largest.
+        out = BytesMut::new();
         last_write = Instant::now();
     }
     write.shutdown().await?;

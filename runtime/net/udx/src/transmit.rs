@@ -1,5 +1,6 @@
 //! Gathers a stream's packets and hands them to the kernel in large pieces.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,6 +10,12 @@ use crate::socket::SocketCore;
 
 /// The most one segmented send may carry.
 const MAX_SEND: usize = 65_000;
+
+thread_local! {
+    /// The buffer of whatever stream sends on this thread: a stream holds one only while the kernel wants it to wait, or a crowd of
+    /// streams would hold some of the largest that was ever sent, each.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// Packets that left the engine but not yet the process.
 #[derive(Debug, Default)]
@@ -37,6 +44,15 @@ impl Outbox {
         self.lengths.clear();
         self.sent_bytes = 0;
         self.sent_packets = 0;
+        if self.bytes.capacity() == 0 {
+            self.bytes = BUFFER.take();
+        }
+    }
+
+    /// Gives the buffer back.
+    fn release(&mut self) {
+        BUFFER.set(std::mem::take(&mut self.bytes));
+        self.lengths = Vec::new();
     }
 
     /// Takes packets out of the engine until a send is full or there are no more.
@@ -83,6 +99,7 @@ impl Outbox {
                 self.clear();
                 refill(&mut |engine, now, partial| self.fill(engine, now, partial));
                 if self.lengths.is_empty() {
+                    self.release();
                     return true;
                 }
             }
@@ -107,6 +124,21 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stream_that_has_sent_all_holds_nothing_and_one_that_waits_holds_what_is_left() {
+        let (mut one, mut other) = (Outbox::default(), Outbox::default());
+        one.clear();
+        one.bytes.extend_from_slice(&[7; 10_000]);
+        one.lengths.push(10_000);
+        other.clear();
+        assert_eq!(other.bytes.capacity(), 0, "the other one has the buffer");
+        one.clear();
+        one.release();
+        assert_eq!((one.bytes.capacity(), one.lengths.capacity()), (0, 0));
+        other.clear();
+        assert!(other.bytes.is_empty() && other.bytes.capacity() >= 10_000);
+    }
 
     #[test]
     fn runs_are_of_equal_packets_with_a_shorter_last() {
