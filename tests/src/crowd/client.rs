@@ -10,7 +10,7 @@ use app::Link;
 use core_store::DownloadRange;
 use corestore::Corestore;
 use hyperdrive::Hyperdrive;
-use hyperswarm::{Discovery, JoinOptions, Swarm, SwarmConfig};
+use hyperswarm::{JoinOptions, Swarm, SwarmConfig};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -120,12 +120,9 @@ impl Client {
             server: false,
             client: true,
         };
-        let discovery = self.swarm.join(self.drive.discovery_key().topic(), options);
-        let refusals = tokio::sync::watch::Sender::new(0);
-        tokio::select! {
-            fetched = self.everything() => fetched.with_context(|| format!("client {number}"))?,
-            () = count_failures(&discovery, &refusals) => {}
-        }
+        self.swarm.join(self.drive.discovery_key().topic(), options);
+        let fetched = self.everything().await;
+        fetched.with_context(|| format!("client {number}"))?;
         let (connections, connected) = *first.borrow_and_update();
         ensure!(!replicating.is_finished(), "the swarm of client {number} ended");
         Ok(Arrival {
@@ -133,7 +130,7 @@ impl Client {
             connected,
             done: go.elapsed(),
             connections,
-            failures: *refusals.borrow(),
+            failures: u32::try_from(self.swarm.stats().total.failed)?,
         })
     }
 
@@ -163,19 +160,6 @@ impl Client {
         self.store.close()?;
         drop((self.drive, self.store));
         Ok(std::fs::remove_dir_all(&self.folder)?)
-    }
-}
-
-/// Counts how often the seed could not be had; never ends.
-async fn count_failures(discovery: &Discovery, count: &tokio::sync::watch::Sender<u32>) {
-    let mut failed = false;
-    loop {
-        let fails = discovery.sought().failed > 0;
-        if fails && !failed {
-            count.send_modify(|count| *count += 1);
-        }
-        failed = fails;
-        sleep(POLL).await;
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Arrival {
     pub done: Duration,
     /// How often it was connected.
     pub connections: u32,
-    /// How often it could not be.
+    /// How many of its attempts to connect failed.
     pub failures: u32,
 }
 
