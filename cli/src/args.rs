@@ -64,6 +64,8 @@ fn host_port(text: &str) -> Result<String, String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Begin a new app in a folder of its own
+    Init(Init),
     /// Make a new link; its secret key stays in this machine's store
     Touch,
     /// Set or raise the version in package.json
@@ -98,6 +100,7 @@ impl Command {
     /// The name in JSON output.
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Self::Init(_) => "init",
             Self::Touch => "touch",
             Self::Version(_) => "version",
             Self::Make(_) => "make",
@@ -114,6 +117,35 @@ impl Command {
             Self::Relay(_) => "relay",
         }
     }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Init {
+    /// The new folder; the app's name follows from it
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// What the app begins with
+    #[arg(long, value_enum, default_value_t = Template::Chat)]
+    pub(crate) template: Template,
+    /// Name of the package, in small letters, digits and '-' [default: from the folder's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Name of the bundle that people install [default: from the package's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) product_name: Option<String>,
+    /// Where the app's build gets Bosc from: a folder with its repository, or the address of one in git [default: the one this
+    /// program was built from]
+    #[arg(long, value_name = "FOLDER|URL")]
+    pub(crate) bosc: Option<String>,
+}
+
+/// What a new app begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Template {
+    /// A chat whose transcript stays on the computer
+    Chat,
+    /// A window, a page and one command
+    Minimal,
 }
 
 #[derive(Debug, ClapArgs)]

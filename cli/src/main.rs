@@ -62,6 +62,7 @@ fn main() -> ExitCode {
 async fn run(args: &Args, output: &Output) -> anyhow::Result<()> {
     let global = &args.global;
     match &args.command {
+        Command::Init(init) => commands::init::run(init, output),
         Command::Touch => commands::touch::run(global, output).await,
         Command::Version(version) => commands::version::run(version, output),
         Command::Make(make) => commands::make::run(make, output).await,

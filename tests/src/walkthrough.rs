@@ -224,13 +224,7 @@ impl Workshop {
     pub fn install(&self) -> Result<Installed> {
         let bundle = self.setup.home.join("apps/PearChat");
         copy_folder(&self.made(), &bundle)?;
-        Ok(Installed {
-            bundle,
-            storage: self.setup.home.join("app-data"),
-            bootstrap: self.place.bootstrap.clone(),
-            logs: self.logs(),
-            inspector: format!("127.0.0.1:{}", free_port()?),
-        })
+        Installed::at(&self.place, bundle)
     }
 
     /// Where a screenshot goes.
@@ -241,7 +235,7 @@ impl Workshop {
 
 /// The app as installed.
 pub struct Installed {
-    /// `PearChat/`.
+    /// Its folder, which bears the product's name.
     pub bundle: PathBuf,
     /// Its data folder.
     pub storage: PathBuf,
@@ -252,9 +246,23 @@ pub struct Installed {
 }
 
 impl Installed {
+    /// A bundle as it lies there, with data of its own in `place`.
+    ///
+    /// # Errors
+    /// If no port is free for automation.
+    pub fn at(place: &Place, bundle: PathBuf) -> Result<Self> {
+        Ok(Self {
+            bundle,
+            storage: place.home.join("app-data"),
+            bootstrap: place.bootstrap.clone(),
+            logs: place.logs(),
+            inspector: format!("127.0.0.1:{}", free_port()?),
+        })
+    }
+
     /// The program.
     pub fn program(&self) -> PathBuf {
-        self.bundle.join("PearChat")
+        self.bundle.join(self.bundle.file_name().unwrap_or_default())
     }
 
     /// The arguments of a start, with `more`.

@@ -6,6 +6,7 @@ pub(crate) mod dht;
 pub(crate) mod doctor;
 pub(crate) mod dump;
 pub(crate) mod info;
+pub(crate) mod init;
 pub(crate) mod make;
 pub(crate) mod multisig;
 pub(crate) mod provision;
