@@ -31,20 +31,20 @@ const PAUSES: [Duration; 4] = [
 pub(crate) async fn follow_network(inner: Arc<Inner>) {
     let mut changes = inner.node.network_changes();
     loop {
+        let left_behind = inner.lock().connections.made_here(Link::is_left_behind);
+        let renewals = stream::iter(left_behind).for_each_concurrent(AT_ONCE, async |(key, id)| {
+            renew(&inner, key, id, true).await;
+        });
+        let over = async {
+            renewals.await;
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
+            () = over => {}
+            // What is under way now belongs to a network of the past, too.
             changed = changes.changed() => if changed.is_err() { return },
             () = inner.stop.cancelled() => return,
         }
-        let left_behind = inner.lock().connections.made_here(Link::is_left_behind);
-        let renewals = left_behind
-            .into_iter()
-            .map(|(key, id)| renew(&inner, key, id, true));
-        let renewals: Vec<_> = renewals.collect();
-        stream::iter(renewals)
-            .for_each_concurrent(AT_ONCE, async |renewal| {
-                renewal.await;
-            })
-            .await;
     }
 }
 
