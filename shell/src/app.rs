@@ -120,7 +120,7 @@ impl Setup {
     where
         A: DeserializeOwned + Send + 'static,
         R: Serialize + 'static,
-        E: std::fmt::Display,
+        E: std::fmt::Display + 'static,
         F: Fn(A) -> Result<R, E> + Send + Sync + 'static,
     {
         self.commands.add(name, function);

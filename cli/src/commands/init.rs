@@ -49,6 +49,8 @@ fn files(template: args::Template, names: &Names, source: &Source) -> anyhow::Re
         .map(|(path, content)| ((*path).to_owned(), template::named(path, content, names)))
         .collect();
     let text = |path: &str, text: String| (path.to_owned(), text.into_bytes());
+    let (path, types) = template::BRIDGE;
+    files.push(text(path, types.to_owned()));
     files.push(text("Cargo.toml", manifest::write(names, source, dependencies)?));
     files.push(("Cargo.lock".to_owned(), manifest::LOCK.as_bytes().to_vec()));
     let package = package(names);
@@ -80,7 +82,7 @@ fn readme(names: &Names) -> String {
     format!(
         "# {title}\n\n\
          An app on Bosc: `renderer/` is what people see, `src/` what happens below, `package.json` says the name, the\n\
-         version and the link that updates come from.\n\n\
+         version and the link that updates come from. `renderer/bridge.d.ts` has the types of all that the page can ask of the program.\n\n\
          ```sh\n\
          cargo run         # opens the window\n\
          cargo test\n\
@@ -93,7 +95,7 @@ fn readme(names: &Names) -> String {
          bosc make                                       # the bundle: out/{product}-<platform>-<arch>/{product}\n\
          bosc build --linux-x64-app out/{product}-linux-x64/{product}   # gathers bundles into {name}-<version>/\n\
          bosc stage <stage link> {name}-<version>\n\
-         bosc provision <what stage printed> <followed link> <followed link>\n\
+         bosc provision <what stage printed> <followed link> pear://0.0.<its key>\n\
          bosc seed <followed link>                       # keep it running\n\
          ```\n"
     )
@@ -145,6 +147,7 @@ mod tests {
             );
             assert!(text(&files, "renderer/index.html").contains("<title>My notes</title>"));
             assert!(text(&files, "renderer/index.html").contains(">My notes</h1>"));
+            assert!(text(&files, "renderer/bridge.d.ts").contains("interface Bridge {"));
             assert!(text(&files, "src/main.rs").starts_with("//! My notes: "));
             for (path, content) in &files {
                 let content = String::from_utf8_lossy(content);

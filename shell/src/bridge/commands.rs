@@ -1,5 +1,6 @@
 //! The app's own commands: named Rust functions that the page calls with `bridge.invoke(name, args)`.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::future::Future;
@@ -51,13 +52,14 @@ impl Commands {
     /// Adds a function that may block (files, SQLite); it runs on a thread for such work. Two calls that the page makes
     /// without awaiting the first may run at the same time.
     ///
-    /// The page's argument is read as `A`; what is returned is written as JSON. A second command of the same name
+    /// The page's argument is read as `A`; what is returned is written as JSON, and an error's words reach the page; so does the
+    /// code of a [`CommandError`]. A second command of the same name
     /// replaces the first.
     pub fn add<A, R, E, F>(&mut self, name: &str, function: F)
     where
         A: DeserializeOwned + Send + 'static,
         R: Serialize + 'static,
-        E: Display,
+        E: Display + 'static,
         F: Fn(A) -> Result<R, E> + Send + Sync + 'static,
     {
         let function = Arc::new(function);
@@ -87,7 +89,7 @@ impl Commands {
     where
         A: DeserializeOwned + Send + 'static,
         R: Serialize + 'static,
-        E: Display + Send,
+        E: Display + Send + 'static,
         T: Future<Output = Result<R, E>> + Send + 'static,
         F: Fn(A) -> T + Send + Sync + 'static,
     {
@@ -127,11 +129,13 @@ impl Commands {
     }
 }
 
-fn plain(error: &dyn Display) -> CommandError {
-    CommandError {
+/// An error of a command as the page gets it; the code of a [`CommandError`] stays.
+fn plain<E: Display + 'static>(error: &E) -> CommandError {
+    let coded = (error as &dyn Any).downcast_ref::<CommandError>();
+    coded.cloned().unwrap_or_else(|| CommandError {
         message: error.to_string(),
         code: None,
-    }
+    })
 }
 
 fn read_args<A: DeserializeOwned>(name: &str, args: Value) -> Result<A, CommandError> {
@@ -170,6 +174,12 @@ mod tests {
             a.checked_add(b).ok_or("the sum is too large")
         });
         commands.add_async("echo", |value: Value| async move { Ok::<_, String>(value) });
+        commands.add("coded", |(): ()| {
+            Err::<(), _>(CommandError::new("EMPTY", "Write something first."))
+        });
+        commands.add_async("coded:later", |(): ()| async {
+            Err::<(), _>(CommandError::new("EMPTY", "Write something first."))
+        });
         commands.add("panic", |(): ()| -> Result<(), String> {
             std::panic::panic_any("on purpose")
         });
@@ -192,6 +202,16 @@ mod tests {
                 code: None
             }
         );
+    }
+
+    #[tokio::test]
+    async fn the_code_of_an_error_reaches_the_page() {
+        let commands = commands();
+        for name in ["coded", "coded:later"] {
+            let error = commands.call(name, Value::Null).await.unwrap_err();
+            assert_eq!(error, CommandError::new("EMPTY", "Write something first."));
+            assert_eq!(error.failure().code.as_deref(), Some("EMPTY"));
+        }
     }
 
     #[tokio::test]

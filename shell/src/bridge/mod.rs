@@ -1,13 +1,20 @@
 //! The bridge between the page and the host: `window.bridge` on one side, typed messages on the other.
+//!
+//! `docs/bridge.md` has every call, event, payload and error code as a page meets them, `bridge.d.ts` ([`TYPES`]) their types.
 
 pub mod commands;
 pub mod dispatch;
+#[cfg(test)]
+mod documented;
 pub mod message;
 
 pub use commands::{CommandError, Commands};
 pub use dispatch::{Bridge, HostActions, Page};
 pub use message::{Call, Envelope, Rejected, ToPage};
 use serde_json::json;
+
+/// The types of `window.bridge`, for editors and TypeScript.
+pub const TYPES: &str = include_str!("bridge.d.ts");
 
 /// The script that defines `window.bridge`, with this window's token, origin and package in it.
 pub fn script(token: &str, origin: &str, package: &serde_json::Value) -> String {

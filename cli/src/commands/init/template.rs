@@ -37,6 +37,12 @@ const MINIMAL: Files = files!("../../../templates/minimal":
 const MINIMAL_DEPENDENCIES: &str = "[features]\ndev = [\"bosc-shell/dev\"]\n\n\
     [dependencies]\nbosc-shell.workspace = true\nserde.workspace = true\n";
 
+/// The types of what a page finds in `window.bridge`: where they are put, and they.
+pub(super) const BRIDGE: (&str, &str) = (
+    "renderer/bridge.d.ts",
+    include_str!("../../../../shell/src/bridge/bridge.d.ts"),
+);
+
 /// A template's files, and the manifest that says what its program depends on.
 pub(super) fn of(template: args::Template) -> (Files, &'static str) {
     match template {

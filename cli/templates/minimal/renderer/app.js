@@ -1,3 +1,4 @@
+/// <reference path="./bridge.d.ts" />
 // The page: it asks the program below for a greeting, shows the version, and offers a newer one when it is there.
 
 const { bridge } = window
