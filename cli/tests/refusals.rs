@@ -201,26 +201,6 @@ fn what_is_not_to_be_staged_must_be_said_in_a_way_that_is_understood() {
     assert!(!staged.contains("notes.txt"), "{staged}");
 }
 
-/// Puts a package.json straight into a drive, as another tool may; the versioned link.
-fn put(place: &Place, link: &str, package: String) -> String {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let staged = runtime.block_on(async {
-        let store = corestore::Corestore::open(place.path("store")).unwrap();
-        let key: hypercore::Key = link.trim_start_matches("pear://").parse().unwrap();
-        let drive = hyperdrive::Hyperdrive::open(&store, key).await.unwrap();
-        let options = hyperdrive::PutOptions::default();
-        drive
-            .put(layout::PACKAGE_ON_DRIVE, package, options)
-            .await
-            .unwrap();
-        let length = drive.core().length();
-        store.close().unwrap();
-        format!("pear://0.{length}.{key}")
-    });
-    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
-    staged
-}
-
 #[test]
 fn a_release_that_others_made_is_looked_at_whatever_it_is() {
     let place = Place::new();
@@ -228,7 +208,7 @@ fn a_release_that_others_made_is_looked_at_whatever_it_is() {
     let production = target.replace("pear://", "pear://0.0.");
     let theirs = json!({ "name": "not ours", "productName": 3, "version": "1.0.0", "bosc": 7 }).to_string();
     Manifest::parse(theirs.as_bytes(), "it").unwrap_err();
-    let staged = put(&place, &link, theirs);
+    let staged = place.put_package(&link, theirs);
     let shown = place.stdout(&["info", &link]);
     assert!(shown.contains("not ours") && shown.contains("1.0.0"), "{shown}");
     place
@@ -236,7 +216,7 @@ fn a_release_that_others_made_is_looked_at_whatever_it_is() {
         .success();
 
     // What no package.json needs is not fetched, and the rest is shown all the same.
-    let staged = put(&place, &link, format!("{{}}{}", " ".repeat(1 << 20)));
+    let staged = place.put_package(&link, format!("{{}}{}", " ".repeat(1 << 20)));
     let info = place.bosc(&["info", &link]).success().get_output().clone();
     let (shown, said) = (
         String::from_utf8(info.stdout).unwrap(),

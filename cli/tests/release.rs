@@ -230,20 +230,8 @@ fn names_and_versions_cannot_steer_the_terminal() {
 
 /// Puts a package.json with that version straight into a drive; the versioned link.
 fn put_package(place: &Place, link: &str, version: &str) -> String {
-    let package = serde_json::json!({ "name": "cool-app", "version": version }).to_string();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let staged = runtime.block_on(async {
-        let store = corestore::Corestore::open(place.path("store")).unwrap();
-        let key: hypercore::Key = link.trim_start_matches("pear://").parse().unwrap();
-        let drive = hyperdrive::Hyperdrive::open(&store, key).await.unwrap();
-        let options = hyperdrive::PutOptions::default();
-        drive.put("/package.json", package, options).await.unwrap();
-        let length = drive.core().length();
-        store.close().unwrap();
-        format!("pear://0.{length}.{key}")
-    });
-    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
-    staged
+    let package = serde_json::json!({ "name": "cool-app", "version": version });
+    place.put_package(link, package.to_string())
 }
 
 /// What is published cannot be called back.

@@ -82,6 +82,26 @@ impl Place {
             .next()
             .unwrap_or(0)
     }
+
+    /// Puts a package.json straight into a drive, as another tool may; the versioned link.
+    pub(crate) fn put_package(&self, link: &str, package: String) -> String {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let staged = runtime.block_on(async {
+            let store = corestore::Corestore::open(self.path("store")).unwrap();
+            let key: hypercore::Key = link.trim_start_matches("pear://").parse().unwrap();
+            let drive = hyperdrive::Hyperdrive::open(&store, key).await.unwrap();
+            let options = hyperdrive::PutOptions::default();
+            drive
+                .put(app::layout::PACKAGE_ON_DRIVE, package, options)
+                .await
+                .unwrap();
+            let length = drive.core().length();
+            store.close().unwrap();
+            format!("pear://0.{length}.{key}")
+        });
+        runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+        staged
+    }
 }
 
 /// Exit status 1, nothing on stdout, and one line on stderr that holds every word.
