@@ -22,6 +22,8 @@ const GUESSED: Duration = Duration::from_secs(15);
 const MOVED: Duration = Duration::from_secs(5);
 /// How long a home may be out of reach whose router got another address: until a relay answers a ping, and tells it.
 const FOUND_AGAIN: Duration = Duration::from_secs(10);
+/// By then a relayed connection has looked for a direct way once.
+const SEARCHED: Duration = Duration::from_secs(16);
 /// How long after their NATs allow it two peers at a relay may go on meeting there.
 const LEFT_RELAY: Duration = Duration::from_secs(20);
 /// How long a program may take to start and say so.
@@ -371,9 +373,10 @@ fn a_laptop_that_changes_its_network_goes_on_by_itself() -> Result<()> {
     })
 }
 
-/// Says which ways to its one peer a swarm on a host finds, one after the other, until that is dropped.
+/// Says which ways to its one peer a swarm on a host finds, and how many through a relay it has found so far, whenever that changes,
+/// until it is dropped.
 struct Seeker {
-    ways: mpsc::Receiver<Option<Route>>,
+    ways: mpsc::Receiver<(Option<Route>, u64)>,
     end: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<Result<()>>>,
 }
@@ -390,14 +393,15 @@ impl Seeker {
                 client: true,
             };
             let _discovery = swarm.join(topic, roles);
-            let (mut last, mut open) = (None, Vec::new());
+            let (mut last, mut open) = ((None, 0), Vec::new());
             loop {
                 tokio::select! {
                     connection = connections.recv() => open.extend(connection),
                     () = tokio::time::sleep(Duration::from_millis(50)) => {}
                     _ = &mut ended => break,
                 }
-                let now = swarm.peers().first().map(|peer| peer.route);
+                let route = swarm.peers().first().map(|peer| peer.route);
+                let now = (route, swarm.stats().total.relayed);
                 if now != last {
                     last = now;
                     seen.send(last)?;
@@ -419,9 +423,17 @@ impl Seeker {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let seen = self.ways.recv_timeout(left);
-            if seen.with_context(|| format!("not {} in time", way.name()))? == Some(way) {
+            if seen.with_context(|| format!("not {} in time", way.name()))?.0 == Some(way) {
                 return Ok(());
             }
+        }
+    }
+
+    /// Fails if anything changes within that time.
+    fn stays(&self, time: Duration) -> Result<()> {
+        match self.ways.recv_timeout(time) {
+            Err(mpsc::RecvTimeoutError::Timeout) => Ok(()),
+            other => anyhow::bail!("it did not stay: {other:?}"),
         }
     }
 }
@@ -466,6 +478,33 @@ fn a_relay_is_left_once_a_direct_way_opens() -> Result<()> {
         let began = Instant::now();
         client.wait_for(Route::Punched, LEFT_RELAY)?;
         Ok(began.elapsed())
+    })
+}
+
+/// While no way opens, the search for one leaves the connection through the relay alone, though the server names that, too.
+#[test]
+fn a_relayed_connection_stands_while_no_other_way_opens() -> Result<()> {
+    each(&[Home::Symmetric], |home| {
+        let mut net = Net::new()?;
+        let (at, from) = (net.home(home)?, net.home(home)?);
+        let (between, bootstrap) = (net.home(Home::Open)?, net.bootstrap());
+        let relay = Relay::start((Stack::Bosc, &between), &bootstrap)?;
+        let meeting = Meeting {
+            server: (Stack::Bosc, &at),
+            client: (Stack::Bosc, &from),
+            bootstrap: &bootstrap,
+            relay: Some(relay.key()),
+        };
+        let server = meeting.announce()?;
+        let config = SwarmConfig {
+            bootstrap: Some(vec![bootstrap.clone()]),
+            relays: vec![relay.key()],
+            ..SwarmConfig::default()
+        };
+        let client = Seeker::start(&from, config, server.topic());
+        client.wait_for(Route::Relayed, READY)?;
+        client.stays(SEARCHED)?;
+        Ok(SEARCHED)
     })
 }
 

@@ -127,7 +127,7 @@ pub struct PeerQueue {
 }
 
 /// The pause after so many in a row.
-fn nth(pauses: &[Duration], number: u32) -> Duration {
+pub(crate) fn nth(pauses: &[Duration], number: u32) -> Duration {
     let i = (number.max(1) - 1) as usize;
     pauses.get(i).or(pauses.last()).copied().unwrap_or_default()
 }

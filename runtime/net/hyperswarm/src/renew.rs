@@ -11,6 +11,7 @@ use futures::{StreamExt, stream};
 use tokio::time::sleep;
 
 use crate::limits::Place;
+use crate::peers::nth;
 use crate::swarm::Inner;
 
 /// Connections made anew at once after the network changed.
@@ -50,7 +51,7 @@ pub(crate) async fn follow_network(inner: Arc<Inner>) {
 
 /// Until the swarm ends, looks for direct ways to the peers to which relays pass the packets on.
 pub(crate) async fn leave_relays(inner: Arc<Inner>) {
-    let mut searches: HashMap<(PublicKey, u64), (Instant, usize)> = HashMap::new();
+    let mut searches: HashMap<(PublicKey, u64), (Instant, u32)> = HashMap::new();
     loop {
         tokio::select! {
             () = sleep(LOOK) => {}
@@ -61,38 +62,33 @@ pub(crate) async fn leave_relays(inner: Arc<Inner>) {
         let now = Instant::now();
         for connection in relayed {
             let (last, searched) = searches.entry(connection).or_insert((now, 0));
-            let pause = PAUSES
-                .get(*searched)
-                .or(PAUSES.last())
-                .copied()
-                .unwrap_or_default();
-            if now.saturating_duration_since(*last) < pause {
+            if now.saturating_duration_since(*last) < nth(&PAUSES, searched.saturating_add(1)) {
                 continue;
             }
-            (*last, *searched) = (now, *searched + 1);
+            (*last, *searched) = (now, searched.saturating_add(1));
             let inner = inner.clone();
             tokio::spawn(async move { renew(&inner, connection.0, connection.1, false).await });
         }
     }
 }
 
-/// Makes the connection anew, and lets it take the place of the one of that id. `relayed`: through a relay if need be. Returns
-/// whether it did.
-async fn renew(inner: &Arc<Inner>, key: PublicKey, id: u64, relayed: bool) -> bool {
+/// Makes the connection anew, and lets it take the place of the one of that id. `relayed`: through a relay if need be.
+async fn renew(inner: &Arc<Inner>, key: PublicKey, id: u64, relayed: bool) {
     let options = ConnectOptions {
         key_pair: Some(inner.key_pair.clone()),
         relay_addresses: inner.lock().queue.relays(&key),
-        relay: if relayed { inner.relay() } else { None },
+        relay: inner.relay(),
+        without_relay: !relayed,
     };
     let connected = tokio::select! {
         connected = inner.node.connect(key, options) => connected,
-        () = inner.stop.cancelled() => return false,
+        () = inner.stop.cancelled() => return,
     };
     let (connection, link) = match connected {
         Ok(PeerConnection { connection, link }) => (connection, link),
         Err(error) => {
             tracing::debug!(peer = %key.short(), %error, "cannot make a connection anew");
-            return false;
+            return;
         }
     };
     let id = {
@@ -106,7 +102,7 @@ async fn renew(inner: &Arc<Inner>, key: PublicKey, id: u64, relayed: bool) -> bo
         let place = link.remote_address().map(Place::of);
         if !free || state.bans.has(now, &key) || state.bans.has_place(now, place) {
             link.cut();
-            return false;
+            return;
         }
         let (id, old) = state.connections.insert(key, Some(link.clone()), None);
         if let Some(old) = old.and_then(|old| old.link) {
@@ -118,5 +114,4 @@ async fn renew(inner: &Arc<Inner>, key: PublicKey, id: u64, relayed: bool) -> bo
     };
     tracing::debug!(peer = %key.short(), route = link.route().name(), "made a connection anew");
     inner.deliver(connection, link, id).await;
-    true
 }

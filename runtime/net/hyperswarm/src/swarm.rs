@@ -448,6 +448,7 @@ async fn attempt(inner: Arc<Inner>, key: PublicKey, relay_addresses: Vec<std::ne
         key_pair: Some(inner.key_pair.clone()),
         relay_addresses,
         relay: inner.relay(),
+        without_relay: false,
     };
     let connecting = inner.node.connect(key, options);
     tokio::pin!(connecting);

@@ -36,6 +36,8 @@ pub(super) struct Search<'a> {
     pub(super) own_firewall: Firewall,
     /// The relay that we told the server to meet us at, as punching failed before.
     pub(super) own_relay: Option<RelayThrough>,
+    /// Not to go through the server's relay either.
+    pub(super) without_relay: bool,
 }
 
 impl Search<'_> {
@@ -62,7 +64,7 @@ impl Search<'_> {
         // Each of them may fail while another is still on its way.
         let (mut direct_failed, mut unopened, mut unmet) = (false, None, None);
         // Only what the server is told at the handshake makes it come to the relay, too.
-        let can_meet = self.own_relay.is_some() || payload.relay_through.is_some();
+        let can_meet = !self.without_relay && (self.own_relay.is_some() || payload.relay_through.is_some());
         loop {
             let meets = can_meet && unmet.is_none() && (self.own_relay.is_some() || unopened.is_some());
             tokio::select! {

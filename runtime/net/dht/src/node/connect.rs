@@ -49,6 +49,8 @@ pub struct ConnectOptions {
     pub relay_addresses: Vec<SocketAddrV4>,
     /// Public key of a blind relay, to meet there when no way to the peer opens. What it passes on, it cannot read.
     pub relay: Option<PublicKey>,
+    /// Rather fail than meet the peer at a relay, also at one that it names.
+    pub without_relay: bool,
 }
 
 /// A connection with its handle.
@@ -89,7 +91,9 @@ pub(super) async fn connect(
     remote_public_key: PublicKey,
     options: ConnectOptions,
 ) -> Result<PeerConnection, ConnectError> {
-    let relay = options.relay.filter(|relay| *relay != remote_public_key);
+    let relay = options
+        .relay
+        .filter(|relay| *relay != remote_public_key && !options.without_relay);
     let span = || tracing::error_span!("conn", peer = %remote_public_key.short());
     let first = limited(attempt(inner, remote_public_key, &options, None).instrument(span())).await;
     match (first, relay) {
@@ -181,6 +185,7 @@ async fn attempt(
         handshake: &result,
         own_firewall: firewall,
         own_relay: relay,
+        without_relay: options.without_relay,
     }
     .find(&mut offer)
     .await;
