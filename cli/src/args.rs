@@ -198,24 +198,24 @@ pub(crate) struct Build {
     /// The deployment folder to write [default: ./NAME-VERSION]
     #[arg(long, value_name = "DIR")]
     pub(crate) target: Option<PathBuf>,
-    /// Bundle for macOS on Apple silicon
+    /// Bundle for macOS on Apple silicon; each of these may be given several times
     #[arg(long, value_name = "PATH")]
-    pub(crate) darwin_arm64_app: Option<PathBuf>,
+    pub(crate) darwin_arm64_app: Vec<PathBuf>,
     /// Bundle for macOS on Intel
     #[arg(long, value_name = "PATH")]
-    pub(crate) darwin_x64_app: Option<PathBuf>,
+    pub(crate) darwin_x64_app: Vec<PathBuf>,
     /// Bundle for Linux on ARM
     #[arg(long, value_name = "PATH")]
-    pub(crate) linux_arm64_app: Option<PathBuf>,
+    pub(crate) linux_arm64_app: Vec<PathBuf>,
     /// Bundle for Linux on x86-64
     #[arg(long, value_name = "PATH")]
-    pub(crate) linux_x64_app: Option<PathBuf>,
+    pub(crate) linux_x64_app: Vec<PathBuf>,
     /// Bundle for Windows on ARM
     #[arg(long, value_name = "PATH")]
-    pub(crate) win32_arm64_app: Option<PathBuf>,
+    pub(crate) win32_arm64_app: Vec<PathBuf>,
     /// Bundle for Windows on x86-64
     #[arg(long, value_name = "PATH")]
-    pub(crate) win32_x64_app: Option<PathBuf>,
+    pub(crate) win32_x64_app: Vec<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -259,6 +259,7 @@ pub(crate) struct Provision {
     /// The versioned link that `bosc stage` printed
     pub(crate) source: String,
     /// A link of yours, the one that apps follow
+    #[arg(value_name = "TARGET")]
     pub(crate) target: String,
     /// The versioned link that is in production; for the first time pear://0.0.TARGET-KEY
     pub(crate) production: String,
@@ -268,6 +269,9 @@ pub(crate) struct Provision {
     /// Seconds to wait, after showing what changes, before it is written
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     pub(crate) cooldown: u64,
+    /// Provision a version that is not newer than what is there, which no installed app takes
+    #[arg(long, short = 'f')]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -301,8 +305,12 @@ pub(crate) struct Info {
 pub(crate) struct Dump {
     /// The link, with a version or path if wanted
     pub(crate) link: String,
-    /// The folder to write; - lists instead
-    pub(crate) dir: String,
+    /// The folder to write; - prints the one file that the link names
+    #[arg(required_unless_present = "list")]
+    pub(crate) dir: Option<String>,
+    /// List the paths instead
+    #[arg(long)]
+    pub(crate) list: bool,
     /// Show what would change, and change nothing
     #[arg(long, short = 'd')]
     pub(crate) dry_run: bool,

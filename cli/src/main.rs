@@ -15,12 +15,12 @@
 
 mod args;
 mod commands;
-mod drives;
 mod key_file;
 mod network;
 mod output;
 mod password;
-mod precautions;
+mod store;
+mod view;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

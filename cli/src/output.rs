@@ -33,6 +33,11 @@ impl Output {
         !self.json && std::io::stderr().is_terminal()
     }
 
+    /// Whether lines are JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// A step, for machines only.
     pub(crate) fn tag(&self, tag: &str, data: Value) {
         if self.json {
@@ -95,7 +100,7 @@ impl Output {
 
     /// The last line of a command that failed.
     pub(crate) fn fail(&self, error: &anyhow::Error) -> ExitCode {
-        let message = format!("{error:#}");
+        let message = sentence(error);
         if self.json {
             self.tag(
                 "error",
@@ -106,6 +111,17 @@ impl Output {
         }
         ExitCode::FAILURE
     }
+}
+
+/// An error and its causes, each said once: many errors quote their cause in their own sentence.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn diff_data(diff: &Diff) -> Value {
@@ -187,7 +203,11 @@ fn is_hidden(c: char) -> bool {
 
 /// Upstream's code for an error, where it has one.
 fn code(error: &anyhow::Error) -> &'static str {
-    if error.downcast_ref::<app::LinkError>().is_some() {
+    if let Some(error) = error.downcast_ref::<release::ReleaseError>() {
+        error.code()
+    } else if error.downcast_ref::<peers::PeersError>().is_some() {
+        "ERR_NETWORK"
+    } else if error.downcast_ref::<app::LinkError>().is_some() {
         "ERR_INVALID_LINK"
     } else if let Some(error) = error.downcast_ref::<app::ManifestError>() {
         match error {
@@ -228,6 +248,15 @@ mod tests {
         {
             assert_eq!(printable(text), text);
         }
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = || std::io::Error::other("no space left");
+        let quoting = anyhow::Error::new(cause()).context("cannot write x: no space left");
+        assert_eq!(sentence(&quoting), "cannot write x: no space left");
+        let bare = anyhow::Error::new(cause()).context("cannot write x");
+        assert_eq!(sentence(&bare), "cannot write x: no space left");
     }
 
     #[test]

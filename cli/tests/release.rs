@@ -174,7 +174,7 @@ fn a_version_that_the_drive_is_no_longer_at_is_not_dumped() {
     place.bosc(&["stage", &stage, "dep", "--truncate", "1"]).success();
     refuses(dumps(verlink), &["of fork 0", "truncated", "at fork 1"]);
     refuses(dumps(hashlink), &["of fork 0", "at fork 1"]);
-    refuses(place.bosc(&["dump", verlink, "-"]), &["at fork 1"]);
+    refuses(place.bosc(&["dump", verlink, "--list"]), &["at fork 1"]);
     assert!(!place.path("look").exists(), "something was written");
     dumps(&stage).success();
 }
@@ -199,8 +199,8 @@ fn names_and_versions_cannot_steer_the_terminal() {
         let output = assert.get_output();
         harmless(&output.stdout) + &harmless(&output.stderr)
     };
-    assert!(all(&["dump", &link, "-"]).contains("/a\\u{1b}]0;x\\u{7}\\u{180e}"));
-    let json = all(&["dump", &link, "-", "--json"]);
+    assert!(all(&["dump", &link, "--list"]).contains("/a\\u{1b}]0;x\\u{7}\\u{180e}"));
+    let json = all(&["dump", &link, "--list", "--json"]);
     let keys = json
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
@@ -335,7 +335,7 @@ fn what_should_not_go_public_is_not_staged_unasked() {
     assert_eq!(place.length(&link), before, "something was staged");
     fs::remove_file(place.path("dep/through")).unwrap();
     place.bosc(&["stage", &link, "dep", "--follow-links"]).success();
-    let names = place.stdout(&["dump", &link, "-"]);
+    let names = place.stdout(&["dump", &link, "--list"]);
     assert!(
         names.contains("/more/wallet\n") && names.contains("/wallet\n"),
         "{names}"
@@ -412,7 +412,7 @@ fn links_that_do_not_serve() {
     let own = place.touch();
     refuses(
         place.bosc(&["provision", &own, &own, &own]),
-        &["<source-verlink> must be versioned"],
+        &["<SOURCE> must be versioned"],
     );
     let versioned = own.replace("pear://", "pear://0.5.");
     let target = place.touch();

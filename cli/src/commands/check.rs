@@ -14,9 +14,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::args::{self, Global};
-use crate::drives::{open_store, open_store_to_write};
-use crate::network::Network;
+use crate::network::join;
 use crate::output::Output;
+use crate::store;
 
 /// Blocks looked at before the progress is drawn again.
 const STRIDE: u64 = 64;
@@ -35,10 +35,10 @@ struct Findings {
 pub(crate) async fn run(args: &args::Check, global: &Global, output: &Output) -> anyhow::Result<()> {
     let link = args.link.as_ref().map(|link| link.parse::<Link>()).transpose()?;
     let (store, _lock) = if args.repair {
-        let (store, lock) = open_store_to_write(global)?;
+        let (store, lock) = store::open_to_write(global)?;
         (store, Some(lock))
     } else {
-        (open_store(global)?, None)
+        (store::open(global)?, None)
     };
     let keys = store.keys()?;
     if let Some(link) = &link
@@ -206,11 +206,11 @@ async fn fetch(
     patience: Duration,
     output: &Output,
 ) -> anyhow::Result<()> {
-    let network = Network::start(global, store, None).await?;
+    let network = join(global, store, None).await?;
     let topic = |key: Key| -> DiscoveryKey { drives.get(&key).copied().unwrap_or(key).discovery_key() };
     let mut joined = Vec::new();
     for (core, _) in damaged {
-        joined.push(network.join(topic(core.key()), false));
+        joined.push(network.look_for(topic(core.key()), false));
     }
     for (core, blocks) in damaged {
         let what = name(core.key(), drives.get(&core.key()).copied());

@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use ::app::{Format, Host, Layout, Link, layout};
+use ::peers::Peers;
 use bosc_runtime::{Build, published};
 use corestore::Corestore;
 use hyperdrive::Hyperdrive;
@@ -19,9 +20,9 @@ use serde_json::json;
 use self::app::App;
 use self::report::{Finding, Report};
 use crate::args::{self, Global};
-use crate::drives::open;
-use crate::network::Network;
+use crate::network::join;
 use crate::output::Output;
+use crate::store;
 
 pub(crate) async fn run(args: &args::Doctor, global: &Global, output: &Output) -> anyhow::Result<()> {
     let mut report = Report::new(output);
@@ -36,7 +37,7 @@ pub(crate) async fn run(args: &args::Doctor, global: &Global, output: &Output) -
         .extend(app.iter().flat_map(|app| &app.manifest.relays));
     // A store of its own, and a new identity: what this machine has stored already must not hide what peers do.
     let store = Corestore::in_memory()?;
-    let network = Network::start(&global, &store, None).await?;
+    let network = join(&global, &store, None).await?;
     let build = examine(&network, &store, &global, link, app.as_ref(), args, &mut report).await;
     network.close().await;
     let build = build?;
@@ -80,7 +81,7 @@ fn link(args: &args::Doctor, app: Option<&App>, report: &mut Report) -> anyhow::
 
 /// The steps that need the network. Returns the build for this machine, if there is one.
 async fn examine(
-    network: &Network,
+    network: &Peers,
     store: &Corestore,
     global: &Global,
     link: Option<Link>,
@@ -88,7 +89,7 @@ async fn examine(
     args: &args::Doctor,
     report: &mut Report<'_>,
 ) -> anyhow::Result<Option<Build>> {
-    let node = network.swarm.node();
+    let node = network.swarm().node();
     let (finding, online) = reach::bootstrap(node, &global.bootstrap).await;
     report.add(finding);
     if !online {
@@ -98,14 +99,14 @@ async fn examine(
     let _ = tokio::time::timeout(patience, node.bootstrapped()).await;
     let Some(link) = link else {
         report.add(nodes(node.node_count()));
-        report.add(nat(network.swarm.firewall()));
+        report.add(nat(network.swarm().firewall()));
         return Ok(None);
     };
-    let drive = open(store, link.key).await?;
+    let drive = store::drive(store, link.key).await?;
     let discovery = network.find(&drive);
     let _ = tokio::time::timeout(patience, discovery.flushed()).await;
     report.add(nodes(discovery.status().nodes));
-    report.add(nat(network.swarm.firewall()));
+    report.add(nat(network.swarm().firewall()));
     let found = peers::look(network, &drive, &discovery, patience).await;
     let announced = found.announced();
     let nobody = announced.mark == report::Mark::Bad;
@@ -113,7 +114,7 @@ async fn examine(
     if nobody {
         return Ok(None);
     }
-    let connected = found.connected(network.swarm.firewall(), !global.relay.is_empty());
+    let connected = found.connected(network.swarm().firewall(), !global.relay.is_empty());
     let alone = connected.mark == report::Mark::Bad;
     report.add(connected);
     if alone {

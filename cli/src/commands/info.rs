@@ -8,18 +8,18 @@ use hyperdrive::Hyperdrive;
 use serde_json::{Value, json};
 
 use crate::args::{self, Global};
-use crate::drives::{open, open_store, verlink};
-use crate::network::Network;
+use crate::network::join;
 use crate::output::Output;
+use crate::store;
 
 pub(crate) async fn run(args: &args::Info, global: &Global, output: &Output) -> anyhow::Result<()> {
     let link: Link = args.link.parse()?;
-    let store = open_store(global)?;
-    let drive = open(&store, link.key).await?;
+    let store = store::open(global)?;
+    let drive = store::drive(&store, link.key).await?;
     output.tag("retrieving", json!({ "z32": drive.key().to_string() }));
     let mut network = None;
     if !drive.writable() {
-        let joined = Network::start(global, &store, None).await?;
+        let joined = join(global, &store, None).await?;
         joined.find(&drive);
         let patience = Duration::from_secs(args.timeout);
         if drive.core().length() > 0 {
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: &args::Info, global: &Global, output: &Output) -> 
         } else if let Err(error) = joined.wait_for(&drive, link.length.unwrap_or(1), patience).await {
             output.tag("empty", Value::Null);
             output.result("[ Empty ]");
-            return Err(error);
+            return Err(error.into());
         }
         network = Some(joined);
     }
@@ -56,7 +56,10 @@ async fn show(drive: &Hyperdrive, manifest: bool, output: &Output) -> anyhow::Re
         None
     });
     let text = |field: &str| package.as_ref()?.field(field).map(str::to_owned);
-    let (link, version) = (Link::plain(drive.key()).to_string(), verlink(drive).to_string());
+    let (link, version) = (
+        Link::plain(drive.key()).to_string(),
+        release::verlink(drive).to_string(),
+    );
     output.tag(
         "keys",
         json!({ "project": drive.key().to_string(), "content": blobs.key().to_string(), "discovery": drive.discovery_key().to_string() }),

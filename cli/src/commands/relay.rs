@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::args::{self, Global};
 use crate::key_file;
 use crate::output::Output;
+use crate::store;
 
 /// How often the status is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,7 +25,7 @@ const EVERY: u32 = 60;
 pub(crate) async fn run(global: &Global, args: &args::Relay, output: &Output) -> anyhow::Result<()> {
     let path = match &args.key_file {
         Some(path) => path.clone(),
-        None => crate::drives::folder(global)?.join("relay.key"),
+        None => store::folder(global)?.join("relay.key"),
     };
     let key_pair = key_file::read_or_make(&path)?;
     let key = key_pair.public_key;

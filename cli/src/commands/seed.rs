@@ -12,14 +12,15 @@ use hypercore::PublicKey;
 use hyperdrive::Hyperdrive;
 use hyperswarm::{Firewall, TopicStatus};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use peers::{PeerChange, Peers};
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
 use self::table::{Rates, Row};
 use crate::args::{self, Global};
-use crate::drives::{open, open_store};
-use crate::network::{Network, PeerChange};
+use crate::network::join;
 use crate::output::Output;
+use crate::store;
 
 /// Bytes and blocks that went one way.
 #[derive(Default)]
@@ -49,8 +50,8 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
         .iter()
         .map(|key| peer_key(key))
         .collect::<anyhow::Result<_>>()?;
-    let store = open_store(global)?;
-    let drive = open(&store, link.key).await?;
+    let store = store::open(global)?;
+    let drive = store::drive(&store, link.key).await?;
     let plain = Link::plain(drive.key());
     output.tag(
         "seeding",
@@ -59,7 +60,8 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
     output.say(&format!("... seeding {plain}"));
 
     let (sender, mut peers) = mpsc::unbounded_channel();
-    let network = Network::start(global, &store, Some(sender)).await?;
+    let network = join(global, &store, Some(sender)).await?;
+    let relays: Vec<String> = global.relay.iter().map(ToString::to_string).collect();
     let announced = network.serve(&drive);
     let _entries = drive.core().download(DownloadRange::default());
     let mut entry_events = drive.core().events();
@@ -124,11 +126,11 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
                 tell(telling.look(status));
                 let contents = blobs.as_ref().map(|(core, ..)| core);
                 let (held, all) = holdings(&drive, contents);
-                let rows = rates.rows(last, network.swarm.peers(), |peer| (held.get(peer).copied().unwrap_or(0), all));
+                let rows = rates.rows(last, network.swarm().peers(), |peer| (held.get(peer).copied().unwrap_or(0), all));
                 bar.set_message(view(&drive, contents, status, &rows, (&up, &down)));
                 bar.tick();
                 let traffic = (up.report(elapsed), down.report(elapsed));
-                output.tag("stats", stats(&network, &drive, contents, status, &rows, traffic));
+                output.tag("stats", stats(&network, &relays, &drive, contents, status, &rows, traffic));
                 if !until.is_empty() && until.iter().all(|peer| is_synced(peer, &drive, blobs.as_ref().map(|(core, ..)| core))) {
                     for peer in &until {
                         output.tag("peer-sync", json!(peer.to_string()));
@@ -247,33 +249,34 @@ fn holdings(drive: &Hyperdrive, blobs: Option<&Core>) -> (HashMap<PublicKey, u64
 }
 
 fn stats(
-    network: &Network,
+    network: &Peers,
+    relays: &[String],
     drive: &Hyperdrive,
     blobs: Option<&Core>,
     status: TopicStatus,
     rows: &[Row],
     (up, down): (Value, Value),
 ) -> Value {
-    let nat = match network.swarm.firewall() {
+    let nat = match network.swarm().firewall() {
         Firewall::Open | Firewall::Consistent => "Consistent",
         Firewall::Random => "Random",
         Firewall::Unknown => "Unknown",
     };
     json!({
-        "firewalled": network.swarm.firewalled(),
+        "firewalled": network.swarm().firewalled(),
         "peers": drive.core().peers().len(),
         "driveKey": drive.key().to_string(),
         "driveLength": drive.core().length(),
         "discoveryKey": drive.discovery_key().to_string(),
         "contentKey": blobs.map_or_else(|| "pending".to_owned(), |core| core.key().to_string()),
-        "whoami": network.swarm.public_key().to_string(),
+        "whoami": network.swarm().public_key().to_string(),
         "upload": up,
         "download": down,
         "natType": nat,
-        "connections": network.swarm.connection_count(),
+        "connections": network.swarm().connection_count(),
         "announcedOn": status.announced_on,
-        "dhtNodes": network.swarm.node().node_count(),
-        "relays": network.relays,
+        "dhtNodes": network.swarm().node().node_count(),
+        "relays": relays,
         "peerList": table::data(rows),
         "driveSynced": drive.core().contiguous_length() == drive.core().length(),
         "blobsSynced": blobs.is_some_and(|core| core.contiguous_length() == core.length()),

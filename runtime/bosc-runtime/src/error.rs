@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use corestore::CorestoreError;
 use hyperdrive::DriveError;
-use hyperswarm::SwarmError;
+use peers::PeersError;
 
 /// The runtime could not start.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum RuntimeError {
     Drive(#[from] DriveError),
     /// The network.
     #[error(transparent)]
-    Swarm(#[from] SwarmError),
+    Peers(#[from] PeersError),
     /// A folder of the app's data.
     #[error("cannot use {path}: {source}")]
     Io {

@@ -12,7 +12,8 @@ use app::{Folders, Host, Link, Seeding, layout};
 use base::{PublicKey, lock};
 use corestore::Corestore;
 use hyperdrive::Hyperdrive;
-use hyperswarm::{Discovery, JoinOptions, Swarm, SwarmConfig, Threads};
+use hyperswarm::{Discovery, SwarmConfig, Threads};
+use peers::Peers;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast};
@@ -24,8 +25,6 @@ use crate::check::{self, Release};
 use crate::error::{ApplyError, RuntimeError};
 use crate::file;
 
-/// Threads for sockets and what is encrypted on them: one for receiving, one for all else.
-const NET_THREADS: usize = 2;
 /// Threads for the store and the updater. They may wait for the disk.
 const WORK_THREADS: usize = 2;
 
@@ -150,7 +149,7 @@ struct Inner {
     /// One swap at a time.
     applying: tokio::sync::Mutex<()>,
     events: broadcast::Sender<UpdaterEvent>,
-    network: Option<(Corestore, Swarm, Hyperdrive)>,
+    network: Option<(Peers, Hyperdrive)>,
     /// How much of an update is staged.
     staged_bytes: AtomicU64,
     /// A check is wanted at once.
@@ -163,8 +162,8 @@ struct Inner {
 #[derive(Clone)]
 pub struct Runtime {
     inner: Arc<Inner>,
-    /// Sockets, and disk and hashes, have threads of their own: whoever embeds this keeps its own for its page.
-    _threads: Option<Arc<(Threads, Threads)>>,
+    /// Disk and hashes have threads of their own, as sockets have: whoever embeds this keeps its own for its page.
+    _threads: Option<Arc<Threads>>,
 }
 
 impl Runtime {
@@ -180,19 +179,13 @@ impl Runtime {
         let follow = config.updates && config.app.is_some();
         let mut following = None;
         if follow {
-            let started = |count: usize, name: &str| {
-                Threads::start(name, count).map_err(|source| RuntimeError::Io {
-                    path: config.dir.clone(),
-                    source,
-                })
-            };
-            let (net, work) = (
-                started(NET_THREADS, "bosc-net")?,
-                started(WORK_THREADS, "bosc-work")?,
-            );
-            let (config, sockets) = (config.clone(), net.handle().clone());
-            let connected = work.run(async move { connect(&config, &sockets).await }).await?;
-            following = Some((connected, net, work));
+            let work = Threads::start("bosc-work", WORK_THREADS).map_err(|source| RuntimeError::Io {
+                path: config.dir.clone(),
+                source,
+            })?;
+            let config = config.clone();
+            let connected = work.run(async move { connect(&config).await }).await?;
+            following = Some((connected, work));
         }
         let state = UpdaterState {
             version: config.version.to_string(),
@@ -204,36 +197,37 @@ impl Runtime {
             last_contact: None,
             last_error: None,
         };
+        let (network, discovery, threads) = match following {
+            Some(((peers, drive, discovery), work)) => (Some((peers, drive)), Some(discovery), Some(work)),
+            None => (None, None, None),
+        };
         let inner = Arc::new(Inner {
             state: Mutex::new(state),
             ready: Mutex::default(),
             applying: tokio::sync::Mutex::default(),
             events: broadcast::Sender::new(1024),
-            network: following.as_ref().map(|((network, _), ..)| network.clone()),
+            network,
             staged_bytes: AtomicU64::new(0),
             look_again: Notify::new(),
             giving,
             stop: CancellationToken::new(),
             config,
         });
-        let mut threads = None;
-        if let Some((((store, swarm, drive), discovery), net, work)) = following {
+        if let (Some((peers, drive)), Some(discovery), Some(work)) = (&inner.network, discovery, &threads) {
             if let Some(Seeding { rate }) = inner.config.seed {
                 let part = Part {
-                    swarm: swarm.clone(),
+                    swarm: peers.swarm().clone(),
                     topic: drive.discovery_key().topic(),
-                    uplink: store.limit_uplink(rate),
+                    uplink: peers.store().limit_uplink(rate),
                     handles: vec![discovery],
                 };
                 work.handle().spawn(inner.clone().give_back(part));
             }
-            work.handle().spawn(accept(store, swarm, inner.stop.clone()));
-            work.handle().spawn(inner.clone().follow(drive));
-            threads = Some(Arc::new((net, work)));
+            work.handle().spawn(inner.clone().follow(drive.clone()));
         }
         Ok(Self {
             inner,
-            _threads: threads,
+            _threads: threads.map(Arc::new),
         })
     }
 
@@ -248,7 +242,7 @@ impl Runtime {
             .inner
             .network
             .iter()
-            .any(|(.., drive)| follow::has_seeder(drive))
+            .any(|(_, drive)| follow::has_seeder(drive))
         {
             self.inner.heard();
         }
@@ -257,10 +251,10 @@ impl Runtime {
 
     /// Counts of the network and the store; `None` if updates are not looked for.
     pub fn stats(&self) -> Option<RuntimeStats> {
-        let (store, swarm, _) = self.inner.network.as_ref()?;
+        let (peers, _) = self.inner.network.as_ref()?;
         Some(RuntimeStats {
-            swarm: swarm.stats(),
-            store: store.storage().stats(),
+            swarm: peers.swarm().stats(),
+            store: peers.store().storage().stats(),
         })
     }
 
@@ -356,20 +350,16 @@ impl Runtime {
         if let Some(stats) = self.stats() {
             tracing::info!(?stats, "stops looking for updates");
         }
-        if let Some((store, swarm, _)) = &self.inner.network {
-            // Taking announcements back may wait for peers that are gone.
-            let _ = tokio::time::timeout(Duration::from_secs(3), swarm.destroy()).await;
-            if let Err(error) = store.close() {
+        if let Some((peers, _)) = &self.inner.network {
+            peers.close().await;
+            if let Err(error) = peers.store().close() {
                 tracing::error!(%error, "could not close the store");
             }
         }
     }
 }
 
-async fn connect(
-    config: &RuntimeConfig,
-    sockets: &tokio::runtime::Handle,
-) -> Result<((Corestore, Swarm, Hyperdrive), Discovery), RuntimeError> {
+async fn connect(config: &RuntimeConfig) -> Result<(Peers, Hyperdrive, Discovery), RuntimeError> {
     let folders = Folders(&config.dir);
     let next = folders.next();
     if let Some(app) = &config.app {
@@ -404,33 +394,9 @@ async fn connect(
             },
         }
     };
-    let joined = sockets.spawn(Swarm::new(swarm_config)).await;
-    let swarm = joined.map_err(|source| RuntimeError::Io {
-        path: config.dir.clone(),
-        source: source.into(),
-    })??;
-    swarm.follow_wanting(store.storage().hunger());
-    let discovery = swarm.join(
-        drive.discovery_key().topic(),
-        JoinOptions {
-            server: false,
-            client: true,
-        },
-    );
-    Ok(((store, swarm, drive), discovery))
-}
-
-async fn accept(store: Corestore, swarm: Swarm, stop: CancellationToken) {
-    let mut connections = swarm.connections();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            connection = connections.recv() => match connection {
-                Some(connection) => drop(store.replicate(connection)),
-                None => return,
-            },
-        }
-    }
+    let peers = Peers::join(&store, swarm_config, None).await?;
+    let discovery = peers.find(&drive);
+    Ok((peers, drive, discovery))
 }
 
 impl Inner {

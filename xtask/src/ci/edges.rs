@@ -24,9 +24,11 @@ const DATA: &[&str] = &[
 const IO: &[&str] = &["tokio", "rusqlite", "socket2", "quinn-udp"];
 
 /// A crate, and what it must not reach.
-const RULES: [(&str, &[&str]); 18] = [
+const RULES: [(&str, &[&str]); 20] = [
     ("bosc-cli", WINDOWS),
     ("bosc-runtime", WINDOWS),
+    ("bosc-release", WINDOWS),
+    ("bosc-peers", &["bosc-runtime", "bosc-multisig"]),
     ("bosc-multisig", NETWORK),
     ("bosc-runtime", &["bosc-multisig", "bosc-cli"]),
     ("bosc-hyperdrive", NETWORK),

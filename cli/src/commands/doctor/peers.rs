@@ -6,10 +6,10 @@ use base::PublicKey;
 use core_store::Core;
 use hyperdrive::Hyperdrive;
 use hyperswarm::{Discovery, Firewall, PeerStatus, SoughtPeer};
+use peers::Peers;
 use serde_json::{Value, json};
 
 use super::report::Finding;
-use crate::network::Network;
 
 /// Peers that are listed one by one.
 const LISTED: usize = 8;
@@ -28,7 +28,7 @@ pub(super) struct Found {
 
 /// Looks until a peer has brought the head of the drive, nobody is left to ask, or the time is over.
 pub(super) async fn look(
-    network: &Network,
+    network: &Peers,
     drive: &Hyperdrive,
     discovery: &Discovery,
     patience: Duration,
@@ -38,7 +38,7 @@ pub(super) async fn look(
     while drive.core().length() == 0 && Instant::now() < until {
         let sought = discovery.sought();
         let looked = discovery.status().rounds > 0;
-        let busy = network.swarm.stats().attempts > 0;
+        let busy = network.swarm().stats().attempts > 0;
         let empty_handed = sought.connected > 0 && nobody_has_it(drive.core());
         let lost = looked && !busy && (sought.found == sought.failed || empty_handed);
         match (lost, hopeless) {
@@ -53,7 +53,7 @@ pub(super) async fn look(
     let told = peers.iter().filter(|peer| peer.synced);
     Found {
         sought: discovery.peers(),
-        open: network.swarm.peers(),
+        open: network.swarm().peers(),
         lengths: told
             .map(|peer| (peer.remote_public_key, peer.remote_length))
             .collect(),

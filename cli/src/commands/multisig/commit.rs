@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use super::session::{Session, expect_hash};
 use super::{read_team, seeders, show};
 use crate::args::{self, Global, MultisigOptions};
-use crate::drives::{open_store, open_store_to_write};
 use crate::output::Output;
+use crate::store;
 
 /// How often to look at progress.
 const LOOK: Duration = Duration::from_millis(100);
@@ -50,9 +50,9 @@ pub(super) async fn run(
     );
 
     let (store, _lock) = if dry_run {
-        (open_store(global)?, None)
+        (store::open(global)?, None)
     } else {
-        let (store, lock) = open_store_to_write(global)?;
+        let (store, lock) = store::open_to_write(global)?;
         (store, Some(lock))
     };
     let wait = Duration::from_millis(args.wait.peer_update_timeout);

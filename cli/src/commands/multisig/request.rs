@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::session::{Session, expect_hash};
 use super::{read_team, show};
 use crate::args::{self, Global, MultisigOptions};
-use crate::drives::open_store;
 use crate::output::Output;
+use crate::store;
 
 pub(super) async fn run(
     args: &args::Request,
@@ -26,7 +26,7 @@ pub(super) async fn run(
         let source_key = link.key;
         return Err(MultisigError::SourceForked { source_key, fork }.into());
     }
-    let store = open_store(global)?;
+    let store = store::open(global)?;
     let wait = Duration::from_millis(args.wait.peer_update_timeout);
     let session = Session::open(&store, &link, length, team, wait, global, output).await?;
     let (release, patience) = (&session.release, session.patience);

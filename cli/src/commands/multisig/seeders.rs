@@ -5,18 +5,19 @@ use std::time::Duration;
 use app::Link;
 use hypercore::PublicKey;
 use multisig::{Content, MIN_PEERS, Part, Release, holders};
+use peers::Peers;
 use serde_json::{Value, json};
 
-use crate::network::{Network, stop_signal};
+use crate::network::stop_signal;
 use crate::output::Output;
 
 /// How often to look at peers.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Serves the release until enough other machines hold it, or until told to stop: it is committed either way.
-pub(super) async fn wait(network: &Network, release: &Release, content: &Content, output: &Output) {
+pub(super) async fn wait(network: &Peers, release: &Release, content: &Content, output: &Output) {
     let plain = Link::plain(release.key());
-    let _serving = network.join(release.target(Part::Entries).discovery_key(), true);
+    let _serving = network.look_for(release.target(Part::Entries).discovery_key(), true);
     output.say(&format!(
         "Waiting for remote seeders: the release is committed; run `bosc seed {plain}` on {MIN_PEERS} other machines. Ctrl-C leaves without harm."
     ));

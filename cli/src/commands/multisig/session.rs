@@ -6,11 +6,12 @@ use anyhow::bail;
 use app::Link;
 use corestore::Corestore;
 use multisig::{MultisigError, Part, Patience, Release, Request, Team};
+use peers::Peers;
 
 use crate::args::Global;
-use crate::drives::open;
-use crate::network::Network;
+use crate::network::join;
 use crate::output::Output;
+use crate::store;
 
 /// How long connecting may take before the checks begin.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -21,7 +22,7 @@ const STALLED: Duration = Duration::from_secs(180);
 /// A release on the network.
 pub(super) struct Session {
     pub(super) release: Release,
-    pub(super) network: Network,
+    pub(super) network: Peers,
     pub(super) patience: Patience,
 }
 
@@ -49,20 +50,20 @@ impl Session {
         if source.key == team.key() {
             bail!("{source} is the team's own link: give the link that the release was provisioned onto");
         }
-        let source = open(store, source.key).await?;
+        let source = store::drive(store, source.key).await?;
         let release = Release::open(store, source, length, team)?;
-        let network = Network::start(global, store, None).await?;
+        let network = join(global, store, None).await?;
         let topics = [
             release.source().discovery_key(),
             release.target(Part::Entries).discovery_key(),
         ];
         output.say("looking for peers...");
-        let discoveries = topics.map(|topic| network.join(topic, false));
+        let discoveries = topics.map(|topic| network.look_for(topic, false));
         let connect = async {
             for discovery in &discoveries {
                 discovery.flushed().await;
             }
-            network.swarm.flush().await;
+            network.swarm().flush().await;
         };
         let _ = tokio::time::timeout(CONNECT, connect).await;
         network.expect_dht()?;
@@ -82,7 +83,7 @@ impl Session {
     pub(super) fn expect_source(&self, length: u64) -> anyhow::Result<()> {
         let core = self.release.source().core();
         if core.peers().is_empty() && !core.has_range(0, length) {
-            let why = self.network.no_source(core);
+            let why = anyhow::Error::from(self.network.no_source(core));
             return Err(why.context("this store holds only a part of the source, or nothing"));
         }
         Ok(())

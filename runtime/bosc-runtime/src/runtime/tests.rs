@@ -3,6 +3,7 @@
 use std::fs;
 
 use hyperdrive::PutOptions;
+use hyperswarm::Swarm;
 use secret_stream::Connection;
 use serde_json::json;
 
@@ -363,8 +364,8 @@ async fn an_install_has_another_name_on_the_network_at_each_start_and_keeps_its_
     let mut names = Vec::new();
     for _ in 0..2 {
         let runtime = Runtime::start(config.clone()).await.unwrap();
-        let (_, swarm, _) = runtime.inner.network.as_ref().unwrap();
-        names.push(swarm.key_pair().public_key);
+        let (peers, _) = runtime.inner.network.as_ref().unwrap();
+        names.push(peers.swarm().key_pair().public_key);
         runtime.close().await;
     }
     assert_ne!(names[0], names[1]);

@@ -3,25 +3,28 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use app::Link;
-use core_store::DownloadRange;
+use core_store::{Core, DownloadRange};
 use corestore::{Corestore, WriterLock};
 use etcetera::BaseStrategy;
 use hypercore::Key;
 use hyperdrive::Hyperdrive;
-use serde_json::{Value, json};
 
-use crate::args::Global;
+use crate::ReleaseError;
+use crate::error::refuse;
 
-/// The folder of the store: `--storage`, else the system's place for a program's data.
-pub(crate) fn folder(global: &Global) -> anyhow::Result<PathBuf> {
-    if let Some(folder) = &global.storage {
-        return Ok(folder.clone());
-    }
-    Ok(data_folder()
-        .context("the system names no home folder: say where the store lies with --storage")?
-        .join("bosc"))
+/// The folder of the store unless one is named: in the system's place for a program's data.
+///
+/// # Errors
+/// If the system names no home folder.
+pub fn default_folder() -> Result<PathBuf, ReleaseError> {
+    let Some(data) = data_folder() else {
+        refuse!(
+            Missing,
+            "the system names no home folder: say where the store lies with --storage"
+        )
+    };
+    Ok(data.join("bosc"))
 }
 
 /// Where the system keeps a person's data, for this machine alone: `~/.local/share` or what XDG_DATA_HOME says,
@@ -38,10 +41,12 @@ fn data_folder() -> Option<PathBuf> {
 
 /// Opens the store. It holds secret keys, so that what is new of it is its owner's alone from the beginning; the folders of a
 /// person stay as they are.
-pub(crate) fn open_store(global: &Global) -> anyhow::Result<Corestore> {
-    let folder = folder(global)?;
-    make_private(&folder).with_context(|| format!("cannot open the store in {}", folder.display()))?;
-    Ok(Corestore::open(&folder)?)
+///
+/// # Errors
+/// If the folder cannot be made, or the store not be opened.
+pub fn open_store(folder: &Path) -> Result<Corestore, ReleaseError> {
+    make_private(folder).map_err(ReleaseError::io("open the store in", folder))?;
+    Ok(Corestore::open(folder)?)
 }
 
 /// The store's database, as `corestore` names it, and the files that SQLite keeps beside it while it is open.
@@ -93,17 +98,24 @@ fn make_private(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Opens the store as its one writer.
-pub(crate) fn open_store_to_write(global: &Global) -> anyhow::Result<(Corestore, WriterLock)> {
-    let store = open_store(global)?;
+/// Opens the store as its one writer, until the lock is dropped.
+///
+/// # Errors
+/// As [`open_store`], and if another process writes to it.
+pub fn open_store_to_write(folder: &Path) -> Result<(Corestore, WriterLock), ReleaseError> {
+    let store = open_store(folder)?;
     let lock = store.lock_writer()?;
     Ok((store, lock))
 }
 
 /// Opens a drive that must be ours.
-pub(crate) async fn open_own(store: &Corestore, link: &Link) -> anyhow::Result<Hyperdrive> {
+///
+/// # Errors
+/// [`Why::NotOurs`](crate::Why::NotOurs) if its secret key is not in the store.
+pub async fn open_own(store: &Corestore, link: &Link) -> Result<Hyperdrive, ReleaseError> {
     if store.key_pair_of(&link.key)?.is_none() {
-        bail!(
+        refuse!(
+            NotOurs,
             "{} is not yours to write: its secret key is not in this store. Use the --storage it was made with, or make a link with `bosc touch`",
             Link::plain(link.key)
         );
@@ -111,27 +123,20 @@ pub(crate) async fn open_own(store: &Corestore, link: &Link) -> anyhow::Result<H
     Ok(Hyperdrive::open(store, link.key).await?)
 }
 
-/// Opens a drive by key.
-pub(crate) async fn open(store: &Corestore, key: Key) -> anyhow::Result<Hyperdrive> {
-    Hyperdrive::open(store, key)
-        .await
-        .with_context(|| format!("cannot open {}", Link::plain(key)))
-}
-
 /// The link with the drive's present version.
-pub(crate) fn verlink(drive: &Hyperdrive) -> Link {
+pub fn verlink(drive: &Hyperdrive) -> Link {
     Link::versioned(drive.fork(), drive.core().length(), drive.key())
 }
 
 /// Fails if a drive is not at the version that a link names: another fork, or another tree hash at its length. Fetches
 /// what the hash needs, for `patience` at most.
-pub(crate) async fn expect_version(
-    drive: &Hyperdrive,
-    link: &Link,
-    patience: Duration,
-) -> anyhow::Result<()> {
+///
+/// # Errors
+/// [`Why::Missing`](crate::Why::Missing) with what is there instead.
+pub async fn expect_version(drive: &Hyperdrive, link: &Link, patience: Duration) -> Result<(), ReleaseError> {
     if let Some(fork) = link.fork.filter(|fork| *fork != drive.fork()) {
-        bail!(
+        refuse!(
+            Missing,
             "{link} is not there: the link is of fork {fork}, and the drive was truncated and is at fork {}, with another history. \
              Ask whoever gave you the link for its present version",
             drive.fork()
@@ -141,47 +146,84 @@ pub(crate) async fn expect_version(
         return Ok(());
     };
     let Ok(found) = tokio::time::timeout(patience, drive.core().fetch_tree_hash(length)).await else {
-        bail!(
+        refuse!(
+            Missing,
             "the peers of {link} did not send what its hash is checked with: run `bosc seed {}` on a machine that has it whole",
             Link::plain(link.key)
         );
     };
     if found? != hash {
-        bail!(
+        refuse!(
+            Missing,
             "{link} names another tree hash than the drive has at length {length}: it is not the version that was meant"
         );
     }
     Ok(())
 }
 
-/// A core in `provision`'s result.
-fn core_info(core: &core_store::Core, length: u64) -> anyhow::Result<Value> {
-    let hash = Key(core.tree_hash(length)?).to_string();
-    Ok(json!({ "id": core.key().to_string(), "length": length, "hash": hash }))
+/// A core at one length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoreAt {
+    /// Its key.
+    pub key: Key,
+    /// Blocks.
+    pub length: u64,
+    /// The hash of their tree.
+    pub hash: [u8; 32],
 }
 
-/// A drive in `provision`'s result: both cores and the links to it at `length`.
-pub(crate) async fn drive_info(drive: &Hyperdrive, length: u64) -> anyhow::Result<Value> {
-    let core = core_info(drive.core(), length)?;
-    let blobs = if length == 0 {
-        json!({})
-    } else {
-        let blobs = drive.blobs().await?;
-        core_info(&blobs, blobs.length())?
-    };
-    let verlink = Link::versioned(drive.fork(), length, drive.key());
-    let hashlink = Link {
-        hash: Some(drive.core().tree_hash(length)?),
-        ..verlink.clone()
-    };
-    Ok(json!({
-        "core": core, "blobs": blobs, "link": Link::plain(drive.key()).to_string(),
-        "verlink": verlink.to_string(), "hashlink": hashlink.to_string(),
-    }))
+/// A drive at one length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DriveAt {
+    /// Its entries.
+    pub core: CoreAt,
+    /// Its contents; `None` if it is empty.
+    pub blobs: Option<CoreAt>,
+    /// The link to that version.
+    pub verlink: Link,
+}
+
+impl DriveAt {
+    /// A drive at `length` entries, which are here.
+    ///
+    /// # Errors
+    /// If they are not.
+    pub async fn of(drive: &Hyperdrive, length: u64) -> Result<Self, ReleaseError> {
+        let blobs = match length {
+            0 => None,
+            _ => {
+                let blobs = drive.blobs().await?;
+                Some(CoreAt::of(&blobs, blobs.length())?)
+            }
+        };
+        Ok(Self {
+            core: CoreAt::of(drive.core(), length)?,
+            blobs,
+            verlink: Link::versioned(drive.fork(), length, drive.key()),
+        })
+    }
+
+    /// The link to that version and no other with the same numbers: it names the tree's hash.
+    pub fn hashlink(&self) -> Link {
+        Link {
+            hash: Some(self.core.hash),
+            ..self.verlink.clone()
+        }
+    }
+}
+
+impl CoreAt {
+    fn of(core: &Core, length: u64) -> Result<Self, ReleaseError> {
+        Ok(Self {
+            key: core.key(),
+            length,
+            hash: core.tree_hash(length)?,
+        })
+    }
 }
 
 /// Fetches everything up to the present length: entries, then contents.
-pub(crate) async fn fetch_all(drive: &Hyperdrive, length: u64) -> anyhow::Result<()> {
+pub(crate) async fn fetch_all(drive: &Hyperdrive, length: u64) -> Result<(), ReleaseError> {
     drive
         .core()
         .download(DownloadRange {

@@ -7,13 +7,13 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
 use app::Link;
 use futures::TryStreamExt;
 use hyperdrive::{DiffOp, Drive, Hyperdrive, LocalDrive, MirrorOptions, PutOptions, is_leftover, mirror};
 use serde_json::{Value, json};
 
-use crate::args;
+use crate::ReleaseError;
+use crate::error::refuse;
 
 /// The word that is left. Files whose names begin so are listed by no drive.
 const MARKER: &str = ".bosc-tmp-dump";
@@ -35,15 +35,15 @@ pub(super) enum State {
 ///
 /// # Errors
 /// If the word in it cannot be read.
-pub(super) fn look(dir: &Path) -> anyhow::Result<State> {
+pub(super) fn look(dir: &Path) -> Result<State, ReleaseError> {
     let path = dir.join(MARKER);
     let found = match std::fs::symlink_metadata(&path) {
         Ok(found) => Some(found),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        Err(error) => return Err(ReleaseError::io("read", &path)(error)),
     };
     if found.is_some_and(|found| found.is_file() && found.len() <= MAX_MARKER_BYTES) {
-        let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = std::fs::read(&path).map_err(ReleaseError::io("read", &path))?;
         if let Ok(written) = serde_json::from_slice(&text) {
             return Ok(State::Unfinished(written));
         }
@@ -70,13 +70,12 @@ impl Unfinished {
     /// # Errors
     /// If something else was being written there, or a file was changed since.
     pub(super) async fn begin(
-        args: &args::Dump,
+        dir: &Path,
         link: &Link,
         drive: &Hyperdrive,
         state: State,
         options: &MirrorOptions,
-    ) -> anyhow::Result<(Self, bool)> {
-        let dir = Path::new(&args.dir);
+    ) -> Result<(Self, bool), ReleaseError> {
         let this = Self {
             local: LocalDrive::new(dir),
             marker: dir.join(MARKER),
@@ -86,7 +85,7 @@ impl Unfinished {
             path: link.path.clone(),
             ..Link::versioned(drive.fork(), drive.version(), link.key)
         };
-        let about = json!({ "link": version.to_string(), "only": args.only });
+        let about = json!({ "link": version.to_string(), "only": options.only });
         let State::Unfinished(begun) = state else {
             let text = format!("{about}\n");
             let content = futures::stream::iter([Ok(text.into())]);
@@ -101,9 +100,10 @@ impl Unfinished {
                 .and_then(Value::as_str)
                 .unwrap_or("something else")
                 .to_owned();
-            bail!(
+            refuse!(
+                NotEmpty,
                 "{} holds an interrupted dump of {begun}, and this is {version}: finish that one, dump into another folder, or add --force to overwrite",
-                args.dir
+                dir.display()
             );
         }
         // Files are put in place whole: one that is different was not written by the dump that was cut off.
@@ -124,9 +124,10 @@ impl Unfinished {
             changed
         };
         if let Some(key) = changed {
-            bail!(
+            refuse!(
+                Changed,
                 "{}{key} was changed since a dump into this folder was interrupted: move it away, or add --force to overwrite",
-                args.dir
+                dir.display()
             );
         }
         Ok((this, true))
@@ -136,7 +137,7 @@ impl Unfinished {
     ///
     /// # Errors
     /// If it cannot be deleted.
-    pub(super) fn finish(self) -> anyhow::Result<()> {
+    pub(super) fn finish(self) -> Result<(), ReleaseError> {
         remove(&self.marker)
     }
 
@@ -159,14 +160,14 @@ impl Unfinished {
 ///
 /// # Errors
 /// If it cannot be deleted.
-pub(super) fn forget(dir: &Path) -> anyhow::Result<()> {
+pub(super) fn forget(dir: &Path) -> Result<(), ReleaseError> {
     remove(&dir.join(MARKER))
 }
 
-fn remove(marker: &Path) -> anyhow::Result<()> {
+fn remove(marker: &Path) -> Result<(), ReleaseError> {
     match std::fs::remove_file(marker) {
         Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Err(error).with_context(|| format!("cannot delete {}", marker.display()))
+            Err(ReleaseError::io("delete", marker)(error))
         }
         _ => Ok(()),
     }

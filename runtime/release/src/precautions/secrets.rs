@@ -3,8 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::Context;
 use memchr::memmem;
+
+use crate::ReleaseError;
 
 /// What a file was found free of: this file, so that what was scanned by other rules is scanned again.
 const RULES: &[u8] = include_bytes!("secrets.rs");
@@ -20,16 +21,16 @@ pub(super) fn rules() -> [u8; 32] {
 }
 
 /// What secret a file seems to hold.
-pub(super) fn file_secret(full: &Path) -> anyhow::Result<Option<&'static str>> {
-    let io = || format!("cannot read {}", full.display());
-    let mut file = std::fs::File::open(full).with_context(io)?;
+pub(super) fn file_secret(full: &Path) -> Result<Option<&'static str>, ReleaseError> {
+    let io = |error| ReleaseError::io("read", full)(error);
+    let mut file = std::fs::File::open(full).map_err(io)?;
     let mut bytes = Vec::with_capacity(SNIFFED);
     let mut sniffed = file.by_ref().take(SNIFFED as u64);
-    sniffed.read_to_end(&mut bytes).with_context(io)?;
+    sniffed.read_to_end(&mut bytes).map_err(io)?;
     // Of binary files the beginning says enough.
     if !bytes.contains(&0) {
         let rest = (LOOKED_AT - SNIFFED) as u64;
-        file.take(rest).read_to_end(&mut bytes).with_context(io)?;
+        file.take(rest).read_to_end(&mut bytes).map_err(io)?;
     }
     Ok(secret_in(&bytes))
 }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use core_store::Core;
 use hyperdrive::{LocalDrive, Memory};
 
-use crate::args;
-use crate::output::Output;
+use crate::progress::{Progress, Step};
 
 /// Its name among what is attached to a core.
 const NAME: &str = "staged-files";
@@ -23,9 +22,9 @@ pub(super) struct Remembered {
 
 impl Remembered {
     /// What earlier stages found out, unless every file is to be read.
-    pub(super) async fn look(args: &args::Stage, local: &LocalDrive, core: &Core) -> Self {
+    pub(super) async fn look(local: &LocalDrive, core: &Core, read_all: bool) -> Self {
         let (readable, earlier) = match core.user_data(NAME) {
-            Ok(earlier) => (true, earlier.filter(|_| !args.read_all)),
+            Ok(earlier) => (true, earlier.filter(|_| !read_all)),
             Err(_) => (false, None),
         };
         Self {
@@ -39,14 +38,15 @@ impl Remembered {
     }
 
     /// Keeps it for the next stage. All is staged by now, so that it is no error if that fails.
-    pub(super) fn keep(&self, core: &Core, output: &Output) {
+    pub(super) fn keep(&self, core: &Core, progress: &mut dyn Progress) {
         let Some(bytes) = self.memory.encode().filter(|_| self.readable) else {
             return;
         };
         if let Err(error) = core.set_user_data(NAME, &bytes) {
-            output.say(&format!(
+            let note = format!(
                 "the next stage will read every file again, since what this one found out could not be kept: {error}"
-            ));
+            );
+            progress.step(Step::Note(&note));
         }
     }
 }

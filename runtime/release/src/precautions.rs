@@ -10,16 +10,17 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
 use hyperdrive::{Entry, Fact, LocalDrive, Memory, PathFilter, Stamp};
 
+use crate::ReleaseError;
+use crate::error::refuse;
 use secrets::file_secret;
 
 /// Left out unless the author says otherwise: repositories, what desktops and editors leave behind, and files that hold
 /// passwords, tokens or keys by custom. Only names that cannot be a part of an app: `*.pem` may be a list of certificates that
 /// an app needs, and `id_*` a picture, so that those go by what they hold ([`secrets`]). npm `pear stage` leaves out the first,
 /// second and last line's in some versions, and nothing in others.
-pub(crate) const LEFT_OUT: [&str; 26] = [
+const LEFT_OUT: [&str; 26] = [
     "**/.git",
     "**/.github",
     "**/.gitlab-ci.yml",
@@ -71,7 +72,7 @@ pub(crate) async fn look_through(
     follow: bool,
     force: bool,
     memory: &Arc<Memory>,
-) -> anyhow::Result<Option<String>> {
+) -> Result<Option<String>, ReleaseError> {
     let entries = match local.list_stamped("/", own, memory).await {
         Ok(entries) => entries,
         // It may be what is left out that cannot be listed.
@@ -113,7 +114,7 @@ fn check(
     entries: Vec<(Entry, Option<Fact>)>,
     (follow, force): (bool, bool),
     memory: &Memory,
-) -> anyhow::Result<()> {
+) -> Result<(), ReleaseError> {
     let (mut outside, mut secret) = (Vec::new(), Vec::new());
     for (entry, fact) in entries {
         let full = local.to_path(&entry.key)?;
@@ -130,7 +131,8 @@ fn check(
         }
     }
     if !outside.is_empty() {
-        bail!(
+        refuse!(
+            LinksOut,
             "links lead out of {}: {}. Put what they lead to into the folder, leave them out with --ignore, or add --follow-links \
              to publish what they lead to",
             local.root().display(),
@@ -138,7 +140,8 @@ fn check(
         );
     }
     if !secret.is_empty() {
-        bail!(
+        refuse!(
+            Secrets,
             "files look like secrets, and what is staged can be fetched by anybody and not be called back: {}. Leave them out with \
              --ignore, or add --force if they may be public",
             named(&secret)
@@ -163,9 +166,8 @@ fn listed(items: impl IntoIterator<Item = String>) -> String {
 }
 
 /// Where a link leads, if that is not inside the root, by its text or on the disk.
-fn leads_out(root: &Path, link: &Path) -> anyhow::Result<Option<String>> {
-    let io = || format!("cannot read {}", link.display());
-    let target = std::fs::read_link(link).with_context(io)?;
+fn leads_out(root: &Path, link: &Path) -> Result<Option<String>, ReleaseError> {
+    let target = std::fs::read_link(link).map_err(ReleaseError::io("read", link))?;
     let mut goal = PathBuf::new();
     for part in link.parent().unwrap_or(root).join(&target).components() {
         match part {

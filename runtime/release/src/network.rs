@@ -1,0 +1,60 @@
+//! The network, joined when something that is not here is first needed: drives that were made here need none.
+
+use corestore::Corestore;
+use hyperswarm::SwarmConfig;
+use peers::Peers;
+use tokio::sync::OnceCell;
+
+use crate::ReleaseError;
+
+/// The name of a store's key pair: peers know it again by that.
+pub const IDENTITY: &str = "bosc swarm";
+
+/// A store, and the way to its peers.
+pub struct Network {
+    store: Corestore,
+    config: SwarmConfig,
+    peers: OnceCell<Peers>,
+}
+
+impl Network {
+    /// Of a store; nothing is joined yet. The key pair is the store's own, whatever `config` says.
+    pub fn new(store: Corestore, config: SwarmConfig) -> Self {
+        Self {
+            store,
+            config,
+            peers: OnceCell::new(),
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Corestore {
+        &self.store
+    }
+
+    /// The peers; joins if that has not been done.
+    ///
+    /// # Errors
+    /// If the network cannot be joined.
+    pub async fn peers(&self) -> Result<&Peers, ReleaseError> {
+        let join = async {
+            let config = SwarmConfig {
+                key_pair: Some(self.store.create_key_pair(IDENTITY)?),
+                ..self.config.clone()
+            };
+            Ok(Peers::join(&self.store, config, None).await?)
+        };
+        self.peers.get_or_try_init(|| join).await
+    }
+
+    /// Leaves, and closes the store.
+    ///
+    /// # Errors
+    /// If the store has something left to write and cannot.
+    pub async fn close(self) -> Result<(), ReleaseError> {
+        if let Some(peers) = self.peers.get() {
+            peers.close().await;
+        }
+        Ok(self.store.close()?)
+    }
+}
