@@ -66,6 +66,8 @@ fn host_port(text: &str) -> Result<String, String> {
 pub(crate) enum Command {
     /// Begin a new app in a folder of its own
     Init(Init),
+    /// Run an app while it is written: what changes is seen at once
+    Dev(Dev),
     /// Make a new link; its secret key stays in this machine's store
     Touch,
     /// Set or raise the version in package.json
@@ -101,6 +103,7 @@ impl Command {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Init(_) => "init",
+            Self::Dev(_) => "dev",
             Self::Touch => "touch",
             Self::Version(_) => "version",
             Self::Make(_) => "make",
@@ -146,6 +149,23 @@ pub(crate) enum Template {
     Chat,
     /// A window, a page and one command
     Minimal,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Dev {
+    /// The app's folder, which holds package.json
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Show the page that a server on this machine serves, such as http://localhost:5173 [default: bosc.devUrl of package.json,
+    /// else the app's own files]
+    #[arg(long, value_name = "URL", env = "PEAR_DEV_SERVER_URL")]
+    pub(crate) url: Option<String>,
+    /// Cargo profile to build with
+    #[arg(long, default_value = "dev")]
+    pub(crate) profile: String,
+    /// Arguments of the app, after --
+    #[arg(last = true)]
+    pub(crate) args: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, ClapArgs)]

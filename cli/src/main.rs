@@ -14,6 +14,7 @@
 )]
 
 mod args;
+mod cargo;
 mod commands;
 mod key_file;
 mod network;
@@ -63,6 +64,7 @@ async fn run(args: &Args, output: &Output) -> anyhow::Result<()> {
     let global = &args.global;
     match &args.command {
         Command::Init(init) => commands::init::run(init, output),
+        Command::Dev(dev) => commands::dev::run(dev, output).await,
         Command::Touch => commands::touch::run(global, output).await,
         Command::Version(version) => commands::version::run(version, output),
         Command::Make(make) => commands::make::run(make, output).await,

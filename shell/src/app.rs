@@ -19,7 +19,7 @@ use crate::error::ShellError;
 use crate::instance::{self, Claim, Instance, Knock};
 use crate::locate::{Located, Surroundings, locate};
 use crate::log::Log;
-use crate::page::{Assets, DriveAssets, ORIGIN, PageServer};
+use crate::page::{Assets, DriveAssets, PageServer, path};
 use crate::updater::{StartUpdater, Updater};
 use crate::window::{self, Mailbox, Outcome, UserEvent, WindowParts};
 use crate::workers::Workers;
@@ -303,6 +303,7 @@ impl App {
             to_quit,
         } = opening;
         platform::check_display()?;
+        let source = dev::page(&args, &located, &manifest, &path::url_path(&manifest.page))?;
         tracing::info!(name = %manifest.name, version = %manifest.version, bundle = ?located.bundle, "starts");
 
         let mut event_loop = EventLoopBuilder::<UserEvent>::with_user_event().build();
@@ -316,6 +317,7 @@ impl App {
                 mailbox: mailbox.clone(),
             }),
         };
+        dev::listen(&args, &located, mailbox.clone());
         instance.listen({
             let (mailbox, scheme) = (mailbox.clone(), manifest.name.clone());
             move |knock| {
@@ -345,7 +347,7 @@ impl App {
         let token = format!("{:032x}", rand::random::<u128>());
         let bridge = Bridge::new(Parts {
             token: token.clone(),
-            origin: ORIGIN.to_owned(),
+            origin: source.origin.clone(),
             runtime: runtime.handle().clone(),
             page,
             host: Arc::new(mailbox.clone()),
@@ -357,7 +359,8 @@ impl App {
         let assets = self
             .assets
             .unwrap_or_else(|| Arc::new(DriveAssets::folder(&located.app)));
-        let page_there = matches!(runtime.block_on(assets.size(&manifest.page)), Ok(Some(_)));
+        let page_there =
+            source.foreign || matches!(runtime.block_on(assets.size(&manifest.page)), Ok(Some(_)));
         if !page_there {
             // The window opens all the same and says so; an update that repairs the app can still arrive.
             let error = ShellError::NoPage {
@@ -397,7 +400,8 @@ impl App {
             WindowParts {
                 server: PageServer::new(assets, manifest.content_security_policy.as_deref())
                     .only(manifest.files.as_deref()),
-                script: bridge::script(&token, ORIGIN, manifest.document.value()),
+                script: bridge::script(&token, &source.origin, manifest.document.value()),
+                source,
                 bridge,
                 app: located.app.clone(),
                 data_dir: Folders(&storage).webview(),

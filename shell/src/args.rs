@@ -20,6 +20,14 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub dev: Option<PathBuf>,
 
+    /// Show the page that a developer's server on this machine serves, such as http://localhost:5173; never in an installed app
+    #[arg(long, value_name = "URL", env = "PEAR_DEV_SERVER_URL")]
+    pub dev_url: Option<String>,
+
+    /// Hear `reload` on standard input, and end with it; never in an installed app.
+    #[arg(long, hide = true)]
+    pub dev_pipe: bool,
+
     /// Keep the app's data in this folder; a different folder is a separate instance
     #[arg(long, value_name = "DIR")]
     pub storage: Option<PathBuf>,

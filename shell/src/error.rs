@@ -63,6 +63,16 @@ pub enum ShellError {
         /// The file that should be there.
         file: PathBuf,
     },
+    /// What is to serve the page in development cannot.
+    #[error(
+        "the page cannot come from {url}: {why}; name a server of this machine, such as http://localhost:5173"
+    )]
+    DevUrl {
+        /// What was named.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The app could not be started again.
     #[error("the app could not be started again: {program}: {source}; start it yourself")]
     Restart {

@@ -1,14 +1,14 @@
 //! `bosc make`: an app's project folder becomes an installable bundle, `out/<Product>-<host>/<Product>/`.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use app::{Format, Host, Layout, Manifest, layout};
 use hyperdrive::{LocalDrive, MirrorOptions, mirror};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::args;
+use crate::cargo;
 use crate::output::Output;
 
 /// What goes into a bundle besides package.json, where it exists, unless package.json's `bosc.files` lists other paths.
@@ -31,7 +31,10 @@ pub(crate) async fn run(args: &args::Make, output: &Output) -> anyhow::Result<()
             "{} is not there: build the app's program first, or leave --bin out",
             program.display()
         ),
-        None => cargo_build(&args.dir, &args.profile, output)?,
+        None => {
+            output.say("building the app's program...");
+            cargo::build(&args.dir, &args.profile)?
+        }
     };
     let out = args.out.clone().unwrap_or_else(|| args.dir.join("out"));
     let host = Host::current();
@@ -108,59 +111,5 @@ fn remove(path: &Path) -> anyhow::Result<()> {
             Err(error).with_context(|| format!("cannot replace {}", path.display()))
         }
         _ => Ok(()),
-    }
-}
-
-/// Builds the app's program with cargo and returns where it is.
-fn cargo_build(dir: &Path, profile: &str, output: &Output) -> anyhow::Result<PathBuf> {
-    let manifest = dir.join("Cargo.toml");
-    if !manifest.is_file() {
-        bail!(
-            "{} is missing: name the app's program with --bin",
-            manifest.display()
-        );
-    }
-    output.say("building the app's program...");
-    let built = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-        .args([
-            "build",
-            "--bins",
-            "--message-format=json-render-diagnostics",
-            "--profile",
-            profile,
-            "--manifest-path",
-        ])
-        .arg(&manifest)
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run cargo: install Rust, or name the app's program with --bin")?;
-    if !built.status.success() {
-        bail!("cargo could not build {}", manifest.display());
-    }
-    let manifest = std::fs::canonicalize(&manifest)?;
-    let programs: Vec<PathBuf> = String::from_utf8_lossy(&built.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| {
-            message
-                .get("manifest_path")
-                .and_then(Value::as_str)
-                .map(Path::new)
-                == Some(manifest.as_path())
-        })
-        .filter_map(|message| {
-            message
-                .get("executable")
-                .and_then(Value::as_str)
-                .map(PathBuf::from)
-        })
-        .collect();
-    match programs.as_slice() {
-        [program] => Ok(program.clone()),
-        [] => bail!("{} builds no program", manifest.display()),
-        _ => bail!(
-            "{} builds several programs: name the app's with --bin",
-            manifest.display()
-        ),
     }
 }

@@ -43,6 +43,8 @@ pub struct Manifest {
     pub relays: Vec<PublicKey>,
     /// `bosc.seed`: the app serves what it has of its release to others, and how fast; `None`, the default: it does not.
     pub seed: Option<Seeding>,
+    /// `bosc.devUrl`: where a developer's server serves the page; an installed app does not read it.
+    pub dev_url: Option<String>,
     /// `upgrade`; without one, or with one that is no link, an app starts all the same.
     upgrade: Option<Result<Link, LinkError>>,
     unknown: Vec<Unknown>,
@@ -116,6 +118,7 @@ impl Manifest {
             files: files(&bosc)?,
             relays: relays(&bosc)?,
             seed: Seeding::read(&bosc)?,
+            dev_url: bosc.text("devUrl")?.map(str::to_owned),
             unknown: unknown::all(&document),
             name,
             product_name,

@@ -19,6 +19,7 @@ const KNOWN: [(&str, &[&str]); 3] = [
             "contentSecurityPolicy",
             "relays",
             "seed",
+            "devUrl",
         ],
     ),
     (

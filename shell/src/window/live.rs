@@ -140,6 +140,11 @@ impl Live {
                 self.up();
             }
             UserEvent::DeepLink(link) => self.deep_link(link),
+            UserEvent::Reload => {
+                if let Err(error) = self.webview.reload() {
+                    tracing::error!(%error, "the page was not loaded anew");
+                }
+            }
             UserEvent::Focus => {
                 self.window.set_minimized(false);
                 self.window.set_visible(true);

@@ -17,6 +17,8 @@ pub(crate) enum UserEvent {
     Painted,
     /// The page failed before that, for this reason.
     Broken(String),
+    /// Load the page anew.
+    Reload,
     /// Bring the window to the front.
     Focus,
     /// A deep link for the page.

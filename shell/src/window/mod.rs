@@ -22,8 +22,9 @@ use wry::{
 };
 
 use crate::bridge::Bridge;
+use crate::dev::Source;
 use crate::error::ShellError;
-use crate::page::{ORIGIN, PageServer, SCHEME, path};
+use crate::page::{ORIGIN, PageServer, SCHEME};
 
 /// A page process that ends this soon after it ended before is not started a third time.
 #[cfg(target_os = "linux")]
@@ -35,6 +36,8 @@ pub(crate) struct WindowParts {
     /// The app's folder, for the icon.
     pub(crate) app: PathBuf,
     pub(crate) server: PageServer,
+    /// Where the page is from.
+    pub(crate) source: Source,
     pub(crate) bridge: Bridge,
     /// The bridge's script.
     pub(crate) script: String,
@@ -65,6 +68,7 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
     let WindowParts {
         manifest,
         server,
+        source,
         bridge,
         script,
         developer,
@@ -76,6 +80,7 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
         ..
     } = parts;
     let background = background(&window, &manifest);
+    let first = source.url.clone();
     let finished = Rc::new(Cell::new(false));
     let builder = WebViewBuilder::new_with_web_context(&mut context)
         .with_background_color((background.0, background.1, background.2, 255))
@@ -95,8 +100,8 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
                 tracing::warn!("{rejected}");
             }
         })
-        .with_navigation_handler(|url| {
-            let allowed = own(&url);
+        .with_navigation_handler(move |url| {
+            let allowed = is_within(&source.origin, &url);
             if !allowed {
                 tracing::warn!(%url, "the page may not leave the app; this navigation was blocked");
             }
@@ -118,7 +123,7 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
             let finished = finished.clone();
             move |event, _| finished.set(finished.get() || matches!(event, PageLoadEvent::Finished))
         })
-        .with_url(format!("{SCHEME}://localhost{}", path::url_path(&manifest.page)));
+        .with_url(first);
     let webview = attach(builder, &window)?;
     #[cfg(target_os = "linux")]
     recover(&webview, Mailbox(event_loop.create_proxy()));
@@ -220,9 +225,9 @@ fn recover(webview: &WebView, mailbox: Mailbox) {
         });
 }
 
-/// Whether `url` is inside the app.
-fn own(url: &str) -> bool {
-    url.strip_prefix(ORIGIN)
+/// Whether `url` is of an origin.
+fn is_within(origin: &str, url: &str) -> bool {
+    url.strip_prefix(origin)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
 }
 
@@ -242,6 +247,7 @@ mod tests {
 
     #[test]
     fn only_the_apps_own_addresses_are_followed() {
+        let own = |url: &str| is_within(ORIGIN, url);
         assert!(own(ORIGIN) && own(&format!("{ORIGIN}/renderer/index.html")));
         for url in [
             "https://example.com/",
