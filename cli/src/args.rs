@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Stage(Stage),
     /// Put one version of a staged link onto the link that apps follow
     Provision(Provision),
+    /// Version, make, build, stage and provision in one
+    Release(Release),
     /// Release by quorum, so that no single machine can ship an update
     Multisig(Multisig),
     /// Serve a link to peers
@@ -110,6 +112,7 @@ impl Command {
             Self::Build(_) => "build",
             Self::Stage(_) => "stage",
             Self::Provision(_) => "provision",
+            Self::Release(_) => "release",
             Self::Multisig(multisig) => multisig.name(),
             Self::Seed(_) => "seed",
             Self::Info(_) => "info",
@@ -218,6 +221,13 @@ pub(crate) struct Build {
     /// The deployment folder to write [default: ./NAME-VERSION]
     #[arg(long, value_name = "DIR")]
     pub(crate) target: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) apps: Apps,
+}
+
+/// Bundles that were made, for each machine.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(crate) struct Apps {
     /// Bundle for macOS on Apple silicon; each of these may be given several times
     #[arg(long, value_name = "PATH")]
     pub(crate) darwin_arm64_app: Vec<PathBuf>,
@@ -236,6 +246,27 @@ pub(crate) struct Build {
     /// Bundle for Windows on x86-64
     #[arg(long, value_name = "PATH")]
     pub(crate) win32_x64_app: Vec<PathBuf>,
+}
+
+impl Apps {
+    /// All of them, with their machines.
+    pub(crate) fn bundles(&self) -> anyhow::Result<Vec<(app::Host, PathBuf)>> {
+        let given = [
+            ("darwin-arm64", &self.darwin_arm64_app),
+            ("darwin-x64", &self.darwin_x64_app),
+            ("linux-arm64", &self.linux_arm64_app),
+            ("linux-x64", &self.linux_x64_app),
+            ("win32-arm64", &self.win32_arm64_app),
+            ("win32-x64", &self.win32_x64_app),
+        ];
+        let mut bundles = Vec::new();
+        for (host, apps) in given {
+            for app in apps {
+                bundles.push((host.parse()?, app.clone()));
+            }
+        }
+        Ok(bundles)
+    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -292,6 +323,30 @@ pub(crate) struct Provision {
     /// Provision a version that is not newer than what is there, which no installed app takes
     #[arg(long, short = 'f')]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Release {
+    /// A version, or major, minor or patch [default: package.json's if it was not released yet, else patch]
+    #[arg(value_name = "NEW-VERSION")]
+    pub(crate) bump: Option<String>,
+    /// The app's folder, which holds package.json
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// The app's program for this machine, already built [default: built with cargo from the app's folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bin: Option<PathBuf>,
+    /// Cargo profile to build with
+    #[arg(long, default_value = "release", conflicts_with = "bin")]
+    pub(crate) profile: String,
+    /// Show what would be done, and do nothing
+    #[arg(long, short = 'd')]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) apps: Apps,
 }
 
 #[derive(Debug, ClapArgs)]

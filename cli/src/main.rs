@@ -71,6 +71,7 @@ async fn run(args: &Args, output: &Output) -> anyhow::Result<()> {
         Command::Build(build) => commands::build::run(build, output).await,
         Command::Stage(stage) => commands::stage::run(stage, global, output).await,
         Command::Provision(provision) => commands::provision::run(provision, global, output).await,
+        Command::Release(release) => commands::release::run(release, global, output).await,
         Command::Multisig(multisig) => commands::multisig::run(multisig, global, output).await,
         Command::Seed(seed) => commands::seed::run(seed, global, output).await,
         Command::Info(info) => commands::info::run(info, global, output).await,

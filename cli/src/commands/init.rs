@@ -78,26 +78,23 @@ fn package(names: &Names) -> String {
 }
 
 fn readme(names: &Names) -> String {
-    let Names { name, product, title } = names;
+    let Names { product, title, .. } = names;
     format!(
         "# {title}\n\n\
          An app on Bosc: `renderer/` is what people see, `src/` what happens below, `package.json` says the name, the\n\
          version and the link that updates come from. `renderer/bridge.d.ts` has the types of all that the page can ask of the program.\n\n\
          ```sh\n\
-         cargo run         # opens the window\n\
+         bosc dev          # opens the window; what you change is seen at once\n\
          cargo test\n\
          ```\n\n\
          ## Release\n\n\
-         Once: `bosc touch` twice, for a link to stage on and one that installed apps follow; write the second into `upgrade` of `package.json`.\n\
-         Then, for every version:\n\n\
          ```sh\n\
-         bosc version patch\n\
-         bosc make                                       # the bundle: out/{product}-<platform>-<arch>/{product}\n\
-         bosc build --linux-x64-app out/{product}-linux-x64/{product}   # gathers bundles into {name}-<version>/\n\
-         bosc stage <stage link> {name}-<version>\n\
-         bosc provision <what stage printed> <followed link> pear://0.0.<its key>\n\
-         bosc seed <followed link>                       # keep it running\n\
-         ```\n"
+         bosc release      # shows what it will do and asks: version, make, build, stage, provision\n\
+         bosc seed <the link that it printed>      # keep it running: apps fetch from it\n\
+         ```\n\n\
+         The first release makes two links and writes them into `bosc.json`, and the one that apps follow into `upgrade` of `package.json`: commit\n\
+         both files. The keys to write the links stay in the store of this machine (`--storage`, or `BOSC_STORAGE`): keep a copy of it. What people\n\
+         install lies in `out/{product}-<platform>-<arch>/` then.\n"
     )
 }
 

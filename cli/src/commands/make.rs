@@ -1,10 +1,11 @@
 //! `bosc make`: an app's project folder becomes an installable bundle, `out/<Product>-<host>/<Product>/`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use app::{Format, Host, Layout, Manifest, layout};
 use hyperdrive::{LocalDrive, MirrorOptions, mirror};
+use semver::Version;
 use serde_json::json;
 
 use crate::args;
@@ -15,6 +16,17 @@ use crate::output::Output;
 const DEFAULT_FILES: [&str; 3] = ["renderer", "workers", "build"];
 
 pub(crate) async fn run(args: &args::Make, output: &Output) -> anyhow::Result<()> {
+    let (bundle, version) = make(args, output).await?;
+    let layout = Layout::of(&Host::current(), Format::Folder);
+    let app = layout.app(&bundle).map(|app| app.display().to_string());
+    output.path(&bundle);
+    output
+        .done(json!({ "bundle": bundle.display().to_string(), "app": app, "version": version.to_string() }));
+    Ok(())
+}
+
+/// Makes the bundle; where it is, and its version.
+pub(crate) async fn make(args: &args::Make, output: &Output) -> anyhow::Result<(PathBuf, Version)> {
     let manifest = Manifest::read(&layout::manifest(&args.dir))?;
     manifest.release()?;
     let (product, version) = (&manifest.product_name, &manifest.version);
@@ -50,12 +62,8 @@ pub(crate) async fn run(args: &args::Make, output: &Output) -> anyhow::Result<()
     std::fs::rename(&fresh, &bundle)
         .with_context(|| format!("cannot put the bundle at {}", bundle.display()))?;
     remove(&beside)?;
-    let app = layout.app(&bundle).map(|app| app.display().to_string());
     output.say(&format!("made {product} {version} for {host}"));
-    output.path(&bundle);
-    output
-        .done(json!({ "bundle": bundle.display().to_string(), "app": app, "version": version.to_string() }));
-    Ok(())
+    Ok((bundle, version.clone()))
 }
 
 async fn assemble(

@@ -12,6 +12,7 @@ pub(crate) mod make;
 pub(crate) mod multisig;
 pub(crate) mod provision;
 pub(crate) mod relay;
+pub(crate) mod release;
 pub(crate) mod seed;
 pub(crate) mod stage;
 pub(crate) mod touch;

@@ -11,8 +11,8 @@ use jsonc_parser::cst::{CstObjectProp, CstRootNode};
 use semver::Version;
 use serde_json::Value;
 
-use crate::ManifestError;
 use crate::error::quoted;
+use crate::{Link, ManifestError};
 
 /// Largest `package.json` that is read, in bytes: a thousand times what apps have, and little enough to hold and parse at once.
 pub const MAX_PACKAGE_BYTES: u64 = 1024 * 1024;
@@ -128,24 +128,41 @@ impl Document {
     /// # Errors
     /// If it has no version, or one that is no text.
     pub fn with_version(&self, version: &Version) -> Result<String, ManifestError> {
+        self.with_text("version", &version.to_string())?.ok_or_else(|| {
+            self.wrong("there is no version to change; add one, such as \"version\": \"1.0.0\"")
+        })
+    }
+
+    /// The text with another link in `upgrade`, everything else byte for byte as it was.
+    ///
+    /// # Errors
+    /// If it has no such field, or one that is no text.
+    pub fn with_upgrade(&self, link: &Link) -> Result<String, ManifestError> {
+        self.with_text("upgrade", &link.to_string())?.ok_or_else(|| {
+            self.wrong("there is no \"upgrade\" to change; add one, such as \"upgrade\": \"\"")
+        })
+    }
+
+    /// The text with another text in the field `name`; `None` if it has no such field, or one that is no text.
+    fn with_text(&self, name: &str, text: &str) -> Result<Option<String>, ManifestError> {
         let root = CstRootNode::parse(&self.text, &ParseOptions::default())
-            .map_err(|error| self.wrong(&format!("its version cannot be changed: {error}")))?;
+            .map_err(|error| self.wrong(&format!("its {name} cannot be changed: {error}")))?;
         // Of a field that is there twice the last one counts, as it does for who reads the file.
         let named = |field: &CstObjectProp| {
             field
                 .name()
-                .is_some_and(|name| name.decoded_value().is_ok_and(|name| name == "version"))
+                .is_some_and(|found| found.decoded_value().is_ok_and(|found| found == name))
         };
         let fields = root
             .object_value()
             .map(|object| object.properties())
             .unwrap_or_default();
         let field = fields.into_iter().rfind(named);
-        let Some(text) = field.and_then(|field| field.value()?.as_string_lit()) else {
-            return Err(self.wrong("there is no version to change; add one, such as \"version\": \"1.0.0\""));
+        let Some(present) = field.and_then(|field| field.value()?.as_string_lit()) else {
+            return Ok(None);
         };
-        text.set_raw_value(Value::String(version.to_string()).to_string());
-        Ok(root.to_string())
+        present.set_raw_value(Value::String(text.to_owned()).to_string());
+        Ok(Some(root.to_string()))
     }
 
     pub(crate) fn wrong(&self, what: &str) -> ManifestError {

@@ -47,7 +47,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_extension("json.bosc-tmp");
     let mut file = std::fs::File::create(&temporary)?;
     file.write_all(bytes)?;
-    file.set_permissions(std::fs::metadata(path)?.permissions())?;
+    if let Ok(present) = std::fs::metadata(path) {
+        file.set_permissions(present.permissions())?;
+    }
     file.sync_all()?;
     std::fs::rename(&temporary, path)
 }

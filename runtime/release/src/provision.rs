@@ -330,7 +330,7 @@ fn released(text: &str) -> Result<Version, ReleaseError> {
 }
 
 /// The version that a drive holds now, if it says one.
-async fn version_on(drive: &Hyperdrive) -> Result<Option<Version>, ReleaseError> {
+pub(crate) async fn version_on(drive: &Hyperdrive) -> Result<Option<Version>, ReleaseError> {
     if drive.core().length() == 0 {
         return Ok(None);
     }

@@ -1,0 +1,125 @@
+//! `bosc release`: version, make, build, stage and provision in one, after it was shown what that will be.
+
+use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
+
+use anyhow::bail;
+use app::{Host, Link};
+use release::{Make, MakeError, ReleasePlan};
+use serde_json::json;
+
+use crate::args::{self, Global};
+use crate::commands::make;
+use crate::network::stop_signal;
+use crate::output::Output;
+use crate::store;
+use crate::view::{self, View};
+
+pub(crate) async fn run(args: &args::Release, global: &Global, output: &Output) -> anyhow::Result<()> {
+    let others = args.apps.bundles()?;
+    let (store, _lock) = store::open_to_write(global)?;
+    let plan = ReleasePlan::new(&store, &args.dir, args.bump.as_deref()).await?;
+    show(&plan, &others, output);
+    view::notes(plan.notes(), output);
+    if args.dry_run {
+        output.say("dry run: nothing is written");
+        store.close()?;
+        output.done(json!({}));
+        return Ok(());
+    }
+    if !args.yes {
+        ask(output)?;
+    }
+    let network = store::network(global, store);
+    let mut bundles = Bundles { args, others, output };
+    let mut view = View(output);
+    let made = tokio::select! {
+        made = plan.run(&network, &mut bundles, &mut view) => made?,
+        // What was begun is put back where it is dropped.
+        () = stop_signal() => bail!("stopped: run it again to go on"),
+    };
+    network.close().await?;
+    let link = Link::plain(made.target.verlink.key);
+    output.result(&format!("^Latest: {}", made.version));
+    output.result(&made.target.verlink.to_string());
+    output.result(&format!("[ {link} ]"));
+    output.say(&format!(
+        "next: keep `bosc seed {link}` running; apps that follow the link update by themselves"
+    ));
+    output.done(json!({ "version": made.version.to_string(), "target": view::drive(&made.target) }));
+    Ok(())
+}
+
+/// Shows what will be done.
+fn show(plan: &ReleasePlan, others: &[(Host, PathBuf)], output: &Output) {
+    let link = |link: &Option<Link>| link.as_ref().map(ToString::to_string);
+    let links = plan.links();
+    let present = plan.present().map(ToString::to_string);
+    let here = Host::current();
+    let hosts: Vec<String> = std::iter::once(&here)
+        .chain(others.iter().map(|(host, _)| host))
+        .map(ToString::to_string)
+        .collect();
+    output.tag(
+        "plan",
+        json!({ "name": plan.name(), "from": present, "version": plan.version().to_string(), "hosts": hosts,
+            "target": plan.target().display().to_string(), "stage": link(&links.stage), "provision": link(&links.provision) }),
+    );
+    let new = || "a new link".to_owned();
+    let from = present.map_or_else(
+        || "its first release".to_owned(),
+        |present| format!("after {present}"),
+    );
+    for (what, how) in [
+        (
+            "version",
+            format!("{} of {}, {from}", plan.version(), plan.name()),
+        ),
+        ("make", format!("{} for {here}", plan.product())),
+        (
+            "build",
+            format!("{} for {}", plan.target().display(), hosts.join(", ")),
+        ),
+        ("stage", link(&links.stage).unwrap_or_else(new)),
+        ("provision", link(&links.provision).unwrap_or_else(new)),
+    ] {
+        output.say(&format!("{what:<10} {how}"));
+    }
+}
+
+/// Asks whether to go on.
+fn ask(output: &Output) -> anyhow::Result<()> {
+    if output.is_json() || !std::io::stdin().is_terminal() {
+        bail!("nobody can be asked whether to go on: add --yes");
+    }
+    eprint!("Release it? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    if !matches!(answer.trim(), "y" | "Y" | "yes") {
+        bail!("nothing was done");
+    }
+    Ok(())
+}
+
+/// The bundle of this machine, which is made, and those of others, which were.
+struct Bundles<'a> {
+    args: &'a args::Release,
+    others: Vec<(Host, PathBuf)>,
+    output: &'a Output,
+}
+
+impl Make for Bundles<'_> {
+    async fn make(&mut self) -> Result<Vec<(Host, PathBuf)>, MakeError> {
+        let args = args::Make {
+            dir: self.args.dir.clone(),
+            bin: self.args.bin.clone(),
+            profile: self.args.profile.clone(),
+            out: None,
+        };
+        let made = make::make(&args, self.output).await;
+        let (bundle, _) = made.map_err(|error| MakeError(format!("{error:#}")))?;
+        let mut bundles = vec![(Host::current(), bundle)];
+        bundles.append(&mut self.others.clone());
+        Ok(bundles)
+    }
+}
