@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
 mod multisig;
@@ -16,33 +17,39 @@ pub(crate) use multisig::{
 #[command(
     name = "bosc",
     version,
-    propagate_version = true,
-    arg_required_else_help = true
+    disable_version_flag = true,
+    arg_required_else_help = true,
+    after_help = "An app of one's own: bosc init my-app, then in it bosc dev, bosc release, bosc seed LINK."
 )]
 pub(crate) struct Args {
+    /// Print the version
+    #[arg(long, short = 'v', short_alias = 'V', action = clap::ArgAction::Version)]
+    version: (),
     #[command(flatten)]
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// Flags of every command.
+/// Flags of every command. What the environment says is read by [`Args::with_environment`]: clap would else name it in every usage.
 #[derive(Debug, Clone, ClapArgs)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
-    /// Folder of the store that holds drives and their secret keys [default: the system's data folder, bosc/]
-    #[arg(long, global = true, value_name = "DIR", env = "BOSC_STORAGE")]
+    /// Folder of the store that holds drives and their secret keys [default: the system's data folder, bosc/] [env: BOSC_STORAGE]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) storage: Option<PathBuf>,
-    /// DHT nodes to join through, as host:port, separated by commas [default: the public network]
-    #[arg(long, global = true, value_name = "HOST:PORT", env = "BOSC_BOOTSTRAP", value_delimiter = ',', value_parser = host_port)]
-    pub(crate) bootstrap: Vec<String>,
-    /// Blind relays to meet peers at to whom no way opens, as public keys, separated by commas
+    /// DHT nodes to join through, as host:port, separated by commas [default: the public network] [env: BOSC_BOOTSTRAP]
     #[arg(
         long,
         global = true,
-        value_name = "KEY",
-        env = "BOSC_RELAY",
-        value_delimiter = ','
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        value_parser = host_port,
+        alias = "dht-bootstrap"
     )]
+    pub(crate) bootstrap: Vec<String>,
+    /// Blind relays to meet peers at to whom no way opens, as public keys, separated by commas [env: BOSC_RELAY]
+    #[arg(long, global = true, value_name = "KEY", value_delimiter = ',')]
     pub(crate) relay: Vec<base::PublicKey>,
     /// How much to tell on stderr of what happens: off, error, warn, info, debug or trace; for parts of it see BOSC_LOG
     #[arg(long, short = 'L', global = true, value_name = "LEVEL")]
@@ -50,6 +57,48 @@ pub(crate) struct Global {
     /// Print one JSON object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
+}
+
+impl Args {
+    /// Takes what the command line does not say from the environment.
+    ///
+    /// # Errors
+    /// A usage error if a variable holds what its option would not take.
+    pub(crate) fn with_environment(mut self) -> Result<Self, clap::Error> {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let global = &mut self.global;
+        global.storage = global
+            .storage
+            .take()
+            .or_else(|| set("BOSC_STORAGE").map(PathBuf::from));
+        if global.bootstrap.is_empty() {
+            global.bootstrap = listed("BOSC_BOOTSTRAP", set("BOSC_BOOTSTRAP"), host_port)?;
+        }
+        if global.relay.is_empty() {
+            let key = |text: &str| text.parse().map_err(|error| format!("{error}"));
+            global.relay = listed("BOSC_RELAY", set("BOSC_RELAY"), key)?;
+        }
+        Ok(self)
+    }
+}
+
+/// What a variable lists, separated by commas.
+fn listed<T>(
+    name: &str,
+    value: Option<std::ffi::OsString>,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, clap::Error> {
+    let value = value.unwrap_or_default();
+    let parts = value.to_string_lossy();
+    let parts = parts.split(',').filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            parse(part).map_err(|why| {
+                let sentence = format!("invalid value '{part}' of {name} in the environment: {why}");
+                Args::command().error(ErrorKind::ValueValidation, sentence)
+            })
+        })
+        .collect()
 }
 
 fn host_port(text: &str) -> Result<String, String> {
@@ -69,7 +118,7 @@ pub(crate) enum Command {
     /// Run an app while it is written: what changes is seen at once
     Dev(Dev),
     /// Make a new link; its secret key stays in this machine's store
-    Touch,
+    Touch(Touch),
     /// Set or raise the version in package.json
     Version(Version),
     /// Make the installable bundle of an app
@@ -90,6 +139,8 @@ pub(crate) enum Command {
     Info(Info),
     /// Write what a link holds into a folder
     Dump(Dump),
+    /// Show what changed from version to version
+    Changelog(Changelog),
     /// Look for what the disk spoilt, and repair it
     Check(Check),
     /// Say what stands between an app and its updates, and what to do
@@ -98,6 +149,10 @@ pub(crate) enum Command {
     Dht(Dht),
     /// Pass on what peers send each other that find no way to each other; what it is, it cannot read
     Relay(Relay),
+    /// Print what a shell needs to complete commands
+    Completions(Completions),
+    /// Write manual pages into a folder
+    Man(Man),
 }
 
 impl Command {
@@ -106,7 +161,7 @@ impl Command {
         match self {
             Self::Init(_) => "init",
             Self::Dev(_) => "dev",
-            Self::Touch => "touch",
+            Self::Touch(_) => "touch",
             Self::Version(_) => "version",
             Self::Make(_) => "make",
             Self::Build(_) => "build",
@@ -117,7 +172,10 @@ impl Command {
             Self::Seed(_) => "seed",
             Self::Info(_) => "info",
             Self::Dump(_) => "dump",
+            Self::Changelog(_) => "changelog",
             Self::Check(_) => "check",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
             Self::Doctor(_) => "doctor",
             Self::Dht(_) => "dht",
             Self::Relay(_) => "relay",
@@ -152,6 +210,45 @@ pub(crate) enum Template {
     Chat,
     /// A window, a page and one command
     Minimal,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Touch {
+    /// Letters of z-base-32 that the new link's key is to begin with; four take a minute or two
+    #[arg(long, value_name = "LETTERS")]
+    pub(crate) vanity: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Changelog {
+    /// A link, or a folder with a CHANGELOG.md
+    #[arg(default_value = ".", value_name = "LINK|DIR")]
+    pub(crate) link: String,
+    /// Versions to show at most, the newest
+    #[arg(long, short = 'm', default_value_t = 10, value_name = "N")]
+    pub(crate) max: usize,
+    /// Versions to show, such as ^1.2 [default: those of the newest major version]
+    #[arg(long, value_name = "RANGE", conflicts_with = "full")]
+    pub(crate) of: Option<String>,
+    /// Show all versions
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Seconds to look for peers if the link is not stored here
+    #[arg(long, default_value_t = 15, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Man {
+    /// The folder to write
+    #[arg(default_value = "man", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -366,8 +463,8 @@ pub(crate) struct Seed {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Info {
-    /// The link
-    pub(crate) link: String,
+    /// The link [default: this program, its machine and its store]
+    pub(crate) link: Option<String>,
     /// Show the signers of the link
     #[arg(long)]
     pub(crate) manifest: bool,

@@ -33,7 +33,10 @@ use args::{Args, Command};
 use output::Output;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse().and_then(Args::with_environment) {
+        Ok(args) => args,
+        Err(error) => return output::usage(&error),
+    };
     // What a disk spoils is said even if it could be mended: the disk is to be looked at.
     let filter = match args.global.log_level {
         Some(level) => EnvFilter::new(level.to_string()),
@@ -65,7 +68,10 @@ async fn run(args: &Args, output: &Output) -> anyhow::Result<()> {
     match &args.command {
         Command::Init(init) => commands::init::run(init, output),
         Command::Dev(dev) => commands::dev::run(dev, output).await,
-        Command::Touch => commands::touch::run(global, output).await,
+        Command::Touch(touch) => commands::touch::run(touch, global, output).await,
+        Command::Changelog(changelog) => commands::changelog::run(changelog, global, output).await,
+        Command::Completions(completions) => commands::shell::completions(completions, output),
+        Command::Man(man) => commands::shell::man(man, output),
         Command::Version(version) => commands::version::run(version, output),
         Command::Make(make) => commands::make::run(make, output).await,
         Command::Build(build) => commands::build::run(build, output).await,

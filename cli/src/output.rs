@@ -113,6 +113,26 @@ impl Output {
     }
 }
 
+/// Says what is wrong with the command line, or the help that was asked for; as JSON where `--json` is among the arguments.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os()
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json");
+    if json && error.use_stderr() {
+        let message = error.to_string();
+        let message = message.lines().take_while(|line| !line.is_empty());
+        let message = message.map(str::trim).collect::<Vec<_>>().join(" ");
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
+        let cmd = std::env::args().nth(1).filter(|first| !first.starts_with('-'));
+        let line = json!({ "cmd": cmd, "tag": "error",
+            "data": { "success": false, "code": "ERR_USAGE", "message": message } });
+        write_line(&spell_out(&line.to_string(), json_escape));
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
 /// An error and its causes, each said once: many errors quote their cause in their own sentence.
 fn sentence(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
@@ -228,10 +248,15 @@ fn code(error: &anyhow::Error) -> &'static str {
     }
 }
 
-/// Prints a line; a reader that went away (a closed pipe) ends the program quietly, as it should.
+/// Prints a line. Whoever reads it may have gone away, and the disk may be full: the program then ends, and not as if all had gone
+/// well; of the first nobody need be told.
 fn write_line(line: &str) {
-    if writeln!(std::io::stdout().lock(), "{line}").is_err() {
-        std::process::exit(0);
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        if error.kind() != std::io::ErrorKind::BrokenPipe {
+            eprintln!("bosc: cannot write the result: {error}; it was: {line}");
+        }
+        std::process::exit(1);
     }
 }
 

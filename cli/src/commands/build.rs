@@ -24,6 +24,7 @@ pub(crate) async fn run(args: &args::Build, output: &Output) -> anyhow::Result<(
     let target = plan.run(&mut View(output)).await?;
     output.say(&format!("built {name} {version} for {}", hosts.join(", ")));
     output.path(&target);
+    output.say(&format!("next: bosc stage <stage link> {}", target.display()));
     output.done(json!({ "target": target.display().to_string() }));
     Ok(())
 }

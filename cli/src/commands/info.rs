@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use app::Link;
+use app::{Host, Link};
 use bosc_runtime::package_of;
 use hyperdrive::Hyperdrive;
 use serde_json::{Value, json};
@@ -13,7 +13,10 @@ use crate::output::Output;
 use crate::store;
 
 pub(crate) async fn run(args: &args::Info, global: &Global, output: &Output) -> anyhow::Result<()> {
-    let link: Link = args.link.parse()?;
+    let Some(link) = &args.link else {
+        return here(global, output);
+    };
+    let link: Link = link.parse()?;
     let store = store::open(global)?;
     let drive = store::drive(&store, link.key).await?;
     output.tag("retrieving", json!({ "z32": drive.key().to_string() }));
@@ -38,6 +41,33 @@ pub(crate) async fn run(args: &args::Info, global: &Global, output: &Output) -> 
         network.close().await;
     }
     store.close()?;
+    output.done(json!({}));
+    Ok(())
+}
+
+/// This program, its machine, and its store.
+fn here(global: &Global, output: &Output) -> anyhow::Result<()> {
+    let folder = store::folder(global)?;
+    let links = if folder.is_dir() {
+        let store = store::open(global)?;
+        let mut ours = 0;
+        for key in store.keys()? {
+            ours += usize::from(store.key_pair_of(&key)?.is_some());
+        }
+        store.close()?;
+        ours
+    } else {
+        0
+    };
+    let (version, host) = (env!("CARGO_PKG_VERSION"), Host::current().to_string());
+    output.tag(
+        "platform",
+        json!({ "version": version, "host": host, "storage": folder.display().to_string(), "cores": links }),
+    );
+    output.result(&format!("{:<14} {version}", "bosc"));
+    output.result(&format!("{:<14} {host}", "machine"));
+    output.result(&format!("{:<14} {}", "store", folder.display()));
+    output.result(&format!("{:<14} {links} cores", "writable here"));
     output.done(json!({}));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod build;
+pub(crate) mod changelog;
 pub(crate) mod check;
 pub(crate) mod dev;
 pub(crate) mod dht;
@@ -14,6 +15,7 @@ pub(crate) mod provision;
 pub(crate) mod relay;
 pub(crate) mod release;
 pub(crate) mod seed;
+pub(crate) mod shell;
 pub(crate) mod stage;
 pub(crate) mod touch;
 pub(crate) mod version;

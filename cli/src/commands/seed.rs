@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use app::Link;
+use bosc_runtime::package_of;
 use core_store::{Core, CoreEvent, DownloadRange};
 use hypercore::PublicKey;
 use hyperdrive::Hyperdrive;
@@ -67,6 +68,8 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
     let mut entry_events = drive.core().events();
     let contents = contents(&drive);
     tokio::pin!(contents);
+    let mut release = Release::default();
+    let mut reading = Box::pin(Release::read(&drive, 0));
     let mut blobs: Option<(Core, broadcast::Receiver<CoreEvent>, core_store::Download)> = None;
 
     let interval = args
@@ -109,6 +112,10 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
                 output.tag("key", json!(core.key().to_string()));
                 blobs = Some((core, events, download));
             }
+            found = &mut reading => {
+                release = found;
+                reading = Box::pin(Release::read(&drive, release.length));
+            }
             Some(change) = peers.recv() => {
                 let (tag, face, key) = match change {
                     PeerChange::Joined(key) => ("peer-add", "o-o peer join", key),
@@ -130,7 +137,7 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
                 bar.set_message(view(&drive, contents, status, &rows, (&up, &down)));
                 bar.tick();
                 let traffic = (up.report(elapsed), down.report(elapsed));
-                output.tag("stats", stats(&network, &relays, &drive, contents, status, &rows, traffic));
+                output.tag("stats", stats((&network, &relays), (&drive, &release), contents, status, &rows, traffic));
                 if !until.is_empty() && until.iter().all(|peer| is_synced(peer, &drive, blobs.as_ref().map(|(core, ..)| core))) {
                     for peer in &until {
                         output.tag("peer-sync", json!(peer.to_string()));
@@ -146,6 +153,32 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
     store.close()?;
     output.done(json!({}));
     Ok(())
+}
+
+/// What the drive's package.json says, at one length.
+#[derive(Debug, Clone, Default)]
+struct Release {
+    length: u64,
+    name: Option<String>,
+    version: Option<String>,
+}
+
+impl Release {
+    /// Reads it once the drive is longer than `seen`. What is no package.json says nothing.
+    async fn read(drive: &Hyperdrive, seen: u64) -> Self {
+        let mut events = drive.core().events();
+        while drive.core().length() <= seen {
+            let _ = events.recv().await;
+        }
+        let length = drive.core().length();
+        let package = package_of(&drive.checkout(length)).await.ok().flatten();
+        let field = |name: &str| package.as_ref()?.field(name).map(str::to_owned);
+        Self {
+            length,
+            name: field("name"),
+            version: field("version"),
+        }
+    }
 }
 
 fn peer_key(text: &str) -> anyhow::Result<PublicKey> {
@@ -249,9 +282,8 @@ fn holdings(drive: &Hyperdrive, blobs: Option<&Core>) -> (HashMap<PublicKey, u64
 }
 
 fn stats(
-    network: &Peers,
-    relays: &[String],
-    drive: &Hyperdrive,
+    (network, relays): (&Peers, &[String]),
+    (drive, release): (&Hyperdrive, &Release),
     blobs: Option<&Core>,
     status: TopicStatus,
     rows: &[Row],
@@ -266,7 +298,12 @@ fn stats(
         "firewalled": network.swarm().firewalled(),
         "peers": drive.core().peers().len(),
         "driveKey": drive.key().to_string(),
+        "name": release.name,
+        "semver": release.version,
         "driveLength": drive.core().length(),
+        "driveFork": drive.fork(),
+        "blobsLength": blobs.map_or(0, Core::length),
+        "blobsByteLength": blobs.map_or(0, Core::byte_length),
         "discoveryKey": drive.discovery_key().to_string(),
         "contentKey": blobs.map_or_else(|| "pending".to_owned(), |core| core.key().to_string()),
         "whoami": network.swarm().public_key().to_string(),

@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use base::Key;
 
+use crate::error::short;
+
 /// What a link names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
@@ -88,16 +90,16 @@ impl FromStr for Link {
         if text.is_empty() {
             return Err(LinkError::Missing);
         }
-        let Some(rest) = text.strip_prefix("pear://") else {
-            return Err(match text.split_once("://") {
-                Some(_) => LinkError::Protocol(text.to_owned()),
-                None => LinkError::NotPear(text.to_owned()),
-            });
+        // A scheme may be written in any letters.
+        let rest = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("pear") => rest,
+            Some(_) => return Err(LinkError::Protocol(short(text))),
+            None => return Err(LinkError::NotPear(short(text))),
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (host, path) = rest.split_at(end);
-        let hostname = || LinkError::Hostname(text.to_owned());
-        let key = |part: &str| part.parse::<Key>().map_err(|_| LinkError::Key(text.to_owned()));
+        let hostname = || LinkError::Hostname(short(text));
+        let key = |part: &str| part.parse::<Key>().map_err(|_| LinkError::Key(short(text)));
         let number = |part: &str| {
             let decimal = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
             decimal

@@ -16,6 +16,7 @@
 )]
 
 mod bump;
+pub mod changelog;
 mod deployment;
 mod drives;
 mod dump;
@@ -41,5 +42,5 @@ pub use network::{IDENTITY, Network};
 pub use progress::{Progress, Step};
 pub use provision::{ProvisionPlan, Provisioned};
 pub use stage::{StageOptions, StagePlan, Staged};
-pub use touch::touch;
+pub use touch::{touch, touch_vanity};
 pub use whole::{Make, MakeError, ReleasePlan};
