@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use app::{Host, Layout, Manifest, folders};
 use async_trait::async_trait;
-use bosc_runtime::{Runtime, RuntimeConfig, UpdaterEvent};
+use bosc_runtime::{Runtime, RuntimeConfig, Told, UpdaterEvent};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde_json::Value;
@@ -104,7 +104,10 @@ pub(crate) fn updater(
         Box::pin(async move {
             match Runtime::start(config).await {
                 Ok(runtime) => Ok(Arc::new(RuntimeHost(runtime)) as Arc<dyn UpdaterHost>),
-                Err(error) => Err(error.to_string()),
+                Err(error) => {
+                    tracing::error!(%error, "updates are not looked for");
+                    Err(error.told().message)
+                }
             }
         })
     }))
@@ -133,8 +136,11 @@ impl UpdaterHost for RuntimeHost {
         serde_json::to_value(self.0.state()).unwrap_or_default()
     }
 
-    async fn apply(&self) -> Result<bool, String> {
-        self.0.apply_update().await.map_err(|error| error.to_string())
+    async fn apply(&self) -> Result<bool, Told> {
+        self.0.apply_update().await.map_err(|error| {
+            tracing::error!(%error, "the update was not put in place");
+            error.told()
+        })
     }
 
     async fn retry(&self) -> Result<bool, String> {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use base::lock;
+use bosc_runtime::Told;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde::Serialize;
@@ -26,7 +27,7 @@ pub trait UpdaterHost: Send + Sync {
     /// A snapshot: an object with at least `version`, `updating`, `updated` and `applied`.
     fn state(&self) -> Value;
     /// Swaps the bundle for the update that is ready. `false`: there was nothing to apply. Returns after the swap.
-    async fn apply(&self) -> Result<bool, String>;
+    async fn apply(&self) -> Result<bool, Told>;
     /// Installs versions again that were taken back because they did not start. `false`: there were none.
     async fn retry(&self) -> Result<bool, String> {
         Ok(false)
@@ -153,7 +154,7 @@ impl Updater {
     }
 
     /// Swaps the bundle, if an update is ready. Returns after the swap.
-    pub async fn apply(&self) -> Result<bool, String> {
+    pub async fn apply(&self) -> Result<bool, Told> {
         match self.running() {
             Some(host) => host.apply().await,
             None => Ok(false),
@@ -234,12 +235,15 @@ pub(crate) mod tests {
             self.state.lock().unwrap().clone()
         }
 
-        async fn apply(&self) -> Result<bool, String> {
+        async fn apply(&self) -> Result<bool, Told> {
             let updated = self.state()["updated"] == true;
             if updated {
                 Ok(true)
             } else {
-                Err("no update is ready".to_owned())
+                Err(Told {
+                    code: "UPDATE_BUSY",
+                    message: "no update is ready".to_owned(),
+                })
             }
         }
 

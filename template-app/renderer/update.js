@@ -59,7 +59,7 @@ export function watchUpdates({ bridge, version, progress, button, notice }) {
   bridge.onPearEvent('updated', (_, data) => updated(data))
   bridge.onPearEvent('error', (_, data) => {
     if (version.classList.contains('busy')) restLater()
-    notice.show(`The update did not work. ${data?.message ?? ''}`.trim())
+    notice.show(data?.message ?? 'The update did not work.')
   })
 
   button.addEventListener('click', async () => {
@@ -74,7 +74,7 @@ export function watchUpdates({ bridge, version, progress, button, notice }) {
       button.hidden = !updated
       button.disabled = false
       button.textContent = 'Update ready!'
-      notice.show(`The update could not be put in place. ${err.message}`)
+      notice.show(err.message)
     }
   })
 }

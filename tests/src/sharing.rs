@@ -213,7 +213,7 @@ pub async fn meet(crowd: &Crowd) -> Result<Outcome> {
         loop {
             match events.recv().await {
                 Ok(UpdaterEvent::Updated { .. }) => return Ok(start.elapsed()),
-                Ok(UpdaterEvent::Error { message }) => eprintln!("updater: {message}"),
+                Ok(UpdaterEvent::Error { message, .. }) => eprintln!("updater: {message}"),
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(error) => return Err(anyhow::Error::from(error)),
             }

@@ -97,7 +97,7 @@ async fn update_from(place: &Place, name: &str, link: &str) -> Result<std::path:
         loop {
             match events.recv().await? {
                 UpdaterEvent::Updated { next_version, .. } => return Ok::<_, anyhow::Error>(next_version),
-                UpdaterEvent::Error { message } => eprintln!("updater: {message}"),
+                UpdaterEvent::Error { message, .. } => eprintln!("updater: {message}"),
                 _ => {}
             }
         }

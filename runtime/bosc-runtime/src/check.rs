@@ -10,6 +10,7 @@ use semver::Version;
 
 use crate::bundle::Staged;
 use crate::file::private_dir;
+use crate::obstacle::{self, Room};
 use crate::seen::{Below, Mark};
 
 /// A release on the drive, at one length.
@@ -47,13 +48,27 @@ pub(crate) enum CheckError {
     #[error("the release was rewritten while it was fetched; it will be looked at again")]
     Rewritten,
     #[error("version {version} is not installed: {source}")]
-    Unfit { version: Version, source: Unfit },
+    Unfit { version: Version, source: Box<Unfit> },
     #[error("version {version} is not installed: {source}")]
     Below { version: Version, source: Below },
     #[error(
         "nothing of the update arrived for {0} s: the peers at hand do not have all of it; it is tried again"
     )]
     Stalled(u64),
+    #[error(
+        "version {version} is not fetched: {path} cannot be written, so that it could not be put in place: {source}"
+    )]
+    NotReplaceable {
+        version: Version,
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("version {version} is not fetched: it takes {} bytes at {path}, and {} are free", room.needed, room.free)]
+    NoRoom {
+        version: Version,
+        path: PathBuf,
+        room: Room,
+    },
     #[error("cannot use {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
 }
@@ -61,7 +76,10 @@ pub(crate) enum CheckError {
 impl CheckError {
     /// Whether the release itself is refused: it stays so until the drive changes.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Unfit { .. } | Self::Below { .. })
+        matches!(
+            self,
+            Self::Unfit { .. } | Self::Below { .. } | Self::NotReplaceable { .. }
+        )
     }
 }
 
@@ -109,16 +127,68 @@ pub(crate) fn folder(next: &Path, release: &Release) -> PathBuf {
     next.join(format!("{}.{}", release.length, release.fork))
 }
 
+/// The files of one build: size, executable flag and link target of each.
+type Files = BTreeMap<String, (u64, bool, Option<String>)>;
+
 /// What of a release is staged, and how.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Wanted<'a> {
     /// The machine it is for.
     pub(crate) host: &'a Host,
-    /// The bundle's name.
-    pub(crate) name: &'a str,
+    /// Where its build is on the drive.
+    prefix: String,
+    files: Files,
+    /// Bytes of them.
+    pub(crate) total: u64,
     /// Others fetch it at the same time, and from us: contents are fetched whole before any is put in place, since who reads
     /// files in their order waits for what all others wait for.
     pub(crate) shared: bool,
+}
+
+/// Finds the build for a machine, of which nothing but the list of its files is fetched.
+pub(crate) async fn find<'a>(
+    drive: &Hyperdrive,
+    release: &Release,
+    host: &'a Host,
+    name: &str,
+) -> Result<Wanted<'a>, CheckError> {
+    let prefix = layout::on_drive(host, name);
+    let files = entries(&drive.checkout(release.length), &prefix).await?;
+    if files.is_empty() {
+        return Err(CheckError::NotFound(prefix));
+    }
+    Ok(Wanted {
+        host,
+        prefix,
+        total: files.values().map(|(size, ..)| size).sum(),
+        files,
+        shared: false,
+    })
+}
+
+/// Fails if a release could not be put in place of the bundle `app`, or there is no room for it at `data`. Blocks.
+pub(crate) fn expect_place(
+    version: &Version,
+    app: Option<&Path>,
+    data: &Path,
+    bytes: u64,
+) -> Result<(), CheckError> {
+    if let Some(Err((path, source))) = app.map(obstacle::replaceable) {
+        return Err(CheckError::NotReplaceable {
+            version: version.clone(),
+            path,
+            source,
+        });
+    }
+    // A disk of which nothing is known gets its chance.
+    match Room::at(data, bytes) {
+        Ok(room) if !room.is_enough() => Err(CheckError::NoRoom {
+            version: version.clone(),
+            path: data.to_owned(),
+            room,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Mirrors the release's bundle into `next/<length>.<fork>` and checks that it is whole and what the drive
@@ -126,17 +196,18 @@ pub(crate) struct Wanted<'a> {
 pub(crate) async fn stage(
     drive: &Hyperdrive,
     release: &Release,
-    Wanted { host, name, shared }: Wanted<'_>,
+    wanted: Wanted<'_>,
     next: &Path,
     mut progress: impl FnMut(Progress),
 ) -> Result<Staged, CheckError> {
-    let checkout = drive.checkout(release.length);
-    let prefix = &layout::on_drive(host, name);
-    let wanted = entries(&checkout, prefix).await?;
-    if wanted.is_empty() {
-        return Err(CheckError::NotFound(prefix.to_owned()));
-    }
-    let total = wanted.values().map(|(size, ..)| size).sum();
+    let Wanted {
+        host,
+        prefix,
+        files: wanted,
+        total,
+        shared,
+    } = wanted;
+    let (checkout, prefix) = (drive.checkout(release.length), prefix.as_str());
     let root = folder(next, release);
     let io = |source| CheckError::Io {
         path: root.clone(),
@@ -186,7 +257,7 @@ pub(crate) async fn stage(
     let bundle = root.join(prefix.trim_start_matches('/'));
     let unfit = |source| CheckError::Unfit {
         version: release.version.clone(),
-        source,
+        source: Box::new(source),
     };
     if let Fits::NoPackage(path) = check_bundle(&release.package, host, &bundle).map_err(unfit)? {
         return Err(unfit(Unfit::NoPackage { path }));
@@ -198,10 +269,7 @@ pub(crate) async fn stage(
 
 /// Size, executable flag and link target of everything beneath a prefix, or of the file there. Of a link counts where it leads:
 /// on disk it may be spelt otherwise than on the drive.
-pub(crate) async fn entries(
-    drive: &dyn Drive,
-    prefix: &str,
-) -> Result<BTreeMap<String, (u64, bool, Option<String>)>, DriveError> {
+pub(crate) async fn entries(drive: &dyn Drive, prefix: &str) -> Result<Files, DriveError> {
     let mut out = BTreeMap::new();
     for entry in drive.list_or_entry(prefix).await? {
         let size = drive.size(&entry).await?;

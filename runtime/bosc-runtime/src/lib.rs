@@ -18,12 +18,14 @@ pub mod bundle;
 mod check;
 mod error;
 mod file;
+pub mod obstacle;
 mod power;
 mod published;
 mod runtime;
 mod schedule;
 mod seen;
 mod status;
+mod words;
 
 /// State machines alone, for simulations: nothing here is for apps.
 #[doc(hidden)]
@@ -36,3 +38,4 @@ pub use file::private_dir;
 pub use published::{Build, Published, Unreadable, package_of, published};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeStats, UpdaterEvent, UpdaterState};
 pub use status::Status;
+pub use words::Told;

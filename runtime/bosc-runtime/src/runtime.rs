@@ -24,6 +24,7 @@ use crate::bundle::{self, Staged};
 use crate::check::{self, Release};
 use crate::error::{ApplyError, RuntimeError};
 use crate::file;
+use crate::words::Told;
 
 /// Threads for the store and the updater. They may wait for the disk.
 const WORK_THREADS: usize = 2;
@@ -100,9 +101,20 @@ pub enum UpdaterEvent {
     },
     /// A check or a download failed; it is tried again.
     Error {
-        /// A sentence.
+        /// A sentence for a person; the log has paths and causes.
         message: String,
+        /// A constant to tell errors apart by, such as `UPDATE_NO_ROOM`.
+        code: String,
     },
+}
+
+impl From<Told> for UpdaterEvent {
+    fn from(Told { code, message }: Told) -> Self {
+        Self::Error {
+            message,
+            code: code.to_owned(),
+        }
+    }
 }
 
 /// Where the updater is.
@@ -124,7 +136,7 @@ pub struct UpdaterState {
     /// When a peer was last there that had the drive as far as it was known: milliseconds since 1970; `None` if not in this
     /// start. An app that hears from nobody for days may be kept from its updates.
     pub last_contact: Option<u64>,
-    /// What failed last, if nothing succeeded since.
+    /// What failed last, if nothing succeeded since: a sentence for a person.
     pub last_error: Option<String>,
 }
 
@@ -294,14 +306,14 @@ impl Runtime {
                 | ApplyError::Altered { .. }),
             )) => {
                 discard(&self.inner.next_dir(), &ready.release);
-                let message = error.to_string();
+                let told = error.told();
                 {
                     let mut state = lock(&self.inner.state);
                     state.updated = false;
                     state.next_version = None;
-                    state.last_error = Some(message.clone());
+                    state.last_error = Some(told.message.clone());
                 }
-                self.inner.emit(UpdaterEvent::Error { message });
+                self.inner.emit(told.into());
                 self.inner.look_again.notify_one();
                 Err(error)
             }

@@ -34,8 +34,8 @@ interface PearEvents {
   updated: { name?: 'updated'; nextVersion: string; length?: number; fork?: number }
   /** The history of the link was rewritten by whoever has its key. */
   forked: { name: 'forked'; fork: number; before: number }
-  /** Something failed, in a sentence; it is tried again by itself. */
-  error: { name?: 'error'; message: string }
+  /** Something failed, in a sentence for a person; it is tried again by itself where that can help. */
+  error: { name?: 'error'; message: string; code?: string }
 }
 
 /** Where the updater is. */

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bosc_runtime::Told;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -116,7 +117,7 @@ impl Bridge {
             Call::UpdaterState {} => Ok(parts.updater.state()),
             Call::ApplyUpdate {} => match parts.updater.apply().await {
                 Ok(applied) => Ok(json!(applied)),
-                Err(message) => Err(CommandError::new("UPDATE_FAILED", message)),
+                Err(Told { code, message }) => Err(CommandError::new(code, message)),
             },
             Call::RetryUpdate {} => match parts.updater.retry().await {
                 Ok(retried) => Ok(json!(retried)),

@@ -102,7 +102,10 @@ fn every_event_and_its_data_are_written_down() {
             fork: 0,
         },
         UpdaterEvent::Forked { fork: 1, before: 0 },
-        UpdaterEvent::Error { message: version() },
+        UpdaterEvent::Error {
+            message: version(),
+            code: version(),
+        },
     ];
     let names: Vec<String> = events
         .iter()
@@ -134,6 +137,12 @@ fn every_event_and_its_data_are_written_down() {
         members(between(TYPES, "interface PearEvents {", "\n}"), "  "),
         names
     );
+}
+
+#[test]
+fn what_an_update_fails_with_is_written_down() {
+    let codes = BTreeSet::from(bosc_runtime::Told::CODES);
+    assert_eq!(table("## What an update fails with"), codes);
 }
 
 #[test]

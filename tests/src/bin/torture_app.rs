@@ -80,7 +80,7 @@ async fn follow(config: RuntimeConfig) -> Result<()> {
     loop {
         match events.recv().await? {
             UpdaterEvent::Updating { next_version } => println!("updating {next_version}"),
-            UpdaterEvent::Error { message } => println!("error {message}"),
+            UpdaterEvent::Error { message, .. } => println!("error {message}"),
             UpdaterEvent::Updated { next_version, .. } => {
                 println!("updated {next_version}");
                 match updater.apply_update().await {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use app::{Format, Host, Layout, Link, Manifest, folders, layout};
+use bosc_runtime::obstacle::{Room, replaceable, writable};
 use bosc_runtime::{Build, Status};
 use indicatif::{HumanBytes, HumanDuration};
 use semver::Version;
@@ -143,23 +144,19 @@ impl App {
     pub(super) fn disk(&self, build: Option<Build>) -> Option<Finding> {
         const STEP: &str = "disk";
         let data = self.data.as_deref()?;
-        // The nearest folder that is there: an app that never ran has none.
-        let place = data.ancestors().find(|folder| folder.is_dir())?;
-        let free = match fs4::available_space(place) {
-            Ok(free) => free,
+        let place = data.display();
+        let room = match Room::at(data, build.map_or(0, |build| build.bytes)) {
+            Ok(room) => room,
             Err(error) => {
                 return Some(Finding::unknown(
                     STEP,
-                    format!("cannot ask for the room at {}: {error}", place.display()),
+                    format!("cannot ask for the room at {place}: {error}"),
                 ));
             }
         };
-        // Once as blocks in the store, once as files.
-        let needed = build.map_or(0, |build| build.bytes.saturating_mul(2));
-        let figures = json!({ "free": free, "needed": needed, "path": data });
-        let place = data.display();
-        if free <= needed {
-            let (free, needed) = (HumanBytes(free), HumanBytes(needed));
+        let figures = json!({ "free": room.free, "needed": room.needed, "path": data });
+        if !room.is_enough() {
+            let (free, needed) = (HumanBytes(room.free), HumanBytes(room.needed));
             let text =
                 format!("the disk is full: {free} are free at {place}, and an update takes up to {needed}");
             return Some(Finding::bad(STEP, text, "make room there").with(figures));
@@ -168,17 +165,16 @@ impl App {
             let text = format!("the app's data folder {place} cannot be written: {error}");
             return Some(Finding::bad(STEP, text, "give it to the user who runs the app").with(figures));
         }
-        Some(Finding::good(STEP, format!("{} are free at {place}", HumanBytes(free))).with(figures))
+        Some(Finding::good(STEP, format!("{} are free at {place}", HumanBytes(room.free))).with(figures))
     }
 
     /// Whether the bundle can be exchanged: its folder must let go of it.
     pub(super) fn install(&self) -> Option<Finding> {
         const STEP: &str = "install";
         let bundle = self.bundle.as_deref()?;
-        let folder = bundle.parent()?;
-        Some(match writable(folder) {
+        Some(match replaceable(bundle) {
             Ok(()) => Finding::good(STEP, format!("{} can be replaced", bundle.display())),
-            Err(error) => Finding::bad(
+            Err((folder, error)) => Finding::bad(
                 STEP,
                 format!(
                     "{} cannot be replaced: {}: {error}",
@@ -189,20 +185,6 @@ impl App {
             ),
         })
     }
-}
-
-/// Whether a file can be made in a folder, or in the one above it where it would be made: tried, not asked, as rights are not all
-/// that can be in the way.
-fn writable(folder: &Path) -> std::io::Result<()> {
-    let place = folder
-        .ancestors()
-        .find(|folder| folder.is_dir())
-        .unwrap_or(folder);
-    let mut file = tempfile::Builder::new()
-        .prefix(".bosc-doctor-")
-        .tempfile_in(place)?;
-    std::io::Write::write_all(&mut file, &[0; 4096])?;
-    file.as_file().sync_all()
 }
 
 #[cfg(test)]

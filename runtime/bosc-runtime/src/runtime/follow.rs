@@ -14,7 +14,7 @@ use tracing::Instrument;
 
 use super::{Inner, Ready, UpdaterEvent, discard, lock};
 use crate::bundle::Note;
-use crate::check::{self, CheckError};
+use crate::check::{self, CheckError, Release};
 use crate::schedule::Schedule;
 use crate::seen::Seen;
 use crate::status::{Keeper, Status};
@@ -89,13 +89,17 @@ impl Inner {
                         Ok(()) if drive.core().length() > checked => schedule.handle_append(Instant::now()),
                         Ok(()) => {}
                         Err(error) => {
-                            let message = error.to_string();
-                            {
+                            tracing::warn!(%error, "the update does not go on");
+                            let told = error.told();
+                            let before = {
                                 let mut state = lock(&self.state);
                                 state.updating = false;
-                                state.last_error = Some(message.clone());
+                                state.last_error.replace(told.message.clone())
+                            };
+                            // What is tried again every half minute is told once.
+                            if before.as_ref() != Some(&told.message) {
+                                self.emit(told.into());
                             }
-                            self.emit(UpdaterEvent::Error { message });
                             // What is on the drive will not become another release by itself.
                             if !error.is_refusal() {
                                 schedule.retry_at(Instant::now() + RETRY);
@@ -174,23 +178,27 @@ impl Inner {
         {
             return Ok(());
         }
+        if lock(&self.state).applied {
+            return Ok(());
+        }
+        let (host, next) = (Host::current(), self.next_dir());
+        let mut wanted = check::find(drive, &release, &host, &self.config.name).await?;
+        self.expect_place(&release, wanted.total)
+            .await
+            .inspect_err(|error| {
+                if error.is_refusal() {
+                    found.refused = Some((release.fork, release.length));
+                }
+            })?;
         {
             let mut state = lock(&self.state);
-            if state.applied {
-                return Ok(());
-            }
             state.updating = true;
             state.next_version = Some(next_version.clone());
         }
         self.emit(UpdaterEvent::Updating {
             next_version: next_version.clone(),
         });
-        let (host, next) = (Host::current(), self.next_dir());
-        let wanted = check::Wanted {
-            host: &host,
-            name: &self.config.name,
-            shared: self.share(drive).await?,
-        };
+        wanted.shared = self.share(drive).await?;
         let staged = check::stage(drive, &release, wanted, &next, |progress| {
             self.staged_bytes.store(progress.bytes, atomic::Ordering::Relaxed);
             self.emit(UpdaterEvent::UpdatingDelta {
@@ -206,8 +214,9 @@ impl Inner {
         let staged = staged.inspect_err(|error| {
             if error.is_refusal() {
                 found.refused = Some((release.fork, release.length));
-                discard(&next, &release);
             }
+            // Its blocks are in the store; what lies here may be what fills the disk.
+            discard(&next, &release);
         })?;
         let (length, fork) = (release.length, release.fork);
         let before = lock(&self.ready).replace(Ready {
@@ -229,6 +238,24 @@ impl Inner {
             fork,
         });
         Ok(())
+    }
+
+    /// Fails if the release could not be put in place, or there is no room for it.
+    async fn expect_place(&self, release: &Release, bytes: u64) -> Result<(), CheckError> {
+        let (version, app, data) = (
+            release.version.clone(),
+            self.config.app.clone(),
+            self.config.dir.clone(),
+        );
+        let look =
+            tokio::task::spawn_blocking(move || check::expect_place(&version, app.as_deref(), &data, bytes));
+        match look.await {
+            Ok(result) => result,
+            Err(panic) => Err(CheckError::Io {
+                path: self.config.dir.clone(),
+                source: std::io::Error::other(panic),
+            }),
+        }
     }
 
     /// If this app gives back: it fetches in an order of its own from now on, and is found by others that fetch. Whether it does.
@@ -270,7 +297,8 @@ impl Inner {
             tokio::select! {
                 () = stop.cancelled() => {}
                 result = work => if let Err(error) = result {
-                    let _ = events.send(UpdaterEvent::Error { message: error.to_string() });
+                    tracing::warn!(%error, "the running version's blocks are not fetched");
+                    let _ = events.send(CheckError::from(error).told().into());
                 },
             }
         });
