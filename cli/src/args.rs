@@ -121,7 +121,7 @@ pub(crate) enum Command {
     Touch(Touch),
     /// Set or raise the version in package.json
     Version(Version),
-    /// Make the installable bundle of an app
+    /// Make what people install of an app
     Make(Make),
     /// Gather bundles into a deployment folder
     Build(Build),
@@ -305,7 +305,10 @@ pub(crate) struct Make {
     /// Cargo profile to build with
     #[arg(long, default_value = "release", conflicts_with = "bin")]
     pub(crate) profile: String,
-    /// Where to put the bundle [default: out/ in the app's folder]
+    /// What to make, separated by commas: folder, appimage, deb
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',', default_value = "folder")]
+    pub(crate) format: Vec<packaging::Format>,
+    /// Where to put it [default: out/ in the app's folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -436,6 +439,9 @@ pub(crate) struct Release {
     /// Cargo profile to build with
     #[arg(long, default_value = "release", conflicts_with = "bin")]
     pub(crate) profile: String,
+    /// What to make for this machine, separated by commas: folder, appimage, deb; apps update from the first two
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',', default_value = "folder")]
+    pub(crate) format: Vec<packaging::Format>,
     /// Show what would be done, and do nothing
     #[arg(long, short = 'd')]
     pub(crate) dry_run: bool,

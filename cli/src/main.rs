@@ -14,7 +14,6 @@
 )]
 
 mod args;
-mod cargo;
 mod commands;
 mod key_file;
 mod network;

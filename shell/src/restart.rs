@@ -12,7 +12,9 @@ pub(crate) fn restart(bundle: Option<&Path>, exe: &Path) -> ShellError {
     let mut command = match bundle.filter(|bundle| bundle.is_file()) {
         Some(appimage) => {
             let mut command = Command::new(appimage);
-            command.arg(EXTRACT);
+            if !is_mounted(exe) {
+                command.arg(EXTRACT);
+            }
             command
         }
         None => Command::new(exe),
@@ -22,6 +24,26 @@ pub(crate) fn restart(bundle: Option<&Path>, exe: &Path) -> ShellError {
         program: command.get_program().into(),
         source: replace_process(&mut command),
     }
+}
+
+/// Whether this program runs from a mounted AppImage: where one can be mounted, so can the next. Elsewhere it unpacked itself, and the
+/// next is told to, as upstream tells each.
+#[cfg(unix)]
+fn is_mounted(exe: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| std::fs::metadata(path).ok().map(|found| found.dev());
+    let folder = exe.parent();
+    folder
+        .zip(folder.and_then(Path::parent))
+        .is_some_and(|(folder, around)| {
+            let (inside, outside) = (device(folder), device(around));
+            inside.is_some() && outside.is_some() && inside != outside
+        })
+}
+
+#[cfg(not(unix))]
+fn is_mounted(_: &Path) -> bool {
+    false
 }
 
 #[cfg(unix)]

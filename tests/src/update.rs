@@ -1,9 +1,9 @@
 //! An update as a person takes it: the offer in the window, the click, the new version in place and on screen.
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::Result;
+use app::fit;
 
 use crate::process::{Process, wait_until};
 use crate::walkthrough::Installed;
@@ -24,9 +24,7 @@ pub fn accept(driver: WebDriver, patience: Duration) -> Result<()> {
 
 /// The version that is installed on disk; empty if none can be read.
 pub fn installed_version(app: &Installed) -> String {
-    let text = fs::read_to_string(app.bundle.join("resources/app/package.json")).unwrap_or_default();
-    let package: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    package["version"].as_str().unwrap_or_default().to_owned()
+    fit::version_of(&app.bundle).unwrap_or_default()
 }
 
 /// Takes an update to `version` and finds the window of the restarted app, which then shows it.

@@ -3,11 +3,13 @@
 //! `cargo xtask demo` narrates it, `tests/walkthrough.rs` asserts it; both run this code, on real programs alone.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use app::{Format, Host, Layout};
 
 use crate::display::Display;
 use crate::peers::{Place, fresh_home, program, root};
@@ -37,6 +39,8 @@ pub struct Setup {
     pub template: PathBuf,
     /// Where screenshots go.
     pub shots: PathBuf,
+    /// What is made, released and installed: the bundle as a folder, or as one file, an AppImage.
+    pub format: Format,
 }
 
 impl Setup {
@@ -49,7 +53,21 @@ impl Setup {
             bosc: program("bosc")?,
             chat: program("pear-chat")?,
             template: root().join("template-app"),
+            format: Format::Folder,
         })
+    }
+
+    /// What `bosc make` is asked for.
+    fn format_name(&self) -> &'static str {
+        match self.format {
+            Format::Folder => "folder",
+            Format::File => "appimage",
+        }
+    }
+
+    /// What the bundle is called.
+    fn bundle_name(&self) -> String {
+        Layout::of(&Host::current(), self.format).bundle_name("PearChat")
     }
 }
 
@@ -163,10 +181,12 @@ impl Workshop {
         say(&format!("bosc version {bump:<16} {version}"));
         let number = version.trim_start_matches('v').to_owned();
         let chat = self.setup.chat.display().to_string();
-        self.bosc(&["make", "pear-chat", "--bin", &chat])?;
-        say("bosc make                     out/PearChat-linux-x64/PearChat");
-        let host = app::Host::current().to_string();
-        let bundle = format!("./pear-chat/out/PearChat-{host}/PearChat");
+        let format = self.setup.format_name();
+        self.bosc(&["make", "pear-chat", "--bin", &chat, "--format", format])?;
+        let host = Host::current().to_string();
+        let bundle = format!("out/PearChat-{host}/{}", self.setup.bundle_name());
+        say(&format!("bosc make                     {bundle}"));
+        let bundle = format!("./pear-chat/{bundle}");
         spoil(&self.setup.home.join(&bundle))?;
         let target = format!("pear-chat-{number}");
         let app = format!("--{host}-app");
@@ -216,14 +236,20 @@ impl Workshop {
 
     /// The bundle made last.
     pub fn made(&self) -> PathBuf {
-        let host = app::Host::current().to_string();
-        self.project().join(format!("out/PearChat-{host}/PearChat"))
+        let folder = format!("out/PearChat-{}", Host::current());
+        self.project().join(folder).join(self.setup.bundle_name())
     }
 
     /// Installs the bundle made last into a folder of its own, as a person would unpack it.
     pub fn install(&self) -> Result<Installed> {
-        let bundle = self.setup.home.join("apps/PearChat");
-        copy_folder(&self.made(), &bundle)?;
+        let apps = self.setup.home.join("apps");
+        let bundle = apps.join(self.setup.bundle_name());
+        if self.made().is_dir() {
+            copy_folder(&self.made(), &bundle)?;
+        } else {
+            fs::create_dir_all(&apps)?;
+            fs::copy(self.made(), &bundle)?;
+        }
         Installed::at(&self.place, bundle)
     }
 
@@ -235,12 +261,16 @@ impl Workshop {
 
 /// The app as installed.
 pub struct Installed {
-    /// Its folder, which bears the product's name.
+    /// Its folder, which bears the product's name, or its file.
     pub bundle: PathBuf,
     /// Its data folder.
     pub storage: PathBuf,
     bootstrap: String,
     logs: PathBuf,
+    /// Its temporary files: an AppImage is mounted or unpacked there.
+    temp: PathBuf,
+    /// Its environment besides.
+    pub more_env: Vec<(String, String)>,
     /// Where its web view listens for automation.
     inspector: String,
 }
@@ -256,13 +286,15 @@ impl Installed {
             storage: place.home.join("app-data"),
             bootstrap: place.bootstrap.clone(),
             logs: place.logs(),
+            temp: place.home.join("app-temp"),
+            more_env: Vec::new(),
             inspector: format!("127.0.0.1:{}", free_port()?),
         })
     }
 
     /// The program.
     pub fn program(&self) -> PathBuf {
-        self.bundle.join(self.bundle.file_name().unwrap_or_default())
+        Layout::at(&Host::current(), &self.bundle).program(&self.bundle)
     }
 
     /// The arguments of a start, with `more`.
@@ -284,7 +316,32 @@ impl Installed {
         env.push(("BOSC_AUTOMATION".to_owned(), "1".to_owned()));
         // Set for the whole life of the process and kept when it restarts itself: it is how a driver finds it again.
         env.push(("WEBKIT_INSPECTOR_SERVER".to_owned(), self.inspector.clone()));
+        if self.bundle.is_file() {
+            let _ = fs::create_dir_all(&self.temp);
+            env.push(("TMPDIR".to_owned(), self.temp.display().to_string()));
+        }
+        env.extend(self.more_env.clone());
         env
+    }
+
+    /// Fails if an AppImage of this app stays mounted or unpacked after it has ended.
+    ///
+    /// # Errors
+    /// What is left.
+    pub fn expect_nothing_left(&self) -> Result<()> {
+        let left = || {
+            let entries = fs::read_dir(&self.temp).into_iter().flatten().flatten();
+            let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+            names
+                .filter(|name| name.starts_with(".mount_") || name.starts_with("appimage_extracted_"))
+                .collect::<Vec<_>>()
+        };
+        wait_until(
+            "nothing is left mounted or unpacked",
+            Duration::from_secs(20),
+            || Ok(left().is_empty().then_some(())),
+        )
+        .with_context(|| format!("left in {}: {:?}", self.temp.display(), left()))
     }
 
     /// The processes that run now of those that were started with [`env`](Self::env): the app and its web view's.
@@ -388,13 +445,24 @@ pub fn watch_label(driver: &WebDriver) -> Result<()> {
 
 /// The whole walkthrough. Each state is asserted and kept as a screenshot.
 pub fn run_walkthrough(setup: Setup, display: &Display, say: &mut dyn FnMut(&str)) -> Result<()> {
+    walkthrough_in(setup, display, Vec::new(), say)
+}
+
+/// The same, with `more_env` in the app's environment.
+pub fn walkthrough_in(
+    setup: Setup,
+    display: &Display,
+    more_env: Vec<(String, String)>,
+    say: &mut dyn FnMut(&str),
+) -> Result<()> {
     say("\n1. A network and two links");
     let mut workshop = Workshop::open(setup, say)?;
     say("\n2. Version 1.0.1: make, build, stage, provision, seed, install");
     workshop.release("1.0.1", say)?;
     workshop.seed()?;
     say("bosc seed                     serving the provision link");
-    let app = workshop.install()?;
+    let mut app = workshop.install()?;
+    app.more_env = more_env;
     say(&format!("installed                     {}", app.bundle.display()));
 
     say("\n3. The installed app is opened");
@@ -475,7 +543,9 @@ pub fn run_walkthrough(setup: Setup, display: &Display, say: &mut dyn FnMut(&str
     say("the header says               \"Pear chat — v2\", v1.0.2, and the three messages are there");
     driver.abandon();
     process.stop();
-    Ok(())
+    let mode = fs::metadata(app.program())?.permissions().mode();
+    ensure!(mode & 0o111 == 0o111, "the new program has the mode {mode:o}");
+    app.expect_nothing_left()
 }
 
 /// Copies a folder with its modes, without what builds leave behind.

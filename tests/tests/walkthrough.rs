@@ -13,6 +13,7 @@ use bosc_tests::skip::skipped;
 use bosc_tests::update::{self, installed_version};
 use bosc_tests::walkthrough::{
     Installed, MESSAGES, Setup, Workshop, copy_folder, expect_messages, run_walkthrough, send_message,
+    walkthrough_in,
 };
 
 fn quiet(_: &str) {}
@@ -22,6 +23,27 @@ fn the_installed_app_updates_itself_and_keeps_its_transcript() {
     let setup = Setup::for_test("walkthrough").unwrap();
     let display = Display::own(&setup.home).unwrap();
     run_walkthrough(setup, &display, &mut quiet).unwrap();
+}
+
+/// The walkthrough with an AppImage.
+fn appimage(name: &str, more_env: &[(&str, &str)]) {
+    let mut setup = Setup::for_test(name).unwrap();
+    setup.format = app::Format::File;
+    let display = Display::own(&setup.home).unwrap();
+    let more_env = more_env
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    walkthrough_in(setup, &display, more_env.collect(), &mut quiet).unwrap();
+}
+
+#[test]
+fn an_installed_appimage_updates_itself_and_keeps_its_transcript() {
+    appimage("walkthrough-appimage", &[]);
+}
+
+#[test]
+fn an_appimage_that_unpacks_itself_updates_itself_too() {
+    appimage("walkthrough-unpacked", &[("APPIMAGE_EXTRACT_AND_RUN", "1")]);
 }
 
 /// Releases and installs 1.0.1.

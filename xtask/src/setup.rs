@@ -1,4 +1,4 @@
-//! What the machine needs besides Rust: the web view's headers, a driver and a display for its window, fonts, network tools.
+//! What the machine needs besides Rust: the web view's headers, a driver and a display for its window, fonts, network tools, and what reads packages.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ struct Need {
     there: fn() -> bool,
 }
 
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 11] = [
     Need {
         package: "build-essential",
         there: || has_program("cc") && has_program("c++"),
@@ -45,6 +45,14 @@ const NEEDS: [Need; 9] = [
         package: "nftables",
         // Not on everybody's path: only root may use it.
         there: || has_program("nft") || std::path::Path::new("/usr/sbin/nft").is_file(),
+    },
+    Need {
+        package: "squashfs-tools",
+        there: || has_program("unsquashfs"),
+    },
+    Need {
+        package: "desktop-file-utils",
+        there: || has_program("desktop-file-validate"),
     },
     Need {
         package: "fonts-dejavu-core",

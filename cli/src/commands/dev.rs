@@ -14,7 +14,7 @@ use tokio::process::{Child, ChildStdin, Command};
 
 use self::changes::{Change, Changes};
 use crate::args;
-use crate::cargo;
+use crate::commands::make;
 use crate::network::stop_signal;
 use crate::output::Output;
 
@@ -83,7 +83,8 @@ pub(crate) async fn run(args: &args::Dev, output: &Output) -> anyhow::Result<()>
 async fn build(dir: &Path, profile: &str, output: &Output) -> anyhow::Result<PathBuf> {
     output.tag("building", json!({ "dir": dir.display().to_string() }));
     let (dir, profile) = (dir.to_owned(), profile.to_owned());
-    tokio::task::spawn_blocking(move || cargo::build(&dir, &profile)).await?
+    let built = tokio::task::spawn_blocking(move || make::program(None, &profile).get(&dir)).await?;
+    Ok(built?)
 }
 
 /// How the app ended; waits for ever if none runs.

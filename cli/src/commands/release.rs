@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use app::{Host, Link};
+use packaging::{Format, Request};
 use release::{Make, MakeError, ReleasePlan};
 use serde_json::json;
 
@@ -19,7 +20,7 @@ pub(crate) async fn run(args: &args::Release, global: &Global, output: &Output) 
     let others = args.apps.bundles()?;
     let (store, _lock) = store::open_to_write(global)?;
     let plan = ReleasePlan::new(&store, &args.dir, args.bump.as_deref()).await?;
-    show(&plan, &others, output);
+    show(&plan, args, &others, output);
     view::notes(plan.notes(), output);
     if args.dry_run {
         output.say("dry run: nothing is written");
@@ -51,7 +52,8 @@ pub(crate) async fn run(args: &args::Release, global: &Global, output: &Output) 
 }
 
 /// Shows what will be done.
-fn show(plan: &ReleasePlan, others: &[(Host, PathBuf)], output: &Output) {
+fn show(plan: &ReleasePlan, args: &args::Release, others: &[(Host, PathBuf)], output: &Output) {
+    let formats: Vec<&str> = formats(args).into_iter().map(Format::name).collect();
     let link = |link: &Option<Link>| link.as_ref().map(ToString::to_string);
     let links = plan.links();
     let present = plan.present().map(ToString::to_string);
@@ -62,7 +64,7 @@ fn show(plan: &ReleasePlan, others: &[(Host, PathBuf)], output: &Output) {
         .collect();
     output.tag(
         "plan",
-        json!({ "name": plan.name(), "from": present, "version": plan.version().to_string(), "hosts": hosts,
+        json!({ "name": plan.name(), "from": present, "version": plan.version().to_string(), "hosts": hosts, "formats": formats,
             "target": plan.target().display().to_string(), "stage": link(&links.stage), "provision": link(&links.provision) }),
     );
     let new = || "a new link".to_owned();
@@ -75,7 +77,10 @@ fn show(plan: &ReleasePlan, others: &[(Host, PathBuf)], output: &Output) {
             "version",
             format!("{} of {}, {from}", plan.version(), plan.name()),
         ),
-        ("make", format!("{} for {here}", plan.product())),
+        (
+            "make",
+            format!("{} for {here}, as {}", plan.product(), formats.join(", ")),
+        ),
         (
             "build",
             format!("{} for {}", plan.target().display(), hosts.join(", ")),
@@ -85,6 +90,15 @@ fn show(plan: &ReleasePlan, others: &[(Host, PathBuf)], output: &Output) {
     ] {
         output.say(&format!("{what:<10} {how}"));
     }
+}
+
+/// What is made: what a deb installed updates from the folder.
+fn formats(args: &args::Release) -> Vec<Format> {
+    let mut formats = args.format.clone();
+    if !formats.iter().all(|format| format.is_released()) && !formats.contains(&Format::Folder) {
+        formats.push(Format::Folder);
+    }
+    formats
 }
 
 /// Asks whether to go on.
@@ -101,7 +115,7 @@ fn ask(output: &Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The bundle of this machine, which is made, and those of others, which were.
+/// The bundles of this machine, which are made, and those of others, which were.
 struct Bundles<'a> {
     args: &'a args::Release,
     others: Vec<(Host, PathBuf)>,
@@ -110,15 +124,19 @@ struct Bundles<'a> {
 
 impl Make for Bundles<'_> {
     async fn make(&mut self) -> Result<Vec<(Host, PathBuf)>, MakeError> {
-        let args = args::Make {
+        let request = Request {
             dir: self.args.dir.clone(),
-            bin: self.args.bin.clone(),
-            profile: self.args.profile.clone(),
+            program: make::program(self.args.bin.as_deref(), &self.args.profile),
             out: None,
+            formats: formats(self.args),
         };
-        let made = make::make(&args, self.output).await;
-        let (bundle, _) = made.map_err(|error| MakeError(format!("{error:#}")))?;
-        let mut bundles = vec![(Host::current(), bundle)];
+        let made = make::make(request, self.output).await;
+        let (_, made) = made.map_err(|error| MakeError(format!("{error:#}")))?;
+        let (here, released) = (
+            Host::current(),
+            made.into_iter().filter(|made| made.format.is_released()),
+        );
+        let mut bundles: Vec<_> = released.map(|made| (here.clone(), made.path)).collect();
         bundles.append(&mut self.others.clone());
         Ok(bundles)
     }

@@ -8,16 +8,18 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use appimage::{Image, ImageError};
+
 use crate::error::short;
 use crate::machine::{HEAD_BYTES, hosts_of};
-use crate::{Document, Host, Layout, ManifestError};
+use crate::{Document, Host, Layout, MAX_PACKAGE_BYTES, ManifestError};
 
 /// What [`check_bundle`] could say of a bundle that is not refused.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fits {
     /// Its package.json, this one, says what is announced.
     Same(Document),
-    /// It is one file (an AppImage, an installer), which is not looked into.
+    /// It is one file that cannot be looked into (an installer, an AppImage of another kind than ours).
     OneFile,
     /// It has no package.json at this place, where apps on Bosc keep it.
     NoPackage(PathBuf),
@@ -81,13 +83,16 @@ pub enum Unfit {
 pub fn check_bundle(announced: &Document, host: &Host, bundle: &Path) -> Result<Fits, Unfit> {
     let layout = Layout::at(host, bundle);
     check_machine(host, &layout.program(bundle))?;
-    let Some(path) = layout.manifest(bundle) else {
-        return Ok(Fits::OneFile);
-    };
-    let inner = match Document::read(&path) {
-        Ok(inner) => inner,
-        Err(ManifestError::Missing { path }) => return Ok(Fits::NoPackage(path)),
-        Err(error) => return Err(Unfit::Package(error)),
+    let (path, inner) = match layout.manifest(bundle) {
+        Some(path) => match Document::read(&path) {
+            Ok(inner) => (path, inner),
+            Err(ManifestError::Missing { path }) => return Ok(Fits::NoPackage(path)),
+            Err(error) => return Err(Unfit::Package(error)),
+        },
+        None => match package_in(&layout, bundle)? {
+            Some(inner) => (PathBuf::from(inner.origin()), inner),
+            None => return Ok(Fits::OneFile),
+        },
     };
     let both = |field: &'static str| (field, inner.field(field), announced.field(field));
     let mut fields = vec![
@@ -114,8 +119,41 @@ pub fn check_bundle(announced: &Document, host: &Host, bundle: &Path) -> Result<
 
 /// The version in an installed bundle's package.json, if it can be read. It need be no version.
 pub fn version_of(bundle: &Path) -> Option<String> {
-    let path = Layout::at(&Host::current(), bundle).manifest(bundle)?;
-    Document::read(&path).ok()?.field("version").map(str::to_owned)
+    let layout = Layout::at(&Host::current(), bundle);
+    let package = match layout.manifest(bundle) {
+        Some(path) => Document::read(&path).ok()?,
+        None => package_in(&layout, bundle).ok()??,
+    };
+    package.field("version").map(str::to_owned)
+}
+
+/// The package.json in a bundle that is one file; `None` if that is no AppImage which can be looked into, or has none where apps on
+/// Bosc keep it.
+fn package_in(layout: &Layout, bundle: &Path) -> Result<Option<Document>, Unfit> {
+    let image = match Image::open(bundle) {
+        Ok(image) => image,
+        Err(ImageError::NoImage(_) | ImageError::Unsupported(_)) => return Ok(None),
+        Err(source) => return Err(unreadable(bundle, source)),
+    };
+    let inside = layout.manifest_inside();
+    let text = image
+        .find(&inside)
+        .and_then(|file| match file {
+            // One byte more, so that what is too long is refused as such.
+            Some(file) => image.contents(&file, MAX_PACKAGE_BYTES + 1),
+            None => Ok(None),
+        })
+        .map_err(|source| unreadable(bundle, source))?;
+    let origin = bundle.join(inside).display().to_string();
+    text.map(|text| Document::parse(&text, &origin).map_err(Unfit::Package))
+        .transpose()
+}
+
+fn unreadable(bundle: &Path, source: ImageError) -> Unfit {
+    Unfit::Io {
+        path: bundle.to_owned(),
+        source: source.into(),
+    }
 }
 
 fn check_machine(host: &Host, program: &Path) -> Result<(), Unfit> {

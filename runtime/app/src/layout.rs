@@ -22,6 +22,9 @@ pub const PACKAGE_ON_DRIVE: &str = "/package.json";
 /// The app's icon, a path inside the app.
 pub const ICON: &str = "build/icon.png";
 
+/// The mark of a bundle that the system's package manager keeps, a path inside the bundle: nobody may change it but the package manager.
+pub const PACKAGED: &str = "resources/packaged";
+
 /// Whether a bundle is looked into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -100,6 +103,12 @@ impl Layout {
     /// Its package.json. `None` if it is one file.
     pub fn manifest(&self, bundle: &Path) -> Option<PathBuf> {
         self.app(bundle).map(|app| manifest(&app))
+    }
+
+    /// Where its package.json is inside, from where its app's files are: for a bundle that is one file, in that file.
+    pub fn manifest_inside(&self) -> PathBuf {
+        let folder = Self::of(&self.host, Format::Folder);
+        folder.manifest(Path::new("")).unwrap_or_default()
     }
 
     /// The folder that is the bundle of a program, if it has one: [`program`](Self::program) the other way.

@@ -48,6 +48,7 @@ fn show(bosc: &Path, chat: &Path, template: &Path, demo: &Path) -> anyhow::Resul
         chat: chat.to_owned(),
         template: template.to_owned(),
         shots: demo.to_owned(),
+        format: app::Format::Folder,
     };
     run_walkthrough(setup, &display, &mut |line| println!("{line}"))
 }

@@ -24,7 +24,7 @@ const DATA: &[&str] = &[
 const IO: &[&str] = &["tokio", "rusqlite", "socket2", "quinn-udp"];
 
 /// A crate, and what it must not reach.
-const RULES: [(&str, &[&str]); 20] = [
+const RULES: [(&str, &[&str]); 24] = [
     ("bosc-cli", WINDOWS),
     ("bosc-runtime", WINDOWS),
     ("bosc-release", WINDOWS),
@@ -44,6 +44,11 @@ const RULES: [(&str, &[&str]); 20] = [
     ("bosc-app", IO),
     ("bosc-app", NETWORK),
     ("bosc-app", DATA),
+    // It stands before every app, and starts before anything else is there.
+    ("bosc-appimage-runtime", IO),
+    ("bosc-appimage", IO),
+    ("bosc-packaging", IO),
+    ("bosc-packaging", DATA),
     ("xtask", &["wry", "tokio", "bosc-runtime"]),
 ];
 

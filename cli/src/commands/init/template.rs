@@ -28,6 +28,7 @@ const CHAT: Files = files!("../../../../template-app":
 const CHAT_DEPENDENCIES: &str = include_str!("../../../../template-app/Cargo.toml");
 
 const MINIMAL: Files = files!("../../../templates/minimal":
+    "build/icon.png",
     "renderer/app.js",
     "renderer/index.html",
     "renderer/style.css",

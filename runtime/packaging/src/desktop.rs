@@ -1,0 +1,152 @@
+//! What a Linux desktop is told of an app: its entry in the menu, and its icons.
+
+use std::path::Path;
+
+use app::{Manifest, layout};
+
+use crate::PackagingError;
+use crate::icons;
+use crate::tree::{Item, Tree};
+
+/// The icon that is shown where only one is: what menus draw at most.
+const MAIN_ICON: u32 = 256;
+
+/// The desktop entry of an app, which is started as `program`.
+pub(crate) fn entry(manifest: &Manifest, program: &str, icon: bool) -> String {
+    let name = &manifest.name;
+    let mut entry = String::from("[Desktop Entry]\nType=Application\n");
+    let mut line = |key: &str, value: &str| entry.push_str(&format!("{key}={value}\n"));
+    line("Name", &text(&manifest.window.title));
+    if let Some(comment) = manifest.document.field("description") {
+        line("Comment", &text(comment));
+    }
+    line("Exec", &format!("{} %U", exec(program)));
+    if icon {
+        line("Icon", name);
+    }
+    line("Terminal", "false");
+    line("Categories", "Utility;");
+    // The shell calls its windows so.
+    line("StartupWMClass", &text(&manifest.product_name));
+    if is_scheme(name) {
+        line("MimeType", &format!("x-scheme-handler/{name};"));
+    }
+    entry
+}
+
+/// Text in an entry: on one line, with the format's own escapes.
+fn text(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('\n', "\\n")
+        .replace('\t', "\\t")
+        .replace('\r', "\\r")
+}
+
+/// A program in an entry: quoted where the format wants it, and with its escapes on top of a text's.
+fn exec(program: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if program.chars().all(plain) {
+        return program.to_owned();
+    }
+    let mut quoted = String::from("\"");
+    for c in program.chars() {
+        match c {
+            '"' | '`' | '$' | '\\' => quoted.extend(['\\', c]),
+            '%' => quoted.push_str("%%"),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    text(&quoted)
+}
+
+/// Whether links can begin so.
+fn is_scheme(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(inner)
+}
+
+/// The app's icons, in all sizes that desktops ask for, at their places below `usr/share`; none if the app has no icon.
+#[derive(Debug, Default)]
+pub(crate) struct Icons(Vec<(u32, Vec<u8>)>);
+
+impl Icons {
+    /// Reads and scales the app's icon.
+    pub(crate) fn read(dir: &Path) -> Result<Self, PackagingError> {
+        let path = dir.join(layout::ICON);
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        icons::scaled(&path).map(Self)
+    }
+
+    pub(crate) fn any(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// The one that stands for the app.
+    pub(crate) fn main(&self) -> Option<&[u8]> {
+        let fitting = self.0.iter().filter(|(size, _)| *size <= MAIN_ICON);
+        fitting
+            .max_by_key(|(size, _)| *size)
+            .map(|(_, png)| png.as_slice())
+    }
+
+    /// All of them, as a theme.
+    pub(crate) fn tree(&self, name: &str) -> Result<Tree, PackagingError> {
+        let mut tree = Tree::default();
+        for (size, png) in &self.0 {
+            let path = format!("icons/hicolor/{size}x{size}/apps/{name}.png");
+            tree.put(path, Item::bytes(png.as_slice()))?;
+        }
+        Ok(tree)
+    }
+}
+
+/// A bundle as the folder that an AppImage holds: with what starts it, its entry and its icons.
+pub(crate) fn app_dir(
+    bundle: Tree,
+    dir: &Path,
+    manifest: &Manifest,
+    program: &str,
+) -> Result<Tree, PackagingError> {
+    let name = &manifest.name;
+    let icons = Icons::read(dir)?;
+    let mut tree = bundle;
+    tree.put("AppRun", Item::Link(program.to_owned()))?;
+    let entry = entry(manifest, program, icons.any());
+    tree.put(format!("{name}.desktop"), Item::bytes(entry))?;
+    if let Some(icon) = icons.main() {
+        tree.put(format!("{name}.png"), Item::bytes(icon))?;
+        tree.put(".DirIcon", Item::Link(format!("{name}.png")))?;
+    }
+    tree.put_all("usr/share", icons.tree(name)?)?;
+    Ok(tree)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_says_what_package_json_does() {
+        let manifest = br#"{"name":"my-chat","productName":"My Chat","version":"1.0.0",
+            "description":"One\nline \\ more","bosc":{"window":{"title":"A chat"}}}"#;
+        let manifest = Manifest::parse(manifest, "p").unwrap();
+        assert_eq!(
+            entry(&manifest, "My Chat", true),
+            "[Desktop Entry]\nType=Application\nName=A chat\nComment=One\\nline \\\\ more\n\
+             Exec=\"My Chat\" %U\nIcon=my-chat\nTerminal=false\nCategories=Utility;\nStartupWMClass=My Chat\n\
+             MimeType=x-scheme-handler/my-chat;\n"
+        );
+        let manifest = Manifest::parse(br#"{"name":"My_Chat","version":"1.0.0"}"#, "p").unwrap();
+        let plain = entry(&manifest, "My_Chat", false);
+        assert!(!plain.contains("MimeType") && !plain.contains("Icon") && plain.contains("Name=My_Chat\n"));
+    }
+
+    #[test]
+    fn programs_are_quoted_as_the_format_wants() {
+        assert_eq!(exec("/usr/bin/my-chat"), "/usr/bin/my-chat");
+        assert_eq!(exec("A 100% $b"), "\"A 100%% \\\\$b\"");
+    }
+}

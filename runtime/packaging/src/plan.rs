@@ -1,0 +1,178 @@
+//! What will be made, checked before anything is written; and making it.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use app::{Host, Layout, Manifest, layout};
+
+use crate::place::Beside;
+use crate::tree::Tree;
+use crate::{Format, PackagingError, Program, appimage_file, bundle, deb, desktop, folder, time};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The app's folder, which holds package.json.
+    pub dir: PathBuf,
+    /// Its program.
+    pub program: Program,
+    /// Where to put what is made; `None` for `out/` in the app's folder.
+    pub out: Option<PathBuf>,
+    /// The formats to make.
+    pub formats: Vec<Format>,
+}
+
+/// What will be made.
+#[derive(Debug)]
+pub struct Plan {
+    request: Request,
+    manifest: Manifest,
+    host: Host,
+    /// Each format once, in the order in which they were asked for, with where it will be.
+    results: Vec<(Format, PathBuf)>,
+    time: u32,
+}
+
+/// What happens meanwhile.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Progress<'a> {
+    /// cargo builds the app's program.
+    Building,
+    /// A format is made.
+    Made(&'a Made),
+}
+
+/// One format, made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The format.
+    pub format: Format,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// How long that took, without the program's build.
+    pub took: Duration,
+}
+
+impl Plan {
+    /// Looks at everything that is needed.
+    ///
+    /// # Errors
+    /// The first thing that keeps it from being made. Nothing is written.
+    pub fn new(request: Request) -> Result<Self, PackagingError> {
+        let dir = &request.dir;
+        let manifest = Manifest::read(&layout::manifest(dir))?;
+        manifest.release()?;
+        let page = dir.join(&manifest.page);
+        if !page.is_file() {
+            return Err(PackagingError::NoPage { path: page });
+        }
+        request.program.check(dir)?;
+        bundle::files(dir, &manifest)?;
+        let host = Host::current();
+        let out = request.out.clone().unwrap_or_else(|| dir.join("out"));
+        let folder = out.join(format!("{}-{host}", manifest.product_name));
+        let mut results: Vec<(Format, PathBuf)> = Vec::new();
+        for format in request.formats.iter().copied() {
+            if let Some(needed) = format.needs(&host) {
+                return Err(PackagingError::Elsewhere { format, host, needed });
+            }
+            if results.iter().all(|(other, _)| *other != format) {
+                results.push((format, folder.join(format.file_name(&host, &manifest))));
+            }
+        }
+        for (format, _) in &results {
+            match format {
+                Format::Folder => {}
+                Format::AppImage => desktop::Icons::read(dir).map(|_| ())?,
+                Format::Deb => deb::check(dir, &manifest)?,
+            }
+        }
+        Ok(Self {
+            time: time::source_date()?,
+            request,
+            manifest,
+            host,
+            results,
+        })
+    }
+
+    /// The app.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The machine that it is made for: this one.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// What will be made, and where.
+    pub fn results(&self) -> &[(Format, PathBuf)] {
+        &self.results
+    }
+
+    /// Makes it. Each result takes its place once it is whole. Blocks.
+    ///
+    /// # Errors
+    /// What could not be read or written. What was made before stays.
+    pub fn run(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Vec<Made>, PackagingError> {
+        if matches!(self.request.program, Program::Cargo { .. }) {
+            progress(Progress::Building);
+        }
+        let program = self.request.program.get(&self.request.dir)?;
+        let bundle = bundle::tree(&self.request.dir, &self.manifest, &self.host, &program)?;
+        let mut all = Vec::new();
+        for (format, to) in &self.results {
+            let since = Instant::now();
+            let beside = Beside::new(to)?;
+            self.write(*format, &bundle, &beside.path())?;
+            beside.keep()?;
+            let made = Made {
+                format: *format,
+                path: to.clone(),
+                bytes: size(to)?,
+                took: since.elapsed(),
+            };
+            progress(Progress::Made(&made));
+            all.push(made);
+        }
+        Ok(all)
+    }
+
+    fn write(&self, format: Format, bundle: &Tree, to: &Path) -> Result<(), PackagingError> {
+        match format {
+            Format::Folder => folder::write(bundle, to),
+            Format::AppImage => {
+                let name = Path::new(&self.manifest.product_name);
+                let program = Layout::of(&self.host, layout::Format::Folder).program(name);
+                let program = program.file_name().unwrap_or_default().to_string_lossy();
+                let tree = desktop::app_dir(bundle.clone(), &self.request.dir, &self.manifest, &program)?;
+                appimage_file::write(&tree, self.time, to)
+            }
+            Format::Deb => deb::write(
+                bundle,
+                &self.request.dir,
+                &self.manifest,
+                &self.host,
+                self.time,
+                to,
+            ),
+        }
+    }
+}
+
+/// The size of a file, or of all files in a folder, in bytes.
+fn size(path: &Path) -> Result<u64, PackagingError> {
+    let mut bytes = 0;
+    for entry in walkdir::WalkDir::new(path) {
+        let found = entry.and_then(|entry| entry.metadata());
+        let found = found.map_err(|error| PackagingError::io("read", path)(error.into()))?;
+        if found.is_file() {
+            bytes += found.len();
+        }
+    }
+    Ok(bytes)
+}

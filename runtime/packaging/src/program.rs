@@ -1,0 +1,88 @@
+//! The app's program: given, or built with cargo from the app's folder.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::PackagingError;
+
+/// Where the app's program comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// It is built already.
+    Built(PathBuf),
+    /// cargo builds it from the app's folder, with this profile.
+    Cargo {
+        /// The profile, such as `release`.
+        profile: String,
+    },
+}
+
+impl Program {
+    /// Whether it can be had.
+    pub(crate) fn check(&self, dir: &Path) -> Result<(), PackagingError> {
+        match self {
+            Self::Built(path) if !path.is_file() => Err(PackagingError::NoProgram { path: path.clone() }),
+            Self::Cargo { .. } if !sources(dir).is_file() => {
+                Err(PackagingError::NoSources { path: sources(dir) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where it is; it is built first if it must be, for which this waits. What cargo says goes to standard error.
+    ///
+    /// # Errors
+    /// If it is not there, or cargo builds none.
+    pub fn get(&self, dir: &Path) -> Result<PathBuf, PackagingError> {
+        match self {
+            Self::Built(path) => Ok(path.clone()),
+            Self::Cargo { profile } => build(&sources(dir), profile),
+        }
+    }
+}
+
+fn sources(dir: &Path) -> PathBuf {
+    dir.join("Cargo.toml")
+}
+
+fn build(sources: &Path, profile: &str) -> Result<PathBuf, PackagingError> {
+    let built = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args(["build", "--bins", "--message-format=json-render-diagnostics"])
+        .args(["--profile", profile, "--manifest-path"])
+        .arg(sources)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|source| PackagingError::NoCargo { source })?;
+    let failed = |what, advice| PackagingError::Build {
+        path: sources.to_owned(),
+        what,
+        advice,
+    };
+    if !built.status.success() {
+        return Err(failed("nothing, as cargo failed", "see what it says above"));
+    }
+    let sources = std::fs::canonicalize(sources).map_err(PackagingError::io("read", sources))?;
+    let text = String::from_utf8_lossy(&built.stdout);
+    let messages = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let programs: Vec<PathBuf> = messages
+        .filter(|message| {
+            let of = message.get("manifest_path").and_then(Value::as_str);
+            of.map(Path::new) == Some(sources.as_path())
+        })
+        .filter_map(|message| {
+            message
+                .get("executable")
+                .and_then(Value::as_str)
+                .map(PathBuf::from)
+        })
+        .collect();
+    match programs.as_slice() {
+        [program] => Ok(program.clone()),
+        [] => Err(failed("no program", "give it one, or name the app's with --bin")),
+        _ => Err(failed("several programs", "name the app's with --bin")),
+    }
+}
