@@ -108,6 +108,33 @@ fn no_updates_opens_no_socket_and_updates_does() {
 }
 
 #[test]
+fn the_window_has_its_icon() {
+    let (_workshop, app, display) = installed("icon");
+    let (mut process, driver) = app.open("app", &display, &["--no-updates"]).unwrap();
+    let read = || {
+        let mut xprop = Command::new("xprop");
+        xprop.args(["-name", "Pear chat", "-notype", "32c", "_NET_WM_ICON"]);
+        xprop.envs(display.env()).output()
+    };
+    match read() {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            // Each picture begins with its width and height.
+            for size in [16, 32, 48, 64, 128, 256] {
+                assert!(
+                    said.contains(&format!(" {size}, {size}, ")),
+                    "{size}: {:.300}",
+                    said
+                );
+            }
+        }
+        Err(_) => skipped("this machine has no xprop"),
+    }
+    driver.abandon();
+    process.stop();
+}
+
+#[test]
 fn a_message_that_was_shown_survives_a_kill() {
     let (_workshop, app, display) = installed("kill");
     let (mut process, driver) = app.open("app", &display, &["--no-updates"]).unwrap();

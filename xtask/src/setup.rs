@@ -12,7 +12,7 @@ struct Need {
     there: fn() -> bool,
 }
 
-const NEEDS: [Need; 11] = [
+const NEEDS: [Need; 12] = [
     Need {
         package: "build-essential",
         there: || has_program("cc") && has_program("c++"),
@@ -32,6 +32,10 @@ const NEEDS: [Need; 11] = [
     Need {
         package: "xvfb",
         there: || has_program("Xvfb"),
+    },
+    Need {
+        package: "x11-utils",
+        there: || has_program("xprop"),
     },
     Need {
         package: "xauth",

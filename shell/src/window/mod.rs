@@ -5,6 +5,8 @@ mod live;
 mod mailbox;
 
 use std::cell::Cell;
+#[cfg(target_os = "linux")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::rc::Rc;
 #[cfg(target_os = "linux")]
@@ -149,13 +151,24 @@ fn build_window(event_loop: &EventLoop<UserEvent>, parts: &WindowParts) -> Resul
         use gtk::prelude::GtkWindowExt;
         use tao::platform::unix::WindowExtUnix;
         let icon = parts.app.join(layout::ICON);
-        if icon.is_file()
-            && let Err(error) = window.gtk_window().set_icon_from_file(&icon)
-        {
-            tracing::warn!(%error, icon = %icon.display(), "the icon cannot be used");
+        if icon.is_file() {
+            match icons(&icon) {
+                Ok(icons) => window.gtk_window().set_icon_list(&icons),
+                Err(error) => tracing::warn!(%error, icon = %icon.display(), "the icon cannot be used"),
+            }
         }
     }
     Ok(window)
+}
+
+/// The app's icon in the sizes that docks and title bars show. X11 takes no more than a request holds: the small ones come first, and a
+/// larger one than 256 pixels would keep all of them out.
+#[cfg(target_os = "linux")]
+fn icons(path: &Path) -> Result<Vec<gtk::gdk_pixbuf::Pixbuf>, gtk::glib::Error> {
+    [16, 32, 48, 64, 128, 256]
+        .into_iter()
+        .map(|size| gtk::gdk_pixbuf::Pixbuf::from_file_at_scale(path, size, size, true))
+        .collect()
 }
 
 fn background(window: &Window, manifest: &Manifest) -> Color {
