@@ -23,7 +23,7 @@ use crate::page::{Assets, DriveAssets, PageServer, path};
 use crate::updater::{StartUpdater, Updater};
 use crate::window::{self, Mailbox, Outcome, UserEvent, WindowParts};
 use crate::workers::Workers;
-use crate::{dev, platform, restart, startup};
+use crate::{dev, per_user, platform, restart, startup};
 
 /// How long an app may run until its page is there. One that takes longer counts as failed, unless it comes up after all.
 const WELL_WITHIN: Duration = Duration::from_secs(20);
@@ -206,9 +206,9 @@ impl App {
         }
     }
 
-    fn start(self, args: Args, around: &Surroundings, log: &Log) -> Result<ExitCode, ShellError> {
+    fn start(self, mut args: Args, around: &Surroundings, log: &Log) -> Result<ExitCode, ShellError> {
         // An update may have brought a bundle in which nothing can be read: its start is counted all the same.
-        let bundle = around.bundle().filter(|_| args.dev.is_none());
+        let mut bundle = around.bundle().filter(|_| args.dev.is_none());
         let found = find(&args, around);
         let product_name = match &found {
             Ok((_, manifest)) => manifest.product_name.clone(),
@@ -254,6 +254,19 @@ impl App {
             && let Err(source) = bosc_runtime::bundle::forgive(&storage)
         {
             return Err(unusable(source));
+        }
+        if let (Some(packaged), Ok((_, manifest))) = (bundle.as_deref(), &found)
+            && per_user::is_packaged(packaged)
+        {
+            let why = match per_user::program(&manifest.name, packaged, &storage) {
+                // The copy claims the storage anew: what this process holds of it ends with its program.
+                Ok(program) => restart::restart(None, &program).to_string(),
+                Err(why) => why,
+            };
+            tracing::warn!("this start shows the package's own version, which cannot update itself: {why}");
+            (args.updates, args.no_updates) = (false, true);
+            // What the note says is about the copy.
+            bundle = None;
         }
         let startup = match bundle.as_deref().map(|bundle| Startup::begin(&storage, bundle)) {
             None => None,

@@ -41,6 +41,7 @@ pub mod instance;
 pub mod locate;
 mod log;
 pub mod page;
+mod per_user;
 pub mod platform;
 mod restart;
 mod startup;

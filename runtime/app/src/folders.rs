@@ -69,6 +69,23 @@ pub fn installed(product_name: &str) -> PathBuf {
     data_dir(&home, |name| std::env::var_os(name).map(PathBuf::from)).join(product_name)
 }
 
+/// Where this process's user has a copy of the app `name` whose bundle belongs to the system: that name where the system keeps what
+/// programs of users bring, on Linux `$XDG_DATA_HOME` or `~/.local/share`.
+pub fn copies(name: &str) -> PathBuf {
+    let home = std::env::home_dir().unwrap_or_default();
+    share_dir(&home, |name| std::env::var_os(name).map(PathBuf::from)).join(name)
+}
+
+/// Where users' programs are; `var` looks a variable of the environment up.
+fn share_dir(home: &Path, var: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
+    if cfg!(any(target_os = "macos", windows)) {
+        return data_dir(home, var);
+    }
+    var("XDG_DATA_HOME")
+        .filter(|dir| dir.is_absolute())
+        .unwrap_or_else(|| home.join(".local/share"))
+}
+
 /// Where data folders are; `var` looks a variable of the environment up.
 fn data_dir(home: &Path, var: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
     if cfg!(target_os = "macos") {
@@ -98,6 +115,16 @@ mod tests {
             data_dir(home, |_| Some("relative".into())),
             Path::new("/home/a/.config")
         );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn copies_are_where_users_programs_are_on_linux() {
+        let home = Path::new("/home/a");
+        assert_eq!(share_dir(home, |_| None), Path::new("/home/a/.local/share"));
+        let xdg = |name: &str| (name == "XDG_DATA_HOME").then(|| PathBuf::from("/x"));
+        assert_eq!(share_dir(home, xdg), Path::new("/x"));
+        assert!(copies("my-app").ends_with("my-app"));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! Linux is what the tests cover; the macOS exchange compiles but has not been tried, and Windows is not supported yet.
 
 mod contents;
+mod copied;
 mod exchange;
 mod lock;
 mod note;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use app::Folders;
 pub use contents::Staged;
+pub use copied::{Copied, copy_packaged};
 use lock::BundleLock;
 pub use note::{Decision, Note, Startup};
 use semver::Version;

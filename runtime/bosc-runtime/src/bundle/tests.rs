@@ -368,3 +368,71 @@ fn a_swap_waits_for_the_one_that_is_under_way() {
     assert!(started.elapsed() > Duration::from_millis(200));
     release.join().unwrap();
 }
+
+#[test]
+fn a_packages_bundle_is_copied_once_and_again_when_it_is_newer() {
+    let home = home();
+    let packaged = home.dir.with_file_name("usr").join("App");
+    let copy = home.dir.with_file_name("share").join("app/App");
+    let marked = |version: &str| {
+        let _ = fs::remove_dir_all(&packaged);
+        bundle(&packaged, version);
+        fs::write(packaged.join(app::layout::PACKAGED), "deb\n").unwrap();
+    };
+    let now = || copy_packaged(&home.dir, &packaged, &copy).unwrap();
+    marked("1.0.0");
+    assert_eq!(now(), Copied::New);
+    assert_eq!(version_at(&copy), "1.0.0");
+    assert!(
+        !copy.join(app::layout::PACKAGED).exists(),
+        "the copy updates itself"
+    );
+    assert_eq!(now(), Copied::Kept);
+
+    // It updated itself, and then the package came after it.
+    bundle(&copy, "1.0.2");
+    marked("1.0.1");
+    assert_eq!(now(), Copied::Kept);
+    assert_eq!(version_at(&copy), "1.0.2");
+    marked("1.0.3");
+    assert_eq!(now(), Copied::New);
+    assert_eq!(version_at(&copy), "1.0.3");
+    let beside: Vec<_> = fs::read_dir(copy.parent().unwrap()).unwrap().flatten().collect();
+    assert_eq!(beside.len(), 2, "the copy and its lock: {beside:?}");
+
+    // A version that did not start here does not come back by the package.
+    let mut note = Note::default();
+    note.remember_bad("2.0.0");
+    note.save(&home.dir).unwrap();
+    marked("2.0.0");
+    assert_eq!(now(), Copied::Kept);
+    assert_eq!(version_at(&copy), "1.0.3");
+    // Unless there is no other.
+    fs::remove_file(copy.join("App")).unwrap();
+    assert_eq!(now(), Copied::New);
+    assert_eq!(version_at(&copy), "2.0.0");
+}
+
+#[test]
+fn a_packages_bundle_that_cannot_be_copied_leaves_what_was_there() {
+    let home = home();
+    let packaged = home.dir.with_file_name("usr").join("App");
+    let copy = home.dir.with_file_name("share").join("app/App");
+    bundle(&packaged, "1.0.0");
+    copy_packaged(&home.dir, &packaged, &copy).unwrap();
+    fs::write(packaged.join("resources/app/package.json"), "{").unwrap();
+    let error = copy_packaged(&home.dir, &packaged, &copy)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("package.json"), "{error}");
+    assert_eq!(version_at(&copy), "1.0.0");
+    // A file where the folder of the copy should be.
+    fs::write(home.dir.with_file_name("blocked"), "").unwrap();
+    bundle(&packaged, "1.0.1");
+    copy_packaged(
+        &home.dir,
+        &packaged,
+        &home.dir.with_file_name("blocked").join("App"),
+    )
+    .unwrap_err();
+}
