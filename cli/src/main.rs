@@ -32,6 +32,7 @@ use args::{Args, Command};
 use output::Output;
 
 fn main() -> ExitCode {
+    base::heap::share();
     let args = match Args::try_parse().and_then(Args::with_environment) {
         Ok(args) => args,
         Err(error) => return output::usage(&error),

@@ -167,6 +167,7 @@ impl App {
     /// Exit codes: 0 closed (or the first instance was told), 1 could not run, 2 wrong arguments. What went wrong is
     /// printed; an installed app also shows it in a window, unless `BOSC_NO_ERROR_WINDOW` is set.
     pub fn run(self) -> ExitCode {
+        base::heap::share();
         platform::prepare();
         platform::reap_inherited();
         let mut args = std::env::args_os();

@@ -1,4 +1,5 @@
-//! The ground floor of the runtime: what a key, a hash, an encoded number and a lock are, once for all crates above.
+//! The ground floor of the runtime: what a key, a hash, an encoded number and a lock are, once for all crates above, and how a program
+//! keeps its heap.
 //!
 //! Nothing here waits, opens a socket or a file, or asks a clock.
 
@@ -13,6 +14,7 @@
 )]
 
 pub mod hash;
+pub mod heap;
 mod key_pair;
 mod keys;
 mod lock;
