@@ -322,10 +322,14 @@ impl Shared {
         }
         let pages = state.bitfield.take_dirty();
         // Readers look at them meanwhile.
-        let blocks: Vec<(u64, Block)> = lock(&self.unwritten)
+        let mut blocks: Vec<(u64, Block)> = lock(&self.unwritten)
             .iter()
             .map(|(index, value)| (*index, value.clone()))
             .collect();
+        // In the order of their rows: each goes to the page that the last went to, or to the next.
+        blocks.sort_unstable_by_key(|(index, _)| *index);
+        let mut nodes: Vec<&Node> = state.pending.nodes.values().collect();
+        nodes.sort_unstable_by_key(|node| node.index);
         let written = self.storage.write(|tx| {
             let row = tx.run(|db| storage::core_by_id(db, self.id))?;
             if row.fork != state.tree.fork && !state.pending.head || row.fork > state.tree.fork {
@@ -334,7 +338,7 @@ impl Shared {
             for (index, value) in &blocks {
                 tx.put_block(self.id, *index, value)?;
             }
-            for node in state.pending.nodes.values() {
+            for node in &nodes {
                 tx.put_node(self.id, node)?;
             }
             let moved = row.revision != state.revision;

@@ -4,6 +4,7 @@
 //! no second index. Several processes may open one file: each change of a core bumps its `revision`, and
 //! `Storage::changed_elsewhere` tells cheaply whether another process wrote anything.
 
+mod log;
 mod reader;
 mod rows;
 mod schema;
@@ -20,6 +21,7 @@ pub use rows::Transaction;
 pub(crate) use rows::{bitfield, block, block_indices, core_by_id, find_core, node, nodes_below, user_data};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use self::log::Log;
 use self::reader::Reader;
 use crate::Core;
 use crate::core::{PATIENCE, Shared};
@@ -83,6 +85,8 @@ struct Inner {
     writer: Mutex<Connection>,
     /// A second connection, so that reads go on while a transaction is written. `None` in memory.
     reader: Option<Mutex<Reader>>,
+    /// Dropped after both: its own connection may be the last. `None` in memory.
+    log: Option<Log>,
     /// Transactions written here.
     writes: AtomicU64,
     data_version: Mutex<i64>,
@@ -117,11 +121,12 @@ impl Storage {
             path: path.to_owned(),
             source: Arc::new(source),
         };
-        let writer = Connection::open(path).map_err(fail)?;
+        let mut writer = Connection::open(path).map_err(fail)?;
         schema::prepare(&writer, path)?;
         let reader = Connection::open(path).map_err(fail)?;
         schema::configure(&reader, schema::READER_CACHE).map_err(fail)?;
-        Ok(Self::new(path.to_owned(), writer, Some(reader)))
+        let log = Log::of(&mut writer, path).map_err(fail)?;
+        Ok(Self::new(path.to_owned(), writer, Some((reader, log))))
     }
 
     /// As [`open`](Self::open), for a process that is the only one to use the store: it does not look ten times a second for what
@@ -143,12 +148,14 @@ impl Storage {
         Ok(Self::new(path, writer, None))
     }
 
-    fn new(path: PathBuf, writer: Connection, reader: Option<Connection>) -> Self {
+    fn new(path: PathBuf, writer: Connection, on_disk: Option<(Connection, Log)>) -> Self {
+        let (reader, log) = on_disk.unzip();
         Self {
             inner: Arc::new(Inner {
                 path,
                 writer: Mutex::new(writer),
                 reader: reader.map(Reader::new).map(Mutex::new),
+                log,
                 writes: AtomicU64::new(0),
                 data_version: Mutex::new(0),
                 cores: Mutex::default(),
@@ -284,6 +291,9 @@ impl Storage {
         let committed = transaction.commit();
         self.inner.writes.fetch_add(1, Ordering::AcqRel);
         committed?;
+        if let Some(log) = &self.inner.log {
+            log.wrote(&connection);
+        }
         Ok(out)
     }
 

@@ -32,10 +32,12 @@ CREATE TABLE IF NOT EXISTS user_data (
 ) WITHOUT ROWID;
 ";
 
-/// KiB of pages that the writing connection keeps: twice what peers send before it is written.
-pub(super) const WRITER_CACHE: i64 = 8192;
+/// KiB of pages that the writing connection keeps: half as much again as what peers send before it is written, for the pages around it.
+pub(super) const WRITER_CACHE: i64 = 6144;
 /// KiB of pages that the reading connection keeps: the inner pages of its trees. The system keeps the others.
 pub(super) const READER_CACHE: i64 = 4096;
+/// KiB of pages that the connection keeps which folds the log: it copies pages and looks at none.
+pub(super) const FOLDING_CACHE: i64 = 64;
 
 /// Per-connection settings; the cache in KiB.
 pub(super) fn configure(connection: &Connection, cache: i64) -> rusqlite::Result<()> {
