@@ -107,6 +107,11 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// How many bytes [`Writer::uint`] takes for a value.
+pub fn uint_bytes(value: u64) -> usize {
+    encoded_size_var_u64(value).min(9)
+}
+
 /// Encoded values, one after another.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -164,7 +169,7 @@ impl Writer {
         let mut space = [0; 9];
         // Nine bytes hold every u64, so encoding cannot fail.
         let _ = encode_var_u64(value, &mut space);
-        let (encoded, _) = space.split_at(encoded_size_var_u64(value).min(9));
+        let (encoded, _) = space.split_at(uint_bytes(value));
         self.raw(encoded)
     }
 
@@ -210,7 +215,10 @@ mod tests {
             (1 << 32, "ff0000000001000000"),
         ] {
             let bytes = written(|w| w.uint(value));
-            assert_eq!(hex::encode(&bytes), hex);
+            assert_eq!(
+                (hex::encode(&bytes).as_str(), bytes.len()),
+                (hex, uint_bytes(value))
+            );
             assert_eq!(Reader::new(&bytes).uint(), Ok(value));
         }
     }

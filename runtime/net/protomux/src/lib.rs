@@ -212,12 +212,13 @@ impl Mux {
 
     /// Queues a message. Messages to closed channels vanish, as they would if the close crossed them on the wire.
     pub fn send(&mut self, channel: ChannelId, kind: u64, payload: &[u8]) {
-        if self
-            .local
-            .get(channel.0)
-            .and_then(Option::as_ref)
-            .is_some_and(|local| !local.closed)
-        {
+        self.send_owned(channel, kind, payload.to_vec());
+    }
+
+    /// As [`Mux::send`], without a copy: for large messages.
+    pub fn send_owned(&mut self, channel: ChannelId, kind: u64, payload: Vec<u8>) {
+        let local = self.local.get(channel.0).and_then(Option::as_ref);
+        if local.is_some_and(|local| !local.closed) {
             self.outgoing
                 .push_back(Frame::message(channel.0 + 1, kind, payload));
         }

@@ -99,58 +99,59 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// One message before it is framed: its channel, and `type ‖ payload`.
+/// One message before it is framed.
 pub(crate) struct Frame {
     channel: usize,
-    body: Vec<u8>,
+    kind: u64,
+    payload: Vec<u8>,
 }
 
 impl Frame {
-    pub(crate) fn message(channel: usize, kind: u64, payload: &[u8]) -> Self {
-        let mut body = Writer::with_capacity(payload.len() + 2);
-        body.uint(kind).raw(payload);
-        Self::on(channel, body)
-    }
-
-    pub(crate) fn open(number: usize, protocol: &str, id: &[u8], handshake: &[u8]) -> Self {
-        let mut body = control(1, number);
-        body.buffer(protocol.as_bytes()).buffer(id).raw(handshake);
-        Self::on(0, body)
-    }
-
-    pub(crate) fn reject(number: usize) -> Self {
-        Self::on(0, control(2, number))
-    }
-
-    pub(crate) fn close(number: usize) -> Self {
-        Self::on(0, control(3, number))
-    }
-
-    fn on(channel: usize, body: Writer) -> Self {
+    pub(crate) fn message(channel: usize, kind: u64, payload: Vec<u8>) -> Self {
         Self {
             channel,
-            body: body.finish(),
+            kind,
+            payload,
         }
     }
 
+    pub(crate) fn open(number: usize, protocol: &str, id: &[u8], handshake: &[u8]) -> Self {
+        let mut payload = Writer::new();
+        payload
+            .uint(number as u64)
+            .buffer(protocol.as_bytes())
+            .buffer(id)
+            .raw(handshake);
+        Self::message(0, 1, payload.finish())
+    }
+
+    pub(crate) fn reject(number: usize) -> Self {
+        Self::message(0, 2, numbered(number))
+    }
+
+    pub(crate) fn close(number: usize) -> Self {
+        Self::message(0, 3, numbered(number))
+    }
+
+    /// Bytes of `type ‖ payload`.
     pub(crate) fn len(&self) -> usize {
-        self.body.len()
+        wire::uint_bytes(self.kind) + self.payload.len()
     }
 }
 
-/// A control message about the channel of that number.
-fn control(kind: u8, number: usize) -> Writer {
-    let mut body = Writer::new();
-    body.u8(kind).uint(number as u64);
-    body
+/// What a control message about the channel of that number says.
+fn numbered(number: usize) -> Vec<u8> {
+    let mut payload = Writer::new();
+    payload.uint(number as u64);
+    payload.finish()
 }
 
 /// Frames a batch; a single message goes without the batch's header.
 pub(crate) fn encode_batch(batch: &[Frame]) -> Bytes {
-    let room = batch.iter().map(|frame| frame.len() + 10).sum::<usize>() + 4;
+    let room = batch.iter().map(|frame| frame.len() + 18).sum::<usize>() + 4;
     let mut w = Writer::with_capacity(room);
     if let [frame] = batch {
-        w.uint(frame.channel as u64).raw(&frame.body);
+        w.uint(frame.channel as u64).uint(frame.kind).raw(&frame.payload);
         return w.finish().into();
     }
     w.raw(&[0, 0]);
@@ -163,7 +164,7 @@ pub(crate) fn encode_batch(batch: &[Frame]) -> Bytes {
             w.uint(frame.channel as u64);
             channel = Some(frame.channel);
         }
-        w.buffer(&frame.body);
+        w.uint(frame.len() as u64).uint(frame.kind).raw(&frame.payload);
     }
     w.finish().into()
 }

@@ -407,7 +407,7 @@ impl Driver {
                     if let Some(turns) = self.turns.as_mut().filter(|_| kind == DATA) {
                         turns.spend(payload.len());
                     }
-                    self.mux.send(channel, kind, &payload);
+                    self.mux.send_owned(channel, kind, payload);
                 }
                 Action::Publish(info) => core.set_peer(*id, info),
                 Action::Store(job) => {
