@@ -156,7 +156,7 @@ impl Joined {
         });
         state.topics.insert(topic, joined.clone());
         drop(state);
-        tokio::spawn(run(inner.clone(), joined.clone()));
+        inner.runtime.spawn(run(inner.clone(), joined.clone()));
         (inner.clone(), joined)
     }
 

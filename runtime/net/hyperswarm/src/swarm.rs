@@ -11,6 +11,7 @@ use dht::{ConnectOptions, DhtError, Link, Node, NodeConfig, PeerConnection, Serv
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use secret_stream::{CloseReason, Connection};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, OnceCell, mpsc, watch};
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +56,8 @@ impl Drop for Guard {
 
 pub(crate) struct Inner {
     pub(crate) node: Node,
+    /// Where the swarm was made: all of its work is done there, and its connections are encrypted there, whoever joins a topic.
+    pub(crate) runtime: Handle,
     pub(crate) key_pair: KeyPair,
     max_peers: usize,
     pub(crate) max_inbound: usize,
@@ -126,6 +129,7 @@ impl Swarm {
         let (delivered, untaken) = mpsc::channel(QUEUE);
         let inner = Arc::new(Inner {
             node,
+            runtime: Handle::current(),
             key_pair: config.key_pair.unwrap_or_else(KeyPair::generate),
             max_peers: config.max_peers,
             max_inbound: config.max_inbound,

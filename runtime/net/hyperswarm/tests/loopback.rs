@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dht::local::LocalNetwork;
-use hyperswarm::{Connection, JoinOptions, KeyPair, Swarm, SwarmConfig, Topic};
+use hyperswarm::{Connection, JoinOptions, KeyPair, Swarm, SwarmConfig, Threads, Topic};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -54,6 +54,29 @@ async fn exchange(a: &mut Connection, b: &mut Connection) {
         timeout(PATIENCE, a.recv()).await.unwrap().as_deref(),
         Some(&b"from b"[..])
     );
+}
+
+#[test]
+fn a_server_whose_app_is_busy_is_met_and_heard_all_the_same() {
+    let threads = Threads::start("test-net", 2).unwrap();
+    let app = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (_network, server, mut at_server, client, mut at_client) = app.block_on(threads.run(async {
+        let network = network().await;
+        let (server, at_server) = swarm(&network, 1).await;
+        let (client, at_client) = swarm(&network, 2).await;
+        (network, server, at_server, client, at_client)
+    }));
+    app.block_on(async { server.join(Topic([7; 32]), SERVER).flushed().await });
+    // From here on the app's own threads do nothing.
+    let _searching = threads.handle().block_on(async {
+        let searching = client.join(Topic([7; 32]), CLIENT);
+        let (mut a, mut b) = (next(&mut at_server).await, next(&mut at_client).await);
+        exchange(&mut a, &mut b).await;
+        searching
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
