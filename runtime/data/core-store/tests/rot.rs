@@ -346,3 +346,29 @@ proptest! {
         heal(&writer, &reader);
     }
 }
+
+#[test]
+fn of_several_blocks_each_is_what_it_is_alone() {
+    let home = Home::new();
+    let (writer, _) = pair(&home.path);
+    let reader = reader(&home.path, writer.key());
+    spoil(
+        &home.path,
+        "UPDATE blocks SET value = zeroblob(length(value)) WHERE (id & 2199023255551) IN (5, 6)",
+    );
+    spoil(&home.path, "DELETE FROM blocks WHERE (id & 2199023255551) = 9");
+    let asked: Vec<u64> = [3, 5, 5, 9, 20, BLOCKS, 0, 6, 3].into();
+    let each = reader.get_local_each(&asked).unwrap();
+    let right = |index: &u64| {
+        let lost = [5, 6, 9, BLOCKS].contains(index);
+        (!lost).then(|| value(*index))
+    };
+    assert_eq!(each, asked.iter().map(right).collect::<Vec<_>>());
+    assert_eq!(reader.get_local_each(&[]).unwrap(), []);
+    // They are dropped, so that peers are asked for them, and those that peers sent are handed out before they are written.
+    fetch(&writer, &reader, 5);
+    assert_eq!(
+        reader.get_local_each(&[5, 6, 7]).unwrap(),
+        [Some(value(5)), None, Some(value(7))]
+    );
+}

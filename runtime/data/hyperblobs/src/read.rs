@@ -1,8 +1,9 @@
 //! Streaming a blob: everything is asked for up front, blocks are handed out in order.
 
 use bytes::Bytes;
-use core_store::{Core, Download};
-use futures::stream::{self, BoxStream, StreamExt};
+use core_store::{Core, CoreError, Download};
+use futures::future::{Either, try_join_all};
+use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::block_map::BlockMap;
@@ -13,6 +14,8 @@ use crate::id::BlobId;
 const AHEAD_BYTES: u64 = 4 << 20;
 /// Blocks read ahead of the consumer, at most.
 const AHEAD_BLOCKS: u64 = 64;
+/// Of those, so many are read from the disk together: they are hashed side by side, on a thread that may wait.
+const TOGETHER: usize = 8;
 
 /// The content of a blob, block by block.
 pub type BlobStream = BoxStream<'static, Result<Bytes, BlobError>>;
@@ -58,14 +61,12 @@ pub(crate) async fn plain(core: Core, id: &BlobId, start: u64, length: u64) -> R
         end_block.min(first.saturating_add((skip + length) / average + 2))
     };
     let downloads = crate::Blobs::new(core.clone()).download(vec![(first, last)]);
+    // Blocks beyond the guess are read one by one, should the guess have been too short.
+    let likely = in_order(core.clone(), first..last, average).map_err(BlobError::from);
     let get = move |index| {
         let core = core.clone();
         async move { core.get(index).await.map_err(BlobError::from) }
     };
-    // Blocks beyond the guess are read one by one, should the guess have been too short.
-    let likely = stream::iter(first..last)
-        .map(get.clone())
-        .buffered(ahead(average));
     let blocks = likely.chain(stream::iter(last..end_block).map(get).buffered(1));
     let state = Cut {
         skip,
@@ -153,10 +154,12 @@ pub(crate) fn mapped(core: Core, id: &BlobId, map: &BlockMap, start: u64, length
             .collect(),
     );
     let at = id.block_offset;
-    let blocks = stream::iter(pieces).map(move |piece| {
-        let core = core.clone();
-        async move {
-            let mut block = core.get(piece.index).await?;
+    let indices: Vec<u64> = pieces.iter().map(|piece| piece.index).collect();
+    in_order(core, indices, average)
+        .zip(stream::iter(pieces))
+        .map(move |(block, piece)| {
+            let _ = &downloads; // the requests live as long as the stream
+            let mut block = block?;
             if piece.expected != block.len() as u64 {
                 let what = "its block map and its blocks disagree";
                 return Err(BlobError::Damaged { block: at, what });
@@ -164,16 +167,47 @@ pub(crate) fn mapped(core: Core, id: &BlobId, map: &BlockMap, start: u64, length
             block = block.split_off((piece.skip as usize).min(block.len()));
             block.truncate(usize::try_from(piece.take).unwrap_or(usize::MAX));
             Ok(block)
-        }
-    });
-    let guard = downloads;
-    blocks
-        .buffered(ahead(average))
-        .map(move |block| {
-            let _ = &guard; // the requests live as long as the stream
-            block
         })
         .boxed()
+}
+
+/// These blocks, one after the other, some of them read ahead. Waits for peers when blocks are missing here.
+fn in_order(
+    core: Core,
+    indices: impl IntoIterator<Item = u64, IntoIter: Send + 'static>,
+    average: u64,
+) -> impl Stream<Item = Result<Bytes, CoreError>> + Send + 'static {
+    let ahead = ahead(average);
+    let together = TOGETHER.min(ahead / 2).max(1);
+    stream::iter(indices)
+        .chunks(together)
+        .map(move |indices| group(core.clone(), indices))
+        .buffered((ahead / together).max(2))
+        .map_ok(|blocks| stream::iter(blocks).map(Ok))
+        .try_flatten()
+}
+
+/// Some blocks: those that are here from the disk, the others from peers.
+async fn group(core: Core, indices: Vec<u64>) -> Result<Vec<Bytes>, CoreError> {
+    let here = if indices.len() > 1 && indices.iter().any(|index| core.has(*index)) {
+        let (core, indices) = (core.clone(), indices.clone());
+        match tokio::task::spawn_blocking(move || core.get_local_each(&indices)).await {
+            Ok(here) => here?,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime ends, and whoever waits for this with it.
+                Err(_) => Vec::new(),
+            },
+        }
+    } else {
+        Vec::new()
+    };
+    let mut here = here.into_iter();
+    try_join_all(indices.iter().map(|index| match here.next().flatten() {
+        Some(block) => Either::Left(std::future::ready(Ok(block))),
+        None => Either::Right(core.get(*index)),
+    }))
+    .await
 }
 
 fn ahead(average: u64) -> usize {

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base::lock;
-use futures::TryStreamExt;
+use bytes::Bytes;
+use futures::StreamExt;
 
 use crate::error::DriveError;
 use crate::local::blocking;
@@ -17,6 +18,8 @@ use crate::traits::ByteStream;
 
 /// How the names of files begin that are being written.
 pub(crate) const TEMPORARY: &str = ".bosc-tmp-";
+/// Pieces of a file written in one go, if so many are there: each go wakes another thread.
+const TOGETHER: usize = 8;
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A file that is being written; removed unless it is put in its place.
@@ -47,37 +50,56 @@ pub(crate) async fn put(
     root: &Path,
     folders: &Arc<Mutex<()>>,
     key: String,
-    mut content: ByteStream,
+    content: ByteStream,
     executable: bool,
 ) -> Result<(), DriveError> {
     let (root, folders) = (root.to_path_buf(), folders.clone());
-    let first = content.try_next().await?;
-    let (temporary, mut file, full) = {
-        let first = first.clone();
-        blocking(move || {
-            let (temporary, mut file, full) = create(&root, &folders, &key, executable)?;
-            if let Some(bytes) = first {
-                file.write_all(&bytes).map_err(DriveError::io(&temporary.path))?;
-            }
-            Ok((temporary, file, full))
-        })
-        .await?
+    let mut content = content.ready_chunks(TOGETHER);
+    let mut next = async || -> Result<Option<Vec<Bytes>>, DriveError> {
+        content
+            .next()
+            .await
+            .map(|pieces| pieces.into_iter().collect())
+            .transpose()
     };
-    if first.is_some() {
-        while let Some(bytes) = content.try_next().await? {
-            let shown = temporary.path.clone();
-            file = blocking(move || {
-                file.write_all(&bytes).map_err(DriveError::io(shown))?;
-                Ok(file)
-            })
-            .await?;
+    let first = next().await?;
+    let second = match &first {
+        Some(_) => next().await?,
+        None => None,
+    };
+    let whole = second.is_none();
+    let begin = move || {
+        let (temporary, mut file, full) = create(&root, &folders, &key, executable)?;
+        let pieces: Vec<Bytes> = first.into_iter().chain(second).flatten().collect();
+        write_all(&mut file, &temporary, &pieces)?;
+        if whole {
+            // Most files are of one block: they are written in one go.
+            drop(file);
+            temporary.place(&full)?;
+            return Ok(None);
         }
+        Ok(Some((temporary, file, full)))
+    };
+    let Some((mut temporary, mut file, full)) = blocking(begin).await? else {
+        return Ok(());
+    };
+    while let Some(pieces) = next().await? {
+        (temporary, file) = blocking(move || {
+            write_all(&mut file, &temporary, &pieces)?;
+            Ok((temporary, file))
+        })
+        .await?;
     }
     blocking(move || {
         drop(file);
         temporary.place(&full)
     })
     .await
+}
+
+fn write_all(file: &mut File, temporary: &Temporary, pieces: &[Bytes]) -> Result<(), DriveError> {
+    let mut write = || pieces.iter().try_for_each(|piece| file.write_all(piece));
+    write().map_err(DriveError::io(&temporary.path))
 }
 
 fn create(

@@ -69,6 +69,57 @@ impl Core {
         Ok(None)
     }
 
+    /// As [`get_local`](Self::get_local), for each of several blocks: those that are on the disk are read in one go and hashed together,
+    /// which takes half of the time.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn get_local_each(&self, indices: &[u64]) -> Result<Vec<Option<Bytes>>, CoreError> {
+        let mut found: Vec<Option<Bytes>> = indices
+            .iter()
+            .map(|index| self.shared.waiting_block(*index))
+            .collect();
+        let on_disk: Vec<u64> = indices
+            .iter()
+            .zip(&found)
+            .filter(|(index, found)| found.is_none() && self.has(**index))
+            .map(|(index, _)| *index)
+            .collect();
+        if on_disk.is_empty() {
+            return Ok(found);
+        }
+        let id = self.shared.id;
+        let rows: Vec<(u64, Option<Vec<u8>>, Option<Node>)> = self.shared.storage.snapshot(|db| {
+            let read = |&index| {
+                Ok((
+                    index,
+                    storage::block(db, id, index)?,
+                    storage::node(db, id, 2 * index)?,
+                ))
+            };
+            on_disk.iter().map(read).collect()
+        })?;
+        let blocks: Vec<(u64, &[u8])> = rows
+            .iter()
+            .map(|(index, value, _)| (*index, value.as_deref().unwrap_or_default()))
+            .collect();
+        let hashed = Node::leaves(&blocks);
+        let mut rows = rows.into_iter().zip(hashed).peekable();
+        for (index, found) in indices.iter().zip(&mut found) {
+            let Some(((_, value, leaf), hashed)) =
+                rows.next_if(|((row, ..), _)| row == index && found.is_none())
+            else {
+                continue;
+            };
+            *found = match value {
+                Some(value) if leaf == Some(hashed) => Some(value.into()),
+                // Spoilt, or replaced by another process meanwhile.
+                _ => self.get_local(*index)?,
+            };
+        }
+        Ok(found)
+    }
+
     /// While the guard lives, reads of this store share transactions, which makes many small ones cheap. Hold it while blocks that
     /// are here are read one after the other, and not while anything is waited for.
     pub fn reading(&self) -> Reading {
