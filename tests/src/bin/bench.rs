@@ -141,6 +141,7 @@ fn measure() -> Result<Vec<Row>> {
     if let Some(row) = first_script(&place)? {
         rows.push(row);
     }
+    clean_many(&place);
     for (what, name) in [
         ("release binary: bosc", "bosc"),
         ("release binary: pear-chat", "pear-chat"),
@@ -232,7 +233,7 @@ fn bosc(place: &Place, name: &str, run: usize) -> Result<Sample> {
         fs::write(&file, original)?;
     }
     seed.stop();
-    clean(place, &[&store, &peer, &out]);
+    clean_large(place, name, &[&store, &peer, &out]);
     Ok(Sample {
         stage,
         fetch: seconds,
@@ -277,7 +278,7 @@ fn npm(place: &Place, name: &str, run: usize) -> Result<Sample> {
         again.stop();
     }
     seeder.stop();
-    clean(place, &[&store, &peer, &out]);
+    clean_large(place, name, &[&store, &peer, &out]);
     Ok(Sample {
         stage,
         fetch: seconds,
@@ -335,6 +336,23 @@ fn crowd(place: &Place, package: &str) -> Result<[Row; 3]> {
 /// A figure of a transfer that did not arrive whole is worth nothing.
 fn check(place: &Place, name: &str, out: &str) -> Result<()> {
     bosc_tests::peers::expect_same(&place.home.join(name), &place.home.join(out))
+}
+
+/// Makes room after a run. Thousands of small files stay until [`clean_many`]: ext4 without a journal does not use a file's inode again
+/// for some minutes, and looks at each that was deleted before it gives one to the next run's files, which takes longer than the run.
+fn clean_large(place: &Place, name: &str, folders: &[&str]) {
+    if name == "large" {
+        clean(place, folders);
+    }
+}
+
+/// Removes what the runs with many files left.
+fn clean_many(place: &Place) {
+    for run in 0..RUNS {
+        for part in ["store", "peer", "out", "js-store", "js-peer", "js-out"] {
+            clean(place, &[&format!("{part}-many-{run}")]);
+        }
+    }
 }
 
 fn clean(place: &Place, folders: &[&str]) {
