@@ -178,7 +178,10 @@ fn it_starts_its_program_with_what_appimages_tell_theirs() {
             "/.mount_MyApp"
         };
         assert!(said.contains(named), "{said}");
-        let ends = format!("owd={} args=a b c\nthe page\n", home.dir.path().display());
+        let ends = format!(
+            "owd={} name=MyApp args=a b c\nthe page\n",
+            home.dir.path().display()
+        );
         assert!(
             said.contains(&format!("arg0={}", home.image.display())) && said.ends_with(&ends),
             "{said}"
