@@ -20,6 +20,7 @@ use crate::instance::{self, Claim, Instance, Knock};
 use crate::locate::{Located, Surroundings, locate};
 use crate::log::Log;
 use crate::page::{Assets, DriveAssets, PageServer, path};
+use crate::pinned::Pinned;
 use crate::updater::{StartUpdater, Updater};
 use crate::window::{self, Mailbox, Outcome, UserEvent, WindowParts};
 use crate::workers::Workers;
@@ -370,9 +371,10 @@ impl App {
             workers: workers.clone(),
         });
 
+        let pinned = Pinned::new(&located.app);
         let assets = self
             .assets
-            .unwrap_or_else(|| Arc::new(DriveAssets::folder(&located.app)));
+            .unwrap_or_else(|| Arc::new(DriveAssets::folder(pinned.path()).said_to_be_at(&located.app)));
         let page_there =
             source.foreign || matches!(runtime.block_on(assets.size(&manifest.page)), Ok(Some(_)));
         if !page_there {

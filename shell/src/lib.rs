@@ -42,6 +42,7 @@ pub mod locate;
 mod log;
 pub mod page;
 mod per_user;
+mod pinned;
 pub mod platform;
 mod restart;
 mod startup;

@@ -27,11 +27,10 @@ pub(crate) fn run(args: &args::Init, output: &Output) -> anyhow::Result<()> {
     output.say(&format!("made {} in {}", names.product, dir.display()));
     for line in [
         format!("  cd {}", args.dir.display()),
-        "  cargo run                opens the window; the page is in renderer/, the program in src/"
+        "  bosc dev         opens the window and shows what you change; the page is in renderer/, the program in src/"
             .to_owned(),
         "  cargo test".to_owned(),
-        "  bosc touch               makes a link; write it into `upgrade` of package.json to release"
-            .to_owned(),
+        "  bosc release     makes what people install, and puts it where their apps update from".to_owned(),
     ] {
         output.say(&line);
     }

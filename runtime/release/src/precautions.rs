@@ -18,9 +18,10 @@ use secrets::file_secret;
 
 /// Left out unless the author says otherwise: repositories, what desktops and editors leave behind, and files that hold
 /// passwords, tokens or keys by custom. Only names that cannot be a part of an app: `*.pem` may be a list of certificates that
-/// an app needs, and `id_*` a picture, so that those go by what they hold ([`secrets`]). npm `pear stage` leaves out the first,
+/// an app needs, and `id_*` a picture, so that those go by what they hold ([`secrets`]). Of `node_modules` only the deployment's own: an app
+/// of Electron may need the one in its bundle. npm `pear stage` leaves out the first,
 /// second and last line's in some versions, and nothing in others.
-const LEFT_OUT: [&str; 26] = [
+const LEFT_OUT: [&str; 31] = [
     "**/.git",
     "**/.github",
     "**/.gitlab-ci.yml",
@@ -45,6 +46,11 @@ const LEFT_OUT: [&str; 26] = [
     "**/id_ecdsa_sk",
     "**/id_ed25519",
     "**/id_ed25519_sk",
+    "node_modules",
+    "**/.idea",
+    "**/.vscode",
+    "**/*~",
+    "**/.*.swp",
     "**/Thumbs.db",
     "**/.DS_Store",
 ];
@@ -205,6 +211,10 @@ mod tests {
             "/keys/id_ed25519",
             "/.pear/default",
             "/a/.svn/x",
+            "/node_modules/x/index.js",
+            "/by-arch/x/app/Y/.main.rs.swp",
+            "/page/index.html~",
+            "/.vscode/settings.json",
         ] {
             assert!(out.ignores(key), "{key}");
             assert!(!filter(false, &[]).ignores(key), "{key}");
@@ -218,6 +228,8 @@ mod tests {
             "/git",
             "/by-arch/x/app/Y/.envoy",
             "/id_rsa.pub",
+            "/by-arch/x/app/Y/resources/app/node_modules/x/index.js",
+            "/~page/a~b",
             "/.github.io/index.html",
         ] {
             assert!(!out.ignores(key), "{key}");

@@ -226,7 +226,8 @@ impl ProvisionPlan {
         {
             refuse!(
                 NotNewer,
-                "version {} is not newer than {present}, which is there: no installed app would take it. Raise it with `bosc version`,                  then make, build and stage again; or add --force to change what new installs get",
+                "version {} is not newer than {present}, which is there: no installed app would take it. Raise it with `bosc version`, \
+                 then make, build and stage again; or add --force to change what new installs get",
                 self.version
             );
         }

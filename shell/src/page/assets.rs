@@ -62,17 +62,26 @@ pub trait Assets: Send + Sync {
 #[derive(Clone)]
 pub struct DriveAssets {
     drive: Arc<dyn Drive>,
+    /// Where they are said to be, if that is another place than where they are read.
+    place: Option<PathBuf>,
 }
 
 impl DriveAssets {
     /// Serves the files of `drive`.
     pub fn new(drive: Arc<dyn Drive>) -> Self {
-        Self { drive }
+        Self { drive, place: None }
     }
 
     /// Serves the files below a folder.
     pub fn folder(root: &Path) -> Self {
         Self::new(Arc::new(LocalDrive::new(root)))
+    }
+
+    /// Says in messages that the files are at another place.
+    #[must_use]
+    pub(crate) fn said_to_be_at(mut self, place: &Path) -> Self {
+        self.place = Some(place.to_owned());
+        self
     }
 
     async fn find(&self, path: &str) -> Result<Option<Entry>, AssetsError> {
@@ -119,6 +128,9 @@ impl Assets for DriveAssets {
     }
 
     fn describe(&self) -> String {
+        if let Some(place) = &self.place {
+            return place.display().to_string();
+        }
         match (self.drive.as_local(), self.drive.as_hyperdrive()) {
             (Some(folder), _) => folder.root().display().to_string(),
             (None, Some(drive)) => format!("pear://{}", drive.key()),

@@ -51,17 +51,25 @@ impl Lab {
 
     /// Stages and provisions a version onto `target`, on top of `production`; the versioned link to request.
     pub(crate) fn provision(&self, version: &str, target: &str, production: &str) -> Result<String> {
+        self.provision_with(version, target, production, &[])
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn provision_with(
+        &self,
+        version: &str,
+        target: &str,
+        production: &str,
+        more: &[&str],
+    ) -> Result<String> {
         let folder = self.folder(version);
         if !folder.exists() {
             write_deployment(&folder, "Cool", version, &self.link)?;
         }
         let folder = folder.display().to_string();
         let staged = verlink(&self.place.run("release", &["stage", &self.stage, &folder])?)?;
-        verlink(
-            &self
-                .place
-                .run("release", &["provision", &staged, target, production])?,
-        )
+        let args = [&["provision", &staged, target, production], more].concat();
+        verlink(&self.place.run("release", &args)?)
     }
 
     /// Provisions a version onto the source, whose history is all there is in production.

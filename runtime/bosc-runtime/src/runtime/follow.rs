@@ -22,6 +22,9 @@ use crate::status::{Keeper, Status};
 /// After a failed check, when to try again if the drive does not grow before.
 pub(super) const RETRY: Duration = Duration::from_secs(30);
 
+/// When it is looked again whether there is room on the disk: who has made some waits for the update.
+const ROOM_AGAIN: Duration = Duration::from_secs(5);
+
 /// Background work for which there are no peers is not tried less often than this.
 const RARELY: Duration = Duration::from_secs(3600);
 
@@ -102,7 +105,8 @@ impl Inner {
                             }
                             // What is on the drive will not become another release by itself.
                             if !error.is_refusal() {
-                                schedule.retry_at(Instant::now() + RETRY);
+                                let room = matches!(error, CheckError::NoRoom { .. });
+                                schedule.retry_at(Instant::now() + if room { ROOM_AGAIN } else { RETRY });
                             }
                         }
                     }
