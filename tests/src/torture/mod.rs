@@ -44,12 +44,15 @@ pub struct Options {
     pub long: bool,
 }
 
+/// Campaigns that wait for peers most of the time: they run beside the others.
+const WAITING: [&str; 1] = ["kill-commit"];
+
 /// Runs the campaigns and prints a line for each. Whether all went well.
 pub fn run(options: &Options) -> bool {
     // Kills are shared out by what a run costs.
     let kills = |percent: u64| (options.kills * percent / 100).max(1);
     let flips = |percent: u64| (options.flips * percent / 100).max(1);
-    type Work<'a> = Box<dyn Fn(&mut Campaign) -> Result<()> + 'a>;
+    type Work<'a> = Box<dyn Fn(&mut Campaign) -> Result<()> + Send + 'a>;
     let mut all: Vec<(&'static str, Work<'_>)> = vec![
         ("kill-stage", Box::new(|c| kill::stage(c, kills(25)))),
         ("kill-provision", Box::new(|c| kill::provision(c, kills(20)))),
@@ -72,21 +75,32 @@ pub fn run(options: &Options) -> bool {
         all.push(("suspend-app", Box::new(suspend::app)));
     }
     let wanted = |name: &str| options.only.as_deref().is_none_or(|only| only == name);
-    let mut good = true;
-    let mut ran = false;
-    for (name, work) in all.into_iter().filter(|(name, _)| wanted(name)) {
-        ran = true;
-        let mut campaign = Campaign::new(name, options.seed);
-        if let Err(error) = work(&mut campaign) {
-            campaign.failures.push(format!("could not go on: {error:#}"));
-        }
-        println!("{}", campaign.report());
-        good &= campaign.failures.is_empty();
-    }
-    if !ran {
+    // Each has a folder and a network of its own, so that those which mostly wait need not be waited for.
+    let (waiting, working): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .filter(|(name, _)| wanted(name))
+        .partition(|(name, _)| WAITING.contains(name));
+    if waiting.is_empty() && working.is_empty() {
         eprintln!("there is no campaign of that name");
+        return false;
     }
-    good && ran
+    let one_after_the_other = |lane: Vec<(&'static str, Work<'_>)>| {
+        let mut good = true;
+        for (name, work) in lane {
+            let mut campaign = Campaign::new(name, options.seed);
+            if let Err(error) = work(&mut campaign) {
+                campaign.failures.push(format!("could not go on: {error:#}"));
+            }
+            println!("{}", campaign.report());
+            good &= campaign.failures.is_empty();
+        }
+        good
+    };
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| one_after_the_other(waiting));
+        let good = one_after_the_other(working);
+        waiting.join().unwrap_or(false) && good
+    })
 }
 
 /// One campaign while it runs, and what it found.
