@@ -12,9 +12,9 @@ use crate::output::Output;
 pub(crate) async fn run(args: &args::Make, output: &Output) -> anyhow::Result<()> {
     let request = Request {
         dir: args.dir.clone(),
-        program: program(args.bin.as_deref(), &args.profile),
+        program: program(args.making.bin.as_deref(), &args.making.profile),
         out: args.out.clone(),
-        formats: args.format.clone(),
+        formats: args.making.format.clone(),
     };
     let (plan, made) = make(request, output).await?;
     for made in &made {

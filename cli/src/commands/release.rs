@@ -94,7 +94,7 @@ fn show(plan: &ReleasePlan, args: &args::Release, others: &[(Host, PathBuf)], ou
 
 /// What is made: what a deb installed updates from the folder.
 fn formats(args: &args::Release) -> Vec<Format> {
-    let mut formats = args.format.clone();
+    let mut formats = args.making.format.clone();
     if !formats.iter().all(|format| format.is_released()) && !formats.contains(&Format::Folder) {
         formats.push(Format::Folder);
     }
@@ -126,7 +126,7 @@ impl Make for Bundles<'_> {
     async fn make(&mut self) -> Result<Vec<(Host, PathBuf)>, MakeError> {
         let request = Request {
             dir: self.args.dir.clone(),
-            program: make::program(self.args.bin.as_deref(), &self.args.profile),
+            program: make::program(self.args.making.bin.as_deref(), &self.args.making.profile),
             out: None,
             formats: formats(self.args),
         };
