@@ -30,7 +30,7 @@ const RARELY: Duration = Duration::from_secs(3600);
 
 /// A check that got nothing new from any peer for this long is given up, and tried again later.
 pub(super) const STALLED: Duration = if cfg!(test) {
-    Duration::from_secs(1)
+    Duration::from_secs(3)
 } else {
     Duration::from_secs(120)
 };
