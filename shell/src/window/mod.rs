@@ -165,10 +165,13 @@ fn build_window(event_loop: &EventLoop<UserEvent>, parts: &WindowParts) -> Resul
 /// larger one than 256 pixels would keep all of them out.
 #[cfg(target_os = "linux")]
 fn icons(path: &Path) -> Result<Vec<gtk::gdk_pixbuf::Pixbuf>, gtk::glib::Error> {
-    [16, 32, 48, 64, 128, 256]
-        .into_iter()
-        .map(|size| gtk::gdk_pixbuf::Pixbuf::from_file_at_scale(path, size, size, true))
-        .collect()
+    use gtk::gdk_pixbuf::{InterpType, Pixbuf};
+    // Read once: the window waits for it.
+    let largest = Pixbuf::from_file_at_scale(path, 256, 256, true)?;
+    let sizes = [16, 32, 48, 64, 128, 256].into_iter();
+    Ok(sizes
+        .filter_map(|size| largest.scale_simple(size, size, InterpType::Bilinear))
+        .collect())
 }
 
 fn background(window: &Window, manifest: &Manifest) -> Color {
