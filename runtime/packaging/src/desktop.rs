@@ -106,12 +106,11 @@ impl Icons {
 /// A bundle as the folder that an AppImage holds: with what starts it, its entry and its icons.
 pub(crate) fn app_dir(
     bundle: Tree,
-    dir: &Path,
+    icons: &Icons,
     manifest: &Manifest,
     program: &str,
 ) -> Result<Tree, PackagingError> {
     let name = &manifest.name;
-    let icons = Icons::read(dir)?;
     let mut tree = bundle;
     tree.put("AppRun", Item::Link(program.to_owned()))?;
     let entry = entry(manifest, program, icons.any());

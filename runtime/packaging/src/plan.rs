@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use app::{Host, Layout, Manifest, layout};
 
+use crate::desktop::Icons;
 use crate::place::Beside;
 use crate::tree::Tree;
 use crate::{Format, PackagingError, Program, appimage_file, bundle, deb, desktop, folder, time};
@@ -30,6 +31,8 @@ pub struct Plan {
     host: Host,
     /// Each format once, in the order in which they were asked for, with where it will be.
     results: Vec<(Format, PathBuf)>,
+    /// Read once for all formats that show them; none if no format does.
+    icons: Icons,
     time: u32,
 }
 
@@ -83,19 +86,29 @@ impl Plan {
                 results.push((format, folder.join(format.file_name(&host, &manifest))));
             }
         }
+        let mut desktop = false;
         for (format, _) in &results {
             match format {
                 Format::Folder => {}
-                Format::AppImage => desktop::Icons::read(dir).map(|_| ())?,
-                Format::Deb => deb::check(dir, &manifest)?,
+                Format::AppImage => desktop = true,
+                Format::Deb => {
+                    deb::check(&manifest)?;
+                    desktop = true;
+                }
             }
         }
+        let icons = if desktop {
+            Icons::read(dir)?
+        } else {
+            Icons::default()
+        };
         Ok(Self {
             time: time::source_date()?,
             request,
             manifest,
             host,
             results,
+            icons,
         })
     }
 
@@ -149,17 +162,10 @@ impl Plan {
                 let name = Path::new(&self.manifest.product_name);
                 let program = Layout::of(&self.host, layout::Format::Folder).program(name);
                 let program = program.file_name().unwrap_or_default().to_string_lossy();
-                let tree = desktop::app_dir(bundle.clone(), &self.request.dir, &self.manifest, &program)?;
+                let tree = desktop::app_dir(bundle.clone(), &self.icons, &self.manifest, &program)?;
                 appimage_file::write(&tree, self.time, to)
             }
-            Format::Deb => deb::write(
-                bundle,
-                &self.request.dir,
-                &self.manifest,
-                &self.host,
-                self.time,
-                to,
-            ),
+            Format::Deb => deb::write(bundle, &self.icons, &self.manifest, &self.host, self.time, to),
         }
     }
 }

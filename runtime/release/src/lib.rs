@@ -38,7 +38,7 @@ pub use drives::{
 pub use dump::{Dump, DumpOptions};
 pub use error::{ReleaseError, Why};
 pub use links::{LINKS, Links};
-pub use network::{IDENTITY, Network};
+pub use network::{Network, join};
 pub use progress::{Progress, Step};
 pub use provision::{ProvisionPlan, Provisioned};
 pub use stage::{StageOptions, StagePlan, Staged};

@@ -2,13 +2,29 @@
 
 use corestore::Corestore;
 use hyperswarm::SwarmConfig;
-use peers::Peers;
-use tokio::sync::OnceCell;
+use peers::{PeerChange, Peers};
+use tokio::sync::{OnceCell, mpsc};
 
 use crate::ReleaseError;
 
 /// The name of a store's key pair: peers know it again by that.
-pub const IDENTITY: &str = "bosc swarm";
+const IDENTITY: &str = "bosc swarm";
+
+/// Joins as a store: with its key pair, whatever `config` says. `changes` hears of peers.
+///
+/// # Errors
+/// If the network cannot be joined.
+pub async fn join(
+    store: &Corestore,
+    config: SwarmConfig,
+    changes: Option<mpsc::UnboundedSender<PeerChange>>,
+) -> Result<Peers, ReleaseError> {
+    let config = SwarmConfig {
+        key_pair: Some(store.create_key_pair(IDENTITY)?),
+        ..config
+    };
+    Ok(Peers::join(store, config, changes).await?)
+}
 
 /// A store, and the way to its peers.
 pub struct Network {
@@ -37,14 +53,8 @@ impl Network {
     /// # Errors
     /// If the network cannot be joined.
     pub async fn peers(&self) -> Result<&Peers, ReleaseError> {
-        let join = async {
-            let config = SwarmConfig {
-                key_pair: Some(self.store.create_key_pair(IDENTITY)?),
-                ..self.config.clone()
-            };
-            Ok(Peers::join(&self.store, config, None).await?)
-        };
-        self.peers.get_or_try_init(|| join).await
+        let join = || join(&self.store, self.config.clone(), None);
+        self.peers.get_or_try_init(join).await
     }
 
     /// Leaves, and closes the store.

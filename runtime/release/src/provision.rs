@@ -168,10 +168,7 @@ impl ProvisionPlan {
     /// # Errors
     /// [`Why::NotNewer`](crate::Why::NotNewer) if files change and no installed app would take them.
     pub async fn preview(&self, progress: &mut dyn Progress) -> Result<Provisioned, ReleaseError> {
-        // While nothing was copied, what is in production stands for what the target will be.
-        let behind = self.target.core().length() < self.production_length;
-        let compared = if behind { &self.production } else { &self.target };
-        let changes = self.compare(compared, progress).await?;
+        let changes = self.compare(progress).await?;
         self.told(changes).await
     }
 
@@ -185,7 +182,7 @@ impl ProvisionPlan {
         progress: &mut dyn Progress,
         cooldown: Duration,
     ) -> Result<Provisioned, ReleaseError> {
-        let changes = self.preview(progress).await?.changes;
+        let changes = self.compare(progress).await?;
         if !cooldown.is_zero() {
             progress.step(Step::Cools(cooldown));
             tokio::time::sleep(cooldown).await;
@@ -203,8 +200,12 @@ impl ProvisionPlan {
         self.told(changes).await
     }
 
-    async fn compare(&self, onto: &Hyperdrive, progress: &mut dyn Progress) -> Result<u64, ReleaseError> {
+    /// Tells what would change, and how much that is.
+    async fn compare(&self, progress: &mut dyn Progress) -> Result<u64, ReleaseError> {
         progress.step(Step::Compares);
+        // While nothing was copied, what is in production stands for what the target will be.
+        let behind = self.target.core().length() < self.production_length;
+        let onto = if behind { &self.production } else { &self.target };
         let options = MirrorOptions {
             dry_run: true,
             ..MirrorOptions::default()

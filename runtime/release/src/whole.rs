@@ -207,7 +207,7 @@ impl ReleasePlan {
             stage: Some(stage.clone()),
             provision: Some(provision.clone()),
         };
-        if links != self.links || Links::read(&self.dir)? != links {
+        if Links::read(&self.dir)? != links {
             links.write(&self.dir)?;
         }
         if self.upgrade.is_some() {

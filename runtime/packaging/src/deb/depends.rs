@@ -106,20 +106,21 @@ fn number(name: &str) -> Option<(u32, u32)> {
 mod tests {
     use super::*;
 
+    /// A bundle that holds a program and nothing else.
+    fn bundle(program: std::path::PathBuf) -> Tree {
+        let mut bundle = Tree::default();
+        let program = Item::File {
+            from: Source::Path(program),
+            executable: true,
+        };
+        bundle.put("App", program).unwrap();
+        bundle
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn a_program_says_what_it_needs() {
-        let mut bundle = Tree::default();
-        let from = Source::Path(std::env::current_exe().unwrap());
-        bundle
-            .put(
-                "App",
-                Item::File {
-                    from,
-                    executable: true,
-                },
-            )
-            .unwrap();
+        let bundle = bundle(std::env::current_exe().unwrap());
         let depends = of(&bundle).unwrap();
         assert!(depends.contains(&"libgcc-s1".to_owned()), "{depends:?}");
         let c_library = depends
@@ -143,17 +144,7 @@ mod tests {
     fn a_script_needs_what_shows_the_page() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("App"), "#!/bin/sh\n").unwrap();
-        let mut bundle = Tree::default();
-        let from = Source::Path(dir.path().join("App"));
-        bundle
-            .put(
-                "App",
-                Item::File {
-                    from,
-                    executable: true,
-                },
-            )
-            .unwrap();
+        let bundle = bundle(dir.path().join("App"));
         assert_eq!(
             of(&bundle).unwrap(),
             ["libc6", "libgtk-3-0", "libwebkit2gtk-4.1-0"]

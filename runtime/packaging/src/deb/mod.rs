@@ -38,21 +38,20 @@ pub(crate) fn file_name(host: &Host, manifest: &Manifest) -> String {
 }
 
 /// Refuses what Debian would not install.
-pub(crate) fn check(dir: &Path, manifest: &Manifest) -> Result<(), PackagingError> {
-    control::check_name(manifest)?;
-    Icons::read(dir).map(|_| ())
+pub(crate) fn check(manifest: &Manifest) -> Result<(), PackagingError> {
+    control::check_name(manifest)
 }
 
 /// Writes the deb of a bundle.
 pub(crate) fn write(
     bundle: &Tree,
-    dir: &Path,
+    icons: &Icons,
     manifest: &Manifest,
     host: &Host,
     time: u32,
     to: &Path,
 ) -> Result<(), PackagingError> {
-    let files = files(bundle, dir, manifest, host)?;
+    let files = files(bundle, icons, manifest, host)?;
     let depends = depends::of(bundle)?;
     let control = control::control(manifest, architecture(host).unwrap_or("all"), &files, &depends)?;
     let mut control_files = Tree::default();
@@ -69,7 +68,7 @@ pub(crate) fn write(
 }
 
 /// Everything that is installed.
-fn files(bundle: &Tree, dir: &Path, manifest: &Manifest, host: &Host) -> Result<Tree, PackagingError> {
+fn files(bundle: &Tree, icons: &Icons, manifest: &Manifest, host: &Host) -> Result<Tree, PackagingError> {
     let (name, product) = (&manifest.name, &manifest.product_name);
     let layout = Layout::of(host, layout::Format::Folder);
     let below = format!("usr/lib/{name}/{product}");
@@ -82,7 +81,6 @@ fn files(bundle: &Tree, dir: &Path, manifest: &Manifest, host: &Host) -> Result<
         format!("usr/bin/{name}"),
         Item::Link(format!("../lib/{name}/{program}")),
     )?;
-    let icons = Icons::read(dir)?;
     let entry = desktop::entry(manifest, name, icons.any());
     tree.put(
         format!("usr/share/applications/{name}.desktop"),
