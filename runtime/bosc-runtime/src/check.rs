@@ -173,21 +173,32 @@ pub(crate) fn expect_place(
     data: &Path,
     bytes: u64,
 ) -> Result<(), CheckError> {
-    if let Some(Err((path, source))) = app.map(obstacle::replaceable) {
-        return Err(CheckError::NotReplaceable {
-            version: version.clone(),
-            path,
-            source,
-        });
-    }
-    // A disk of which nothing is known gets its chance.
-    match Room::at(data, bytes) {
-        Ok(room) if !room.is_enough() => Err(CheckError::NoRoom {
+    // First, as it writes nothing. A disk of which nothing is known gets its chance.
+    if let Ok(room) = Room::at(data, bytes)
+        && !room.is_enough()
+    {
+        return Err(CheckError::NoRoom {
             version: version.clone(),
             path: data.to_owned(),
             room,
-        }),
+        });
+    }
+    match app.map(obstacle::replaceable) {
+        Some(Err((path, source))) => Err(no_place(version, path, source, bytes)),
         _ => Ok(()),
+    }
+}
+
+/// Why nothing can be written beside the bundle. Room can be made; a right stays refused.
+pub(crate) fn no_place(version: &Version, path: PathBuf, source: std::io::Error, bytes: u64) -> CheckError {
+    let version = version.clone();
+    match Room::at(&path, bytes) {
+        Ok(room) if obstacle::is_full(&source) => CheckError::NoRoom { version, path, room },
+        _ => CheckError::NotReplaceable {
+            version,
+            path,
+            source,
+        },
     }
 }
 

@@ -55,6 +55,14 @@ pub fn replaceable(bundle: &Path) -> Result<(), (PathBuf, io::Error)> {
     writable(folder).map_err(|error| (folder.to_owned(), error))
 }
 
+/// Whether the system refused something because the disk, or the user's part of it, is full.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// The folder, or the nearest one above it that is there.
 fn existing(folder: &Path) -> &Path {
     folder

@@ -6,6 +6,7 @@ use hyperdrive::DriveError;
 
 use crate::check::CheckError;
 use crate::error::{ApplyError, RuntimeError};
+use crate::obstacle::is_full;
 
 /// What went wrong, for a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,11 +162,6 @@ fn of_io(error: &std::io::Error) -> Told {
     } else {
         Told::new("UPDATE_DISK", DISK)
     }
-}
-
-fn is_full(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 #[cfg(test)]

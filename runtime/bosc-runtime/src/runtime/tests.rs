@@ -207,6 +207,22 @@ fn a_release_that_does_not_fit_on_the_disk_is_not_begun() {
     assert!(!error.is_refusal(), "room can be made");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_beside_the_bundle_is_waited_for_and_a_refused_right_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = |code| {
+        let source = std::io::Error::from_raw_os_error(code);
+        check::no_place(&Version::new(1, 0, 1), dir.path().to_owned(), source, 1000)
+    };
+    let (full, denied) = (error(28), error(13));
+    assert_eq!((full.told().code, full.is_refusal()), ("UPDATE_NO_ROOM", false));
+    assert_eq!(
+        (denied.told().code, denied.is_refusal()),
+        ("UPDATE_NOT_WRITABLE", true)
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_refused_is_not_fetched_again() {
     let home = Home::new().await;
