@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A program that runs beside the test and ends with it.
 pub struct Process {
@@ -139,9 +140,26 @@ impl Drop for Process {
 
 /// Sends SIGTERM to one process.
 pub fn terminate(id: u32) {
-    if let Some(pid) = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    end(id, Signal::TERM);
+}
+
+/// Sends a signal to one process, if it still runs.
+pub fn end(id: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
     }
+}
+
+/// The processes that run now with this entry (`NAME=value`) in their environment.
+pub fn processes_with(entry: &str) -> Vec<u32> {
+    let has_it = |id: &u32| {
+        let env = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        env.split(|byte| *byte == 0)
+            .any(|found| found == entry.as_bytes())
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(has_it).collect()
 }
 
 /// Runs a command to its end; its stdout, or an error with both streams.

@@ -13,7 +13,7 @@ use app::{Format, Host, Layout};
 
 use crate::display::Display;
 use crate::peers::{Place, fresh_home, program, root};
-use crate::process::{Process, wait_until};
+use crate::process::{Process, processes_with, wait_until};
 use crate::update::installed_version;
 use crate::webdriver::{WebDriver, free_port};
 
@@ -346,14 +346,7 @@ impl Installed {
 
     /// The processes that run now of those that were started with [`env`](Self::env): the app and its web view's.
     pub fn processes(&self) -> Vec<u32> {
-        let mark = format!("WEBKIT_INSPECTOR_SERVER={}", self.inspector);
-        let is_ours = |pid: &u32| {
-            let env = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            env.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
-        };
-        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.filter(is_ours).collect()
+        processes_with(&format!("WEBKIT_INSPECTOR_SERVER={}", self.inspector))
     }
 
     /// Starts the app on its own and attaches a driver to its window.

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::helper;
+use crate::{helper, own};
 
 /// How often it is looked again while the app has not begun, or others still run from the folder.
 const OFTEN: Duration = Duration::from_millis(250);
@@ -35,8 +35,16 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), String> {
             return Ok(());
         }
     };
-    helper::ready().map_err(|error| error.to_string())?;
     let folder = Path::new(folder);
+    let _held = match own::hold(folder) {
+        Ok(held) => held,
+        Err(error) => {
+            helper::cannot(&error);
+            return Ok(());
+        }
+    };
+    helper::ready().map_err(|error| error.to_string())?;
+    own::sweep();
     let program = Path::new("/proc")
         .join(id.as_raw_nonzero().to_string())
         .join("exe");
@@ -76,7 +84,7 @@ fn watch(program: &Path) -> rustix::io::Result<std::os::fd::OwnedFd> {
 }
 
 /// Whether a process runs a program from the folder.
-fn used(folder: &Path) -> bool {
+pub(crate) fn used(folder: &Path) -> bool {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
         .filter_map(|process| fs::read_link(process.path().join("exe")).ok())

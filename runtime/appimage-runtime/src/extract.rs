@@ -10,7 +10,7 @@ use appimage::{Image, ImageError, Kind, Node};
 use glob::Pattern;
 use rustix::fs::StatVfsMountFlags;
 
-use crate::helper;
+use crate::{helper, own};
 
 /// What is written at once, in bytes: a few blocks.
 const CHUNK_BYTES: usize = 512 * 1024;
@@ -20,11 +20,9 @@ const SPARE: u64 = 16 * 1024 * 1024;
 
 /// Unpacks everything into a new folder of this user's alone, which is deleted when the app has ended. Returns where.
 pub(crate) fn for_app(image: &Image) -> Result<PathBuf, String> {
-    let folder = tempfile::Builder::new()
-        .prefix("appimage_extracted_")
-        .tempdir_in(room_for(image)?)
-        .map_err(|error| format!("no folder can be made to unpack the app in: {error}"))?
-        .keep();
+    // Held by this process until the app begins, and by the helper from before that.
+    let (folder, _held) = own::make(own::UNPACKED, &room_for(image)?)
+        .map_err(|error| format!("no folder can be made to unpack the app in: {error}"))?;
     let id = std::process::id().to_string();
     let cleaned = helper::start(&[OsStr::new(helper::CLEAN), folder.as_os_str(), OsStr::new(&id)]);
     let unpacked = match cleaned {
@@ -48,11 +46,8 @@ fn room_for(image: &Image) -> Result<PathBuf, String> {
         Ok::<_, ImageError>(())
     });
     walked.map_err(spoilt)?;
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache")));
-    let places = [Some(std::env::temp_dir()), cache, Some("/var/tmp".into())];
     let mut tried = String::new();
-    for place in places.into_iter().flatten().filter(|place| place.is_absolute()) {
+    for place in own::places() {
         let why = match rustix::fs::statvfs(&place) {
             Err(error) => error.to_string(),
             Ok(disk)

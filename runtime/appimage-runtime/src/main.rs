@@ -29,6 +29,8 @@ mod mount;
 #[cfg(target_os = "linux")]
 mod options;
 #[cfg(target_os = "linux")]
+mod own;
+#[cfg(target_os = "linux")]
 mod sections;
 #[cfg(target_os = "linux")]
 mod serve;

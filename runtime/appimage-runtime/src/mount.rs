@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
 
-use crate::helper;
 use crate::options::file;
+use crate::{helper, own};
 
 /// Whether the files are served for as long as somebody uses them, or for as long as the helper's standard input is open.
 pub(crate) const FOR_APP: &str = "app";
@@ -24,7 +24,7 @@ pub(crate) fn while_held() -> io::Result<(PathBuf, ChildStdin)> {
 }
 
 fn mount(how: &str) -> io::Result<(PathBuf, ChildStdin)> {
-    let folder = tempfile::Builder::new().prefix(&prefix()).tempdir()?.keep();
+    let (folder, _held) = own::make(&begins(), &std::env::temp_dir())?;
     let args = [
         OsStr::new(helper::SERVE),
         folder.as_os_str(),
@@ -46,8 +46,8 @@ fn file_name_or(path: &Path) -> &OsStr {
     path.file_name().unwrap_or(path.as_os_str())
 }
 
-/// How such folders are called, for whoever lists mounts: the first letters of the file's name.
-fn prefix() -> String {
+/// How the folder's name begins, for whoever lists mounts: with the first letters of the file's name.
+fn begins() -> String {
     let name = file();
     let name = name
         .file_stem()
@@ -55,5 +55,5 @@ fn prefix() -> String {
         .to_string_lossy()
         .into_owned();
     let plain = name.chars().filter(char::is_ascii_alphanumeric).take(12);
-    format!(".mount_{}", plain.collect::<String>())
+    format!("{}{}", own::MOUNTED, plain.collect::<String>())
 }

@@ -10,7 +10,7 @@ use rustix::mount::UnmountFlags;
 
 use crate::files::Files;
 use crate::mount::WHILE_HELD;
-use crate::{helper, options};
+use crate::{helper, options, own};
 
 /// How long an app may take to open its first file.
 const FIRST: Duration = Duration::from_secs(30);
@@ -55,6 +55,7 @@ fn serve(folder: &Path, while_held: bool, name: &str) -> Result<(), String> {
             uses.end();
         }
     });
+    own::sweep();
     if while_held {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         unmount(folder, true);
@@ -71,7 +72,7 @@ fn serve(folder: &Path, while_held: bool, name: &str) -> Result<(), String> {
 }
 
 /// Unmounts the folder, unless somebody is in it; `always` for as soon as nobody is.
-fn unmount(folder: &Path, always: bool) -> bool {
+pub(crate) fn unmount(folder: &Path, always: bool) -> bool {
     let flags = if always {
         UnmountFlags::DETACH
     } else {

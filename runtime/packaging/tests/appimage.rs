@@ -72,6 +72,29 @@ impl Home {
         (child, said, text)
     }
 
+    /// Ends all that was started here, as a power cut would.
+    fn kill_all(&self) {
+        let mark = format!("TMPDIR={}", self.path("tmp").display());
+        let is_ours = |process: &PathBuf| {
+            let env = fs::read(process.join("environ")).unwrap_or_default();
+            env.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
+        };
+        let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        let ids: Vec<_> = processes
+            .filter(is_ours)
+            .filter_map(|path| Some(path.file_name()?.to_owned()))
+            .collect();
+        assert!(ids.len() >= 2, "no helper runs");
+        assert!(
+            Command::new("kill")
+                .arg("-9")
+                .args(ids)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
     /// Nothing is left mounted or unpacked.
     fn all_gone(&self) {
         let until = Instant::now() + Duration::from_secs(20);
@@ -173,9 +196,9 @@ fn it_starts_its_program_with_what_appimages_tell_theirs() {
         let starts = format!("image={} dir={}/", image.display(), home.path("tmp").display());
         assert!(said.starts_with(&starts), "{said}");
         let named = if extracted {
-            "/appimage_extracted_"
+            "/appimage_extracted_bosc_"
         } else {
-            "/.mount_MyApp"
+            "/.mount_bosc_MyApp"
         };
         assert!(said.contains(named), "{said}");
         let ends = format!(
@@ -193,7 +216,7 @@ fn it_starts_its_program_with_what_appimages_tell_theirs() {
         .env("APPIMAGE_EXTRACT_AND_RUN", "1")
         .output()
         .unwrap();
-    assert!(text(&output).contains("/appimage_extracted_"), "{output:?}");
+    assert!(text(&output).contains("/appimage_extracted_bosc_"), "{output:?}");
     home.all_gone();
 }
 
@@ -212,7 +235,7 @@ fn without_fuse_it_unpacks_itself() {
         println!("SKIPPED without_fuse_it_unpacks_itself: only root can hide /dev/fuse");
         return;
     }
-    assert!(text(&output).contains("/appimage_extracted_"), "{output:?}");
+    assert!(text(&output).contains("/appimage_extracted_bosc_"), "{output:?}");
     home.all_gone();
 }
 
@@ -250,6 +273,28 @@ fn a_signal_is_the_programs_and_nothing_is_left_then_either() {
         let (mut child, ..) = home.wait(args);
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(9));
+        home.all_gone();
+    }
+}
+
+#[test]
+fn what_a_power_cut_left_goes_with_the_next_start() {
+    let home = Home::new();
+    let mut ways = vec![&["--appimage-extract-and-run", "wait"][..]];
+    if fuse(&home) {
+        ways.push(&["wait"]);
+    }
+    for args in ways {
+        let (mut child, ..) = home.wait(args);
+        // The helper first, which would tidy up.
+        home.kill_all();
+        let _ = child.wait().unwrap();
+        assert_eq!(fs::read_dir(home.path("tmp")).unwrap().count(), 1);
+        // A folder of another AppImage is none of ours.
+        let other = home.path("tmp/appimage_extracted_0123456789abcdef");
+        fs::create_dir(&other).unwrap();
+        assert_eq!(home.run(&["--appimage-extract-and-run"]).status.code(), Some(0));
+        fs::remove_dir(&other).unwrap();
         home.all_gone();
     }
 }

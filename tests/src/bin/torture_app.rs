@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use app::{Host, Layout, fit};
 use bosc_runtime::bundle::{Decision, Startup, preflight};
 use bosc_runtime::{Runtime, RuntimeConfig, UpdaterEvent};
 
@@ -30,10 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn version(bundle: &Path) -> Result<String> {
-    let path = bundle.join("resources/app/package.json");
-    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let package: serde_json::Value = serde_json::from_str(&text)?;
-    Ok(package["version"].as_str().context("no version")?.to_owned())
+    fit::version_of(bundle).with_context(|| format!("no version in {}", bundle.display()))
 }
 
 fn variable(name: &str) -> Result<String> {
@@ -55,7 +53,7 @@ fn start(bundle: &Path) -> Result<()> {
     let config = RuntimeConfig {
         dir: storage,
         app: Some(bundle.to_owned()),
-        name: "Cool".to_owned(),
+        name: Layout::at(&Host::current(), bundle).bundle_name("Cool"),
         version: version.parse()?,
         upgrade: variable("TORTURE_LINK")?.parse()?,
         updates: true,
@@ -101,6 +99,6 @@ async fn follow(config: RuntimeConfig) -> Result<()> {
 
 /// Becomes what is in the bundle now; returns only what kept it from that.
 fn again(bundle: &Path) -> anyhow::Error {
-    let program = bundle.join("Cool");
+    let program = Layout::at(&Host::current(), bundle).program(bundle);
     anyhow::Error::new(Command::new(&program).exec()).context(program.display().to_string())
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use app::Format;
 
 use super::kill::{ELSEWHERE, bosc};
 use super::program::{Ended, finish};
@@ -191,7 +192,7 @@ pub fn update(campaign: &mut Campaign) -> Result<()> {
         campaign.skip("mounting a disk in memory wants root");
         return Ok(());
     };
-    let mut lab = super::update::Lab::new(place, folder.join("storage"))?;
+    let mut lab = super::update::Lab::new(place, folder.join("storage"), Format::Folder)?;
     lab.arrives()?.stop();
     let base = disk.used()?;
     lab.release_next()?;

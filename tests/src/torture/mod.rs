@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use app::Format;
 
 use crate::peers::{read_tree, write_deployment};
 
@@ -58,13 +59,27 @@ pub fn run(options: &Options) -> bool {
         ("kill-provision", Box::new(|c| kill::provision(c, kills(20)))),
         ("kill-dump", Box::new(|c| kill::dump(c, kills(25)))),
         ("kill-commit", Box::new(|c| kill::commit(c, kills(10)))),
-        ("kill-update", Box::new(|c| update::killed(c, kills(10)))),
-        ("kill-window", Box::new(|c| window::killed(c, kills(10)))),
+        (
+            "kill-update",
+            Box::new(|c| update::killed(c, kills(10), Format::Folder)),
+        ),
+        (
+            "kill-appimage",
+            Box::new(|c| update::killed(c, kills(10), Format::File)),
+        ),
+        (
+            "kill-window",
+            Box::new(|c| window::killed(c, kills(10), Format::Folder)),
+        ),
         ("flip-own", Box::new(|c| flip::own(c, flips(75)))),
         ("flip-seeder", Box::new(|c| flip::seeder(c, flips(10)))),
         ("flip-live", Box::new(|c| rot::seeder(c, flips(15)))),
     ];
     if options.long {
+        all.push((
+            "kill-window-image",
+            Box::new(|c| window::killed(c, kills(10), Format::File)),
+        ));
         all.push(("disk-stage", Box::new(full_disk::stage)));
         all.push(("disk-dump-folder", Box::new(full_disk::dump_folder)));
         all.push(("disk-dump-store", Box::new(full_disk::dump_store)));
@@ -213,6 +228,19 @@ pub(crate) fn deployment(folder: &Path, upgrade: &str, number: u64) -> Result<Pa
         std::fs::write(name, crate::peers::noise(size, number * 31 + index as u64))?;
     }
     Ok(bundle)
+}
+
+/// A project of version `1.0.<number>` for `bosc make`, which makes one file of it.
+pub(crate) fn project(folder: &Path, upgrade: &str, number: u64) -> Result<PathBuf> {
+    remove(folder)?;
+    let page = folder.join("renderer");
+    std::fs::create_dir_all(&page)?;
+    let version = format!("1.0.{number}");
+    let package = serde_json::json!({ "name": "Cool", "version": version, "upgrade": upgrade });
+    std::fs::write(folder.join("package.json"), package.to_string())?;
+    std::fs::write(page.join("index.html"), "<!doctype html><title>Cool</title>")?;
+    std::fs::write(page.join("changes"), crate::peers::noise(900_000, number))?;
+    Ok(folder.to_owned())
 }
 
 /// What a folder holds, without what is only being written.

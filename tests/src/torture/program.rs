@@ -7,6 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+
+use crate::process::{end, processes_with};
 
 /// How a program ended.
 pub struct Ended {
@@ -102,4 +105,13 @@ pub fn kill_after(command: &mut Command, delay: Duration) -> Result<bool> {
     let mut child = Killed(child);
     std::thread::sleep(delay);
     Ok(child.0.try_wait()?.is_none())
+}
+
+/// As [`kill_after`], with all that the program started and that has `mark` in its environment.
+pub fn kill_all_after(command: &mut Command, delay: Duration, mark: &str) -> Result<bool> {
+    let killed = kill_after(command, delay)?;
+    for id in processes_with(mark) {
+        end(id, Signal::KILL);
+    }
+    Ok(killed)
 }

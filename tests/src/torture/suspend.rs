@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use app::Format;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::kill::{ELSEWHERE, bosc};
@@ -139,7 +140,7 @@ pub fn seeder(campaign: &mut Campaign) -> Result<()> {
 pub fn app(campaign: &mut Campaign) -> Result<()> {
     let place = Place::new(campaign.name)?;
     let storage = place.home.join("storage");
-    let mut lab = super::update::Lab::new(place, storage)?;
+    let mut lab = super::update::Lab::new(place, storage, Format::Folder)?;
     lab.arrives()?.stop();
     campaign.runs(2, |campaign, run, random| {
         lab.release_next()?;

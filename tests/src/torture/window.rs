@@ -11,10 +11,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use app::Format;
 
+use super::update::bundle_tree;
 use super::{Campaign, Random, names, nothing_more};
 use crate::display::Display;
-use crate::peers::{noise, read_tree};
+use crate::peers::noise;
 use crate::process::{Process, wait_until};
 use crate::update::installed_version;
 use crate::walkthrough::{Installed, Setup, Workshop, expect_messages, send_message};
@@ -84,8 +86,9 @@ struct Lab {
 }
 
 impl Lab {
-    fn new(name: &str) -> Result<Self> {
-        let setup = Setup::for_test(name)?;
+    fn new(name: &str, format: Format) -> Result<Self> {
+        let mut setup = Setup::for_test(name)?;
+        setup.format = format;
         let display = Display::own(&setup.home)?;
         let mut workshop = Workshop::open(setup, &mut |_| ())?;
         let script = workshop.project().join("renderer/app.js");
@@ -243,7 +246,7 @@ fn says(process: &mut Process, words: &str) -> Result<()> {
 /// A number that stands for all that a bundle holds.
 fn fingerprint(bundle: &Path) -> Result<u64> {
     let mut hasher = DefaultHasher::new();
-    read_tree(bundle)?.hash(&mut hasher);
+    bundle_tree(bundle)?.hash(&mut hasher);
     Ok(hasher.finish())
 }
 
@@ -300,8 +303,8 @@ fn blow(
 }
 
 /// The update of an app in a window, killed anywhere.
-pub fn killed(campaign: &mut Campaign, kills: u64) -> Result<()> {
-    let mut lab = Lab::new(campaign.name)?;
+pub fn killed(campaign: &mut Campaign, kills: u64, format: Format) -> Result<()> {
+    let mut lab = Lab::new(campaign.name, format)?;
     let mut process = lab.start(&[])?;
     lab.shows(&mut process)?;
     process.stop();
@@ -329,6 +332,7 @@ pub fn killed(campaign: &mut Campaign, kills: u64) -> Result<()> {
             lab.shows(&mut process)?;
             lab.is_tidy(&usual)?;
             process.stop();
+            lab.app.expect_nothing_left()?;
             let found = fingerprint(&lab.app.bundle)?;
             ensure!(
                 lab.versions.last() == Some(&found),
