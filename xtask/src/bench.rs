@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::setup;
-use crate::steps::{has_program, release, run};
+use crate::steps::{BOSC, CHAT, has_program, release, run};
 use crate::test::javascript_peers;
 
 pub(crate) fn run_task() -> Result<()> {
@@ -11,9 +11,6 @@ pub(crate) fn run_task() -> Result<()> {
     if has_program("npm") {
         javascript_peers()?;
     }
-    let builds: [&[&str]; 2] = [
-        &["-p", "bosc-cli", "-p", "pear-chat"],
-        &["-p", "bosc-shell", "--example", "bare"],
-    ];
-    run(&mut release(&builds, "bench")?)
+    let bare = ["-p", "bosc-shell", "--example", "bare"];
+    run(&mut release(&[BOSC, CHAT, &bare].concat(), "bench")?)
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::setup;
-use crate::steps::release;
+use crate::steps::{BOSC, release};
 
 /// How many, and how much.
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub(crate) struct Crowd {
 
 pub(crate) fn run_task(args: &Crowd) -> Result<()> {
     setup::run_if_needed()?;
-    let mut crowd = release(&[&["-p", "bosc-cli"]], "crowd")?;
+    let mut crowd = release(BOSC, "crowd")?;
     crowd.args(&args.only).args(["--clients", &args.clients]);
     for (name, value) in [("--megabytes", args.megabytes), ("--runs", args.runs)] {
         crowd.arg(name).arg(value.to_string());

@@ -3,13 +3,12 @@
 use anyhow::Result;
 
 use crate::setup;
-use crate::steps::{release, root, run, target};
+use crate::steps::{BOSC, CHAT, DRIVEN, release, root, run, target};
 
 pub(crate) fn run_task() -> Result<()> {
     setup::run_if_needed()?;
     // The demo drives the installed app as a person would, by WebDriver.
-    let programs: &[&str] = &["-p", "bosc-cli", "-p", "pear-chat", "--features", "pear-chat/dev"];
-    let mut demo = release(&[programs], "demo")?;
+    let mut demo = release(&[BOSC, CHAT, DRIVEN].concat(), "demo")?;
     let target = target();
     let release = target.join("release");
     demo.args([

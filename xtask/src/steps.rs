@@ -18,18 +18,25 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
+/// Arguments by which `bosc` is built.
+pub(crate) const BOSC: &[&str] = &["-p", "bosc-cli", "--bin", "bosc"];
+/// Arguments by which the chat is built.
+pub(crate) const CHAT: &[&str] = &["-p", "pear-chat", "--bin", "pear-chat"];
+/// Lets a driver look at the window of the installed chat.
+pub(crate) const DRIVEN: &[&str] = &["--features", "pear-chat/dev"];
+
 /// Where cargo puts what it builds.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
-/// Builds for release, each list of arguments in a call of its own, and returns the last program's command: `name` of `bosc-tests`.
-pub(crate) fn release(builds: &[&[&str]], name: &str) -> Result<Command> {
+/// Builds for release in one call, so that nothing is built twice with other features: what `programs` asks for, and `name` of
+/// `bosc-tests`, whose command is returned.
+pub(crate) fn release(programs: &[&str], name: &str) -> Result<Command> {
     println!("building the release (the first time takes some minutes)...");
-    let own = ["-p", "bosc-tests", "--bin", name];
-    for what in builds.iter().copied().chain([&own[..]]) {
-        run(cargo(&["build", "--quiet", "--locked", "--release"]).args(what))?;
-    }
+    run(cargo(&["build", "--quiet", "--locked", "--release"])
+        .args(programs)
+        .args(["-p", "bosc-tests", "--bin", name]))?;
     Ok(Command::new(target().join("release").join(name)))
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::setup;
-use crate::steps::release;
+use crate::steps::{BOSC, CHAT, DRIVEN, release};
 
 /// How much.
 #[derive(Debug, Args)]
@@ -26,11 +26,8 @@ pub(crate) struct Torture {
 pub(crate) fn run_task(args: &Torture) -> Result<()> {
     setup::run_if_needed()?;
     // A driver looks at the window of the installed chat.
-    let builds: [&[&str]; 2] = [
-        &["-p", "bosc-cli", "-p", "pear-chat", "--features", "pear-chat/dev"],
-        &["-p", "bosc-tests", "--bin", "torture_app"],
-    ];
-    let mut torture = release(&builds, "torture")?;
+    let app = ["--bin", "torture_app"];
+    let mut torture = release(&[BOSC, CHAT, DRIVEN, &app].concat(), "torture")?;
     for (name, value) in [
         ("--kills", args.kills),
         ("--flips", args.flips),

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::{helper, own};
 
@@ -23,12 +22,7 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), String> {
     let [folder, id] = args else {
         return Err("this option is the AppImage's own".to_owned());
     };
-    let id = id.to_str().and_then(|id| id.parse().ok()).and_then(Pid::from_raw);
-    let Some(id) = id else {
-        helper::cannot(&"there is no process to wait for");
-        return Ok(());
-    };
-    let app = match pidfd_open(id, PidfdFlags::empty()) {
+    let app = match helper::process(id) {
         Ok(app) => app,
         Err(error) => {
             helper::cannot(&error);
@@ -45,9 +39,7 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), String> {
     };
     helper::ready().map_err(|error| error.to_string())?;
     own::sweep();
-    let program = Path::new("/proc")
-        .join(id.as_raw_nonzero().to_string())
-        .join("exe");
+    let program = Path::new("/proc").join(id).join("exe");
     let mut begun = false;
     let mut gone = false;
     loop {

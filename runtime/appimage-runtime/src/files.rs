@@ -214,6 +214,12 @@ impl Uses {
         self.0.1.notify_all();
     }
 
+    /// Who was to open something is gone: what is not open by now is not waited for.
+    pub(crate) fn nobody_begins(&self) {
+        self.state().begun = true;
+        self.0.1.notify_all();
+    }
+
     /// It was unmounted.
     pub(crate) fn end(&self) {
         self.state().ended = true;
@@ -242,5 +248,25 @@ impl Uses {
             let waited = self.0.1.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn an_app_that_died_before_it_opened_anything_is_not_waited_for() {
+        let uses = Uses::default();
+        let waiting = std::thread::spawn({
+            let uses = uses.clone();
+            move || uses.wait_for_none(LONG)
+        });
+        let start = Instant::now();
+        uses.nobody_begins();
+        assert!(waiting.join().unwrap());
+        assert!(start.elapsed() < LONG / 2);
     }
 }

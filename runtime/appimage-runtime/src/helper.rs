@@ -5,8 +5,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{ChildStdin, Command, Stdio};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::options::SELF;
 
@@ -61,6 +64,13 @@ pub(crate) fn begin() {
     // It leads no group yet, so that neither can fail; and if one does, the helper works all the same.
     let _ = rustix::process::setsid();
     let _ = std::env::set_current_dir("/");
+}
+
+/// The process of that number, as a file which tells of its end.
+pub(crate) fn process(id: &OsStr) -> Result<OwnedFd, String> {
+    let id = id.to_str().and_then(|id| id.parse().ok()).and_then(Pid::from_raw);
+    let id = id.ok_or("there is no process to wait for")?;
+    pidfd_open(id, PidfdFlags::empty()).map_err(|error| error.to_string())
 }
 
 /// Says that the helper is at work, and lets go of whoever started it.

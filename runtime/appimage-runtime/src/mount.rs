@@ -30,6 +30,7 @@ fn mount(how: &str) -> io::Result<(PathBuf, ChildStdin)> {
         folder.as_os_str(),
         OsStr::new(how),
         file_name_or(&file()),
+        OsStr::new(&std::process::id().to_string()),
     ]
     .map(OsStr::to_owned);
     match helper::start(&args.each_ref().map(|arg| arg.as_os_str())) {

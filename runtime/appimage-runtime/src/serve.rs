@@ -1,11 +1,13 @@
 //! The helper that serves the AppImage's files to the system, and unmounts them.
 
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use fuser::{Config, MountOption, Session};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::mount::UnmountFlags;
 
 use crate::files::Files;
@@ -21,20 +23,25 @@ pub(crate) const QUIET: Duration = Duration::from_millis(500);
 /// How long until it is tried again to unmount what somebody still stands in.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// `args`: where to mount, for how long, and the AppImage's name.
+/// `args`: where to mount, for how long, the AppImage's name, and the process that becomes the app.
 pub(crate) fn run(args: &[OsString]) -> Result<(), String> {
     helper::begin();
-    let [folder, how, name] = args else {
+    let [folder, how, name, id] = args else {
         return Err("this option is the AppImage's own".to_owned());
     };
     let folder = Path::new(folder);
-    if let Err(error) = serve(folder, how == WHILE_HELD, &name.to_string_lossy()) {
+    let app = (how != WHILE_HELD).then(|| helper::process(id));
+    if let Err(error) = app
+        .transpose()
+        .and_then(|app| serve(folder, app, &name.to_string_lossy()))
+    {
         helper::cannot(&error);
     }
     Ok(())
 }
 
-fn serve(folder: &Path, while_held: bool, name: &str) -> Result<(), String> {
+/// Without an app the files are served while standard input is open.
+fn serve(folder: &Path, app: Option<OwnedFd>, name: &str) -> Result<(), String> {
     let files = Files::new(options::open()?);
     let uses = files.uses();
     let mut config = Config::default();
@@ -56,15 +63,23 @@ fn serve(folder: &Path, while_held: bool, name: &str) -> Result<(), String> {
         }
     });
     own::sweep();
-    if while_held {
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        unmount(folder, true);
-    } else {
+    if let Some(app) = app {
+        std::thread::spawn({
+            let uses = uses.clone();
+            move || {
+                // Killed on the way, it would be waited for as one that takes long to begin.
+                let _ = poll(&mut [PollFd::new(&app, PollFlags::IN)], None);
+                uses.nobody_begins();
+            }
+        });
         let mut patience = FIRST;
         while uses.wait_for_none(patience) && !unmount(folder, false) {
             patience = AGAIN;
             std::thread::sleep(AGAIN);
         }
+    } else {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        unmount(folder, true);
     }
     let _ = served.join();
     let _ = std::fs::remove_dir(folder);
