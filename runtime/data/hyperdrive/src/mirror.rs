@@ -150,11 +150,13 @@ impl Stream for Mirror<'_> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Poll::Ready(Some(diff)) = self.diffs.poll_recv(context) {
+            let told = self.diffs.poll_recv(context);
+            if let Poll::Ready(Some(diff)) = told {
                 return Poll::Ready(Some(Ok(diff)));
             }
             let Some(work) = &mut self.work else {
-                return Poll::Ready(None);
+                // Pending is not the end: tokio has a task that was told much at once give way to others.
+                return told.map(|_| None);
             };
             match work.poll_unpin(context) {
                 Poll::Ready(result) => {

@@ -58,6 +58,28 @@ async fn a_mirror_without_changes_leaves_the_length() {
 }
 
 #[tokio::test]
+async fn every_change_is_told_however_many_come_at_once() {
+    const FILES: usize = 1000;
+    let folder = tempfile::tempdir().expect("folder");
+    for number in 0..FILES {
+        write(folder.path(), &format!("{number}"), b"x");
+    }
+    let (local, drive) = (LocalDrive::new(folder.path()), memory_drive("many").await);
+    sync(&local, &drive, staged()).await;
+    let empty = memory_drive("empty").await;
+    let options = MirrorOptions {
+        dry_run: true,
+        ..MirrorOptions::default()
+    };
+    let mut run = mirror(&drive, &empty, options);
+    let mut told = 0;
+    while run.try_next().await.expect("mirror").is_some() {
+        told += 1;
+    }
+    assert_eq!((told, run.totals().add), (FILES, FILES as u64));
+}
+
+#[tokio::test]
 async fn changes_are_told_with_their_bytes() {
     let folder = tempfile::tempdir().expect("folder");
     for (name, content) in [
