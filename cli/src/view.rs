@@ -17,7 +17,7 @@ impl Progress for View<'_> {
                 output.tag("file", json!({ "key": key }));
                 output.result(key);
             }
-            Step::Note(text) => output.say(text),
+            Step::Note(text) => note(text, output),
             Step::Gathered { file, origin } => output.tag(
                 "executable",
                 json!({ "file": file.display().to_string(), "origin": origin.display().to_string() }),
@@ -48,11 +48,16 @@ impl Progress for View<'_> {
     }
 }
 
-/// Says each note.
+/// Says each note: what may not be meant as it is.
 pub(crate) fn notes(notes: &[String], output: &Output) {
-    for note in notes {
-        output.say(note);
+    for text in notes {
+        note(text, output);
     }
+}
+
+fn note(text: &str, output: &Output) {
+    output.tag("warning", json!({ "message": text }));
+    output.say(text);
 }
 
 /// A drive at one length, in JSON.

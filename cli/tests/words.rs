@@ -132,3 +132,125 @@ fn a_link_begins_as_wished_and_is_taken_in_any_letters() {
         assert!(place.stdout(&[flag]).contains(env!("CARGO_PKG_VERSION")));
     }
 }
+
+/// The messages of the warnings among some lines of JSON.
+fn warnings(json: &str) -> Vec<String> {
+    let lines = json
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines
+        .filter(|line| line["tag"] == "warning")
+        .map(|line| line["data"]["message"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_is_said() {
+    let place = Place::new();
+    let link = place.touch();
+    place.package("dep", "1.0.0", &link);
+    place.write("dep/notes/mine.txt", "mine");
+    for (more, said) in [
+        (
+            &["--ignore", "notes,nots/"][..],
+            vec!["--ignore nots/ matches nothing in dep"],
+        ),
+        (&["--ignore", "**/*.txt,!/notes/mine.txt"], vec![]),
+        (
+            &["--ignore", "!nowhere"],
+            vec!["--ignore !nowhere matches nothing"],
+        ),
+        (
+            &["--only", "package.json,note"],
+            vec!["--only note matches nothing"],
+        ),
+        (&["--only", "package.json,notes"], vec![]),
+    ] {
+        let dry = [&["stage", link.as_str(), "dep", "--dry-run"], more].concat();
+        let told = place.bosc(&dry).success();
+        let text = String::from_utf8_lossy(&told.get_output().stderr).into_owned();
+        let found = warnings(&place.stdout(&[&dry[..], &["--json"]].concat()));
+        let found: Vec<_> = found.iter().filter(|text| text.contains("matches")).collect();
+        assert_eq!(found.len(), said.len(), "{more:?}: {found:?}");
+        assert_eq!(text.matches("matches nothing").count(), said.len(), "{text}");
+        for (found, said) in found.iter().zip(said) {
+            assert!(found.contains(said) && text.contains(said), "{found} {text}");
+        }
+    }
+    assert_eq!(place.length(&link), 0);
+    let staged = place.stdout(&["stage", &link, "dep", "--json", "--ignore", "nots"]);
+    assert!(
+        warnings(&staged)
+            .iter()
+            .any(|text| text.contains("--ignore nots"))
+    );
+    // What is to be deleted from the drive need not be in the folder any more.
+    fs::remove_dir_all(place.path("dep/notes")).unwrap();
+    let purged = place.stdout(&["stage", &link, "dep", "--json", "--ignore", "notes", "--purge"]);
+    assert!(
+        !warnings(&purged).iter().any(|text| text.contains("matches")),
+        "{purged}"
+    );
+    assert!(purged.contains("/notes/mine.txt"), "{purged}");
+}
+
+#[test]
+fn a_length_inside_a_batch_is_no_damage() {
+    let place = Place::new();
+    let link = place.touch();
+    place.package("dep", "1.0.0", &link);
+    place.write("dep/a", "a");
+    place.write("dep/b", "b");
+    place.bosc(&["stage", &link, "dep"]).success();
+    let inside = link.replace("://", "://0.3.");
+    let target = place.touch();
+    for args in [
+        &["dump", &inside, "out"][..],
+        &["dump", "--list", &inside],
+        &["provision", &inside, &target, &target.replace("://", "://0.0.")],
+    ] {
+        let failed = place.bosc(args).code(1);
+        let said = String::from_utf8_lossy(&failed.get_output().stderr).into_owned();
+        assert!(
+            said.contains("no version of length 3") && said.contains("nothing is damaged"),
+            "{said}"
+        );
+    }
+    let json = place.bosc(&["dump", "--json", "--list", &inside]).code(1);
+    let json = String::from_utf8_lossy(&json.get_output().stdout).into_owned();
+    assert!(json.contains("ERR_NOT_FOUND"), "{json}");
+}
+
+#[test]
+fn what_nobody_has_is_not_called_empty() {
+    let place = Place::new();
+    let link = "pear://5db4ysm3yq3e47ehpafznb5zmahe7tpd37ujzze6x5nbznhxp33y";
+    let args = ["info", link, "--timeout", "1"];
+    refuses(place.bosc(&args), &["no DHT node answers"]);
+    let failed = place.bosc(&[&args[..], &["--json"]].concat()).code(1);
+    let json = String::from_utf8_lossy(&failed.get_output().stdout).into_owned();
+    assert!(!json.contains("empty") && json.contains("ERR_NETWORK"), "{json}");
+    assert_eq!(place.stdout(&["info", &place.touch()]), "[ Empty ]\n");
+}
+
+#[test]
+fn a_folder_that_is_none_is_called_so() {
+    let place = Place::new();
+    let link = place.touch();
+    fs::create_dir(place.path("bare")).unwrap();
+    place.write("file", "x");
+    for (args, says) in [
+        (&["make", "nowhere"][..], "nowhere is no folder"),
+        (&["release", "--dir", "nowhere"], "nowhere is no folder"),
+        (&["make", "bare"], "bare/package.json not found"),
+        (&["stage", &link, "nowhere"], "nowhere is not a folder"),
+        (&["stage", &link, "bare"], "bare is no deployment folder"),
+        (&["dump", &link, "file"], "file is a file: name a folder"),
+        (
+            &["touch", "--storage", "file"],
+            "file is a file: name the store's folder",
+        ),
+    ] {
+        refuses(place.bosc(args), &[says]);
+    }
+}

@@ -25,14 +25,17 @@ pub(crate) async fn run(args: &args::Info, global: &Global, output: &Output) -> 
         let joined = join(global, &store, None).await?;
         joined.find(&drive);
         let patience = Duration::from_secs(args.timeout);
+        // What is read of it may be missing here, too.
+        store.storage().set_patience(patience);
         if drive.core().length() > 0 {
             if !joined.catch_up(&drive, patience).await? {
                 output.say("no peer could be asked for a newer version: this is the one stored here");
             }
-        } else if let Err(error) = joined.wait_for(&drive, link.length.unwrap_or(1), patience).await {
-            output.tag("empty", Value::Null);
-            output.result("[ Empty ]");
-            return Err(error.into());
+        } else {
+            // Whether it is empty is not known of what nobody has.
+            joined
+                .wait_for(&drive, link.length.unwrap_or(1), patience)
+                .await?;
         }
         network = Some(joined);
     }

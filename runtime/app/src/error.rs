@@ -2,16 +2,14 @@
 
 use std::fmt::Display;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A `package.json` cannot be used. Every message names it and says what to write, or which command to run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
     /// There is none.
-    #[error(
-        "{path} not found: an app needs a package.json with \"name\" and \"version\"; run this in the app's folder, or name it"
-    )]
+    #[error("{}", missing(path))]
     Missing {
         /// Where it should be.
         path: PathBuf,
@@ -46,6 +44,21 @@ pub enum ManifestError {
         /// A whole clause: the field, what is wrong with it, and what to do.
         what: String,
     },
+}
+
+/// The words for a package.json that is not there: it may be the folder that is misspelt.
+fn missing(path: &Path) -> String {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => format!(
+            "{} is no folder: name the one that the app's package.json is in",
+            folder.display()
+        ),
+        _ => format!(
+            "{} not found: an app needs a package.json with \"name\" and \"version\"; run this in the app's folder, or name it",
+            path.display()
+        ),
+    }
 }
 
 /// Most characters of a value that a message shows: enough to find it by.

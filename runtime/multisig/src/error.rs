@@ -40,7 +40,7 @@ pub enum MultisigError {
     /// The source has fewer blocks than asked for.
     #[error(
         "SOURCE_CORE_TOO_SMALL: {part} Source core is smaller than the requested length of {wanted}: it has {found} blocks; \
-         seed pear://{source_key} on a machine that has them, and look that both use the same --bootstrap"
+         seed pear://{source_key} on a machine that has them, and check that both use the same --bootstrap"
     )]
     SourceTooSmall {
         /// Which core.

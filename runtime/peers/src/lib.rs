@@ -155,7 +155,13 @@ impl Peers {
         {
             return PeersError::NoSource(text);
         }
-        PeersError::NoSource(words::nobody(&link, met, claiming, connected))
+        PeersError::NoSource(words::nobody(
+            &link,
+            met,
+            claiming,
+            connected,
+            !self.bootstrap.is_empty(),
+        ))
     }
 
     /// Fails if a DHT was named and none of its nodes answers.

@@ -4,8 +4,8 @@ use app::Link;
 use hyperswarm::Sought;
 
 /// The words for a drive that came from nobody: `met` peers were connected at some time, `connected` are now, and `claiming`
-/// of these say that they have it.
-pub(super) fn nobody(link: &Link, met: usize, claiming: usize, connected: usize) -> String {
+/// of these say that they have it; `own_dht`: the DHT is one that was named.
+pub(super) fn nobody(link: &Link, met: usize, claiming: usize, connected: usize, own_dht: bool) -> String {
     let peers = |count: usize| match count {
         1 => "1 peer".to_owned(),
         _ => format!("{count} peers"),
@@ -28,9 +28,13 @@ pub(super) fn nobody(link: &Link, met: usize, claiming: usize, connected: usize)
             peers(met)
         )
     } else {
+        let where_else = if own_dht {
+            ", and check that both use the same --bootstrap"
+        } else {
+            ""
+        };
         format!(
-            "nobody seeds {link}, or nobody who does could be reached: run `bosc seed {link}` on the machine that has it, and look that \
-             both use the same --bootstrap"
+            "nobody seeds {link}, or nobody who does could be reached: run `bosc seed {link}` on the machine that has it{where_else}"
         )
     }
 }
@@ -65,11 +69,16 @@ mod tests {
             (2, 0, 0, "2 peers on the topic"),
             (2, 0, 1, "nobody among them"),
         ] {
-            let text = nobody(&link, met, claiming, connected);
+            let text = nobody(&link, met, claiming, connected, true);
             assert!(text.contains(says) && text.contains(&link.to_string()), "{text}");
             assert!(!text.contains("nobody seeds"), "{text}");
         }
-        assert!(nobody(&link, 0, 0, 0).contains("nobody seeds"));
+        for own_dht in [true, false] {
+            let text = nobody(&link, 0, 0, 0, own_dht);
+            assert!(text.contains("nobody seeds"), "{text}");
+            let says = text.contains("check that both use the same --bootstrap");
+            assert_eq!(says, own_dht, "{text}");
+        }
     }
 
     #[test]

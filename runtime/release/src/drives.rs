@@ -45,6 +45,13 @@ fn data_folder() -> Option<PathBuf> {
 /// # Errors
 /// If the folder cannot be made, or the store not be opened.
 pub fn open_store(folder: &Path) -> Result<Corestore, ReleaseError> {
+    if folder.exists() && !folder.is_dir() {
+        refuse!(
+            Input,
+            "{} is a file: name the store's folder with --storage",
+            folder.display()
+        );
+    }
     make_private(folder).map_err(ReleaseError::io("open the store in", folder))?;
     Ok(Corestore::open(folder)?)
 }

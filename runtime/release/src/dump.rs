@@ -70,6 +70,13 @@ impl Dump {
     /// # Errors
     /// [`Why::NotEmpty`](crate::Why::NotEmpty), or if the store lies in it.
     pub fn check_target(store: &Corestore, dir: &Path, options: &DumpOptions) -> Result<(), ReleaseError> {
+        if dir.exists() && !dir.is_dir() {
+            refuse!(
+                Input,
+                "{} is a file: name a folder to write into, or - to print the one file that a link names",
+                dir.display()
+            );
+        }
         free(dir, options)?;
         if !options.no_prune && holds_store(dir, store) {
             refuse!(

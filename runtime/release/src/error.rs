@@ -88,6 +88,9 @@ impl ReleaseError {
             Self::Manifest(_) => "ERR_INVALID_MANIFEST",
             Self::Peers(peers::PeersError::NoSource(_) | peers::PeersError::Behind { .. }) => "ERR_NO_PEERS",
             Self::Peers(_) => "ERR_NETWORK",
+            Self::Drive(hyperdrive::DriveError::Bee(hyperbee::BeeError::InsideBatch { .. })) => {
+                "ERR_NOT_FOUND"
+            }
             Self::Unreadable(_) | Self::Drive(_) | Self::Core(_) | Self::Store(_) => "ERR_OPERATION_FAILED",
         }
     }

@@ -2,13 +2,13 @@
 
 mod remembered;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use app::{Link, Manifest, layout};
 use corestore::Corestore;
 use futures::TryStreamExt;
 use hyperdrive::{
-    Diff, DiffOp, Hyperdrive, LocalDrive, LocalOptions, MirrorOptions, PathFilter, Totals, mirror,
+    Diff, DiffOp, Drive, Hyperdrive, LocalDrive, LocalOptions, MirrorOptions, PathFilter, Totals, mirror,
 };
 
 use crate::ReleaseError;
@@ -84,10 +84,20 @@ impl StagePlan {
                 dir.display()
             );
         }
-        let manifest = Manifest::read(&layout::manifest(&dir))?;
+        let announced = layout::manifest(&dir);
+        if !announced.exists() {
+            refuse!(
+                Deployment,
+                "{} not found, so that {} is no deployment folder: name the one that `bosc build` wrote",
+                announced.display(),
+                dir.display()
+            );
+        }
+        let manifest = Manifest::read(&announced)?;
         manifest.release()?;
         let mut notes = check_bundles(&dir, &manifest)?;
         let staging = manifest.staging()?;
+        let given = (options.ignore.clone(), options.only.clone());
         let mut own = staging.ignore;
         own.extend(options.ignore);
         let ignore = precautions::ignored(!options.no_default_ignore, own.clone());
@@ -122,8 +132,10 @@ impl StagePlan {
                 "left out by their names: {names} (--no-default-ignore takes them)"
             ));
         }
+        let purge = options.purge || staging.purge;
+        notes.extend(pointless((&dir, &local), purge.then_some(&drive), given).await?);
         Ok(Self {
-            purge: options.purge || staging.purge,
+            purge,
             truncate: options.truncate,
             manifest,
             local,
@@ -203,6 +215,49 @@ impl StagePlan {
         }
         Ok(totals)
     }
+}
+
+/// The words for patterns that leave out, or take, nothing: they may be misspelt, and what is staged cannot be called back. `purged` is the
+/// drive, where they say what is deleted from it as well.
+async fn pointless(
+    (dir, local): (&Path, &LocalDrive),
+    purged: Option<&Hyperdrive>,
+    (ignore, only): (Vec<String>, Vec<String>),
+) -> Result<Vec<String>, ReleaseError> {
+    if ignore.is_empty() && only.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A folder that is left out need not be readable, and then matches nothing but itself.
+    let Ok(mut entries) = local.list("/").await else {
+        return Ok(Vec::new());
+    };
+    if let Some(drive) = purged {
+        entries.extend(drive.list("/").await?);
+    }
+    let any = |matches: &dyn Fn(&str) -> bool| entries.iter().any(|entry| matches(&entry.key));
+    let words = |option: &str, item: &str| {
+        format!(
+            "{option} {item} matches nothing in {}: is it spelt as in that folder?",
+            dir.display()
+        )
+    };
+    let mut notes = Vec::new();
+    for item in &ignore {
+        let plain = item.trim();
+        let plain = plain.strip_prefix('!').unwrap_or(plain).to_owned();
+        let filter = PathFilter::new(&[plain], &[]);
+        if !any(&|key| filter.ignores(key)) {
+            notes.push(words("--ignore", item));
+        }
+    }
+    for item in &only {
+        let filter = PathFilter::new(&[], std::slice::from_ref(item));
+        // One that names all of the folder takes all.
+        if !any(&|key| !filter.ignores(key)) {
+            notes.push(words("--only", item));
+        }
+    }
+    Ok(notes)
 }
 
 /// Deletes from the drive what is ignored.

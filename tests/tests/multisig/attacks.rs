@@ -127,7 +127,7 @@ fn one_signer_alone_ships_nothing() {
     drop(db);
     let own_view = lab.place.run("alice", &["info", &lab.link, "--timeout", "1"]);
     assert!(
-        own_view.is_err_and(|error| error.to_string().contains("[ Empty ]")),
+        own_view.is_err_and(|error| error.to_string().contains("nobody")),
         "our own tool offers a head that does not verify"
     );
     let _rogue = Rogue::serve(&lab.place.bootstrap, forgery).unwrap();

@@ -241,10 +241,7 @@ impl Bee {
         }
         let block = self.node(version - 1, version).await?;
         if block.index.is_empty() {
-            return Err(corrupt(
-                version - 1,
-                "this version lies within one batch of writes; take the one after it",
-            ));
+            return Err(BeeError::InsideBatch { length: version });
         }
         Ok(Some((block, version - 1)))
     }

@@ -50,6 +50,15 @@ pub enum BeeError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A version was asked for that never was: its length is one in the middle of a batch. Nothing is wrong with the bee.
+    #[error(
+        "there is no version of length {length}: it lies inside one batch of writes, which was made as a whole, and nothing is damaged. \
+         Take the versioned link that `bosc stage` printed, or the newest, which `bosc info` shows"
+    )]
+    InsideBatch {
+        /// The length.
+        length: u64,
+    },
     /// The core is another thing than a bee.
     #[error("the core holds a {0:?}, not a hyperbee")]
     NotABee(String),
