@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tao::event_loop::EventLoopBuilder;
 use tokio::sync::watch;
 
-use crate::args::{Args, deep_link_in};
+use crate::args::{About, Args, deep_link_in};
 use crate::bridge::dispatch::{CommandsReady, Parts};
 use crate::bridge::{self, Bridge, Commands, Page, ToPage};
 use crate::error::ShellError;
@@ -176,7 +176,7 @@ impl App {
         let program = program
             .file_name()
             .map_or_else(|| "app".into(), |name| name.to_string_lossy().into_owned());
-        let mut args = match Args::parse_from_os(&program, args) {
+        let mut args = match Args::parse_from_os(&program, args, about) {
             Ok(args) => args,
             Err(error) => {
                 let _ = error.print();
@@ -475,6 +475,21 @@ fn find(args: &Args, around: &Surroundings) -> Result<(Located, Manifest), Shell
     let located = locate(args.dev.as_deref(), around)?;
     let manifest = Manifest::read(&layout::manifest(&located.app))?;
     Ok((located, manifest))
+}
+
+/// What the package.json that this program would show says of its app.
+fn about(dev: Option<&Path>) -> Option<About> {
+    let located = locate(dev, &Surroundings::here().ok()?).ok()?;
+    let manifest = Manifest::read(&layout::manifest(&located.app)).ok()?;
+    Some(About {
+        version: manifest.version.to_string(),
+        description: manifest
+            .document
+            .field("description")
+            .unwrap_or_default()
+            .to_owned(),
+        name: manifest.window.title,
+    })
 }
 
 /// Whether an error may open a window: there is a display, and `BOSC_NO_ERROR_WINDOW` (for scripts) is not set.

@@ -1,7 +1,7 @@
 //! The host's own command-line flags. Whatever is not one of them belongs to the app and is passed on.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base::PublicKey;
@@ -12,7 +12,9 @@ use tracing::level_filters::LevelFilter;
 /// Flags of every app built on the shell.
 #[derive(Debug, Clone, Parser, Default, PartialEq)]
 #[command(
+    version,
     disable_version_flag = true,
+    help_template = "{before-help}{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{after-help}",
     after_help = "Other arguments, and everything after `--`, are passed to the app."
 )]
 pub struct Args {
@@ -60,6 +62,10 @@ pub struct Args {
     #[arg(long, short = 'L', value_name = "LEVEL")]
     pub log_level: Option<LevelFilter>,
 
+    /// Print the app's name and version
+    #[arg(long, action = ArgAction::Version)]
+    pub version: (),
+
     /// Whether `bootstrap` came from the environment.
     #[arg(skip)]
     pub bootstrap_from_env: bool,
@@ -78,13 +84,28 @@ pub struct Args {
 }
 
 impl Args {
-    /// Reads the arguments after the program's name. `Err` is clap's: help text or a usage message.
-    pub fn parse_from_os<I>(program: &str, args: I) -> Result<Self, clap::Error>
+    /// Reads the arguments after the program's name. `Err` is clap's: help text, what `--version` prints, or a usage message. The first
+    /// two say which app it is, for which `about` is asked then, with the folder that `--dev` names.
+    pub fn parse_from_os<I>(
+        program: &str,
+        args: I,
+        about: impl FnOnce(Option<&Path>) -> Option<About>,
+    ) -> Result<Self, clap::Error>
     where
         I: IntoIterator<Item = OsString>,
     {
         let mut command = Args::command().name("app").bin_name(program.to_owned());
         let (ours, rest) = split(&command, args.into_iter());
+        let asked = |flags: &[&str]| ours.iter().any(|arg| flags.iter().any(|flag| arg == flag));
+        if asked(&["--help", "-h", "--version"]) {
+            command = match about(named_folder(&ours).as_deref()) {
+                Some(about) => command
+                    .about(about.text())
+                    .display_name(printable(&about.name))
+                    .version(printable(&about.version)),
+                None => command.display_name(program.to_owned()).version(UNKNOWN),
+            };
+        }
         let matches =
             command.try_get_matches_from_mut(std::iter::once(OsString::from(program)).chain(ours))?;
         let mut parsed = <Args as clap::FromArgMatches>::from_arg_matches(&matches)?;
@@ -119,6 +140,56 @@ impl Args {
     pub fn deep_link(&self, scheme: &str) -> Option<&str> {
         deep_link_in(&self.rest, scheme)
     }
+}
+
+/// Which app it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// What people call it.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it says of itself; empty for nothing.
+    pub description: String,
+}
+
+impl About {
+    fn text(&self) -> String {
+        let description = printable(self.description.trim());
+        let line = format!("{} {}", printable(&self.name), printable(&self.version));
+        if description.is_empty() {
+            line
+        } else {
+            format!("{line}\n{description}")
+        }
+    }
+}
+
+/// A text of a package.json without what a terminal would act on.
+fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(shown).collect()
+}
+
+/// What stands for the version of an app whose package.json is not there.
+const UNKNOWN: &str = concat!(
+    "of an unknown version, built on Bosc ",
+    env!("CARGO_PKG_VERSION"),
+    ": no package.json of it is beside the program or in this folder"
+);
+
+/// What `--dev` names.
+fn named_folder(ours: &[OsString]) -> Option<PathBuf> {
+    let mut args = ours.iter();
+    let mut found = None;
+    while let Some(arg) = args.next() {
+        if arg == "--dev" {
+            found = args.next().map(PathBuf::from);
+        } else if let Some(dir) = arg.to_str().and_then(|text| text.strip_prefix("--dev=")) {
+            found = Some(dir.into());
+        }
+    }
+    found
 }
 
 /// The first `<scheme>://…` in `args`.
@@ -196,7 +267,55 @@ mod tests {
     use super::*;
 
     fn parse(args: &[&str]) -> Result<Args, clap::Error> {
-        Args::parse_from_os("PearChat", args.iter().map(OsString::from))
+        Args::parse_from_os("PearChat", args.iter().map(OsString::from), |_| None)
+    }
+
+    #[test]
+    fn help_and_version_say_which_app_it_is() {
+        let about = |description: &str| About {
+            name: "Pear Chat".into(),
+            version: "1.2.3".into(),
+            description: description.into(),
+        };
+        let said = |args: &[&str], about: &About| {
+            let args = args.iter().map(OsString::from);
+            let asked = Args::parse_from_os("PearChat", args, |dir| {
+                assert!(dir.is_none_or(|dir| dir == Path::new("here")));
+                Some(about.clone())
+            });
+            let error = asked.unwrap_err();
+            assert!(!error.use_stderr() && error.exit_code() == 0, "{error}");
+            error.to_string()
+        };
+        for help in [&["--help"][..], &["x", "-h"], &["--dev", "here", "--help"]] {
+            let text = said(help, &about("Chats with\u{1b}[1A nobody"));
+            assert!(
+                text.starts_with("Pear Chat 1.2.3\nChats with [1A nobody\n\nUsage: PearChat"),
+                "{text}"
+            );
+            assert!(
+                text.contains("--storage") && text.contains("passed to the app"),
+                "{text}"
+            );
+        }
+        assert!(said(&["--help"], &about("")).starts_with("Pear Chat 1.2.3\n\nUsage"));
+        assert_eq!(
+            said(&["--dev=here", "--version"], &about("x")),
+            "Pear Chat 1.2.3\n"
+        );
+        // What is after the two lines is the app's own.
+        assert_eq!(parse(&["--", "--version"]).unwrap().rest, ["--version"]);
+        let unknown = parse(&["--version"]).unwrap_err().to_string();
+        assert!(
+            unknown.starts_with("PearChat of an unknown version, built on Bosc ") && unknown.ends_with('\n'),
+            "{unknown}"
+        );
+        assert!(
+            parse(&["--help"])
+                .unwrap_err()
+                .to_string()
+                .contains("Usage: PearChat")
+        );
     }
 
     #[test]
@@ -256,7 +375,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_arguments_never_panic(args in proptest::collection::vec(".{0,12}", 0..6)) {
-            let _ = Args::parse_from_os("x", args.iter().map(OsString::from));
+            let _ = Args::parse_from_os("x", args.iter().map(OsString::from), |_| None);
             let _ = deep_link_in(&args, "é");
         }
     }
