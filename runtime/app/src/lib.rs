@@ -14,6 +14,7 @@
     )
 )]
 
+mod category;
 mod document;
 mod error;
 mod fields;

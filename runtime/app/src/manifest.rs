@@ -9,6 +9,7 @@ use base::PublicKey;
 use semver::Version;
 use serde_json::Value;
 
+use crate::category;
 use crate::error::quoted;
 use crate::fields::Fields;
 use crate::names::{path_inside, usable_name, usable_product_name};
@@ -43,6 +44,8 @@ pub struct Manifest {
     pub relays: Vec<PublicKey>,
     /// `bosc.seed`: the app serves what it has of its release to others, and how fast; `None`, the default: it does not.
     pub seed: Option<Seeding>,
+    /// `bosc.category`: what a desktop entry lists, or what is wrong with it; an app starts all the same.
+    category: Result<&'static str, String>,
     /// `bosc.devUrl`: where a developer's server serves the page; an installed app does not read it.
     pub dev_url: Option<String>,
     /// `upgrade`; without one, or with one that is no link, an app starts all the same.
@@ -118,6 +121,7 @@ impl Manifest {
             files: files(&bosc)?,
             relays: relays(&bosc)?,
             seed: Seeding::read(&bosc)?,
+            category: category::listed(bosc.text("category")?),
             dev_url: bosc.text("devUrl")?.map(str::to_owned),
             unknown: unknown::all(&document),
             name,
@@ -142,13 +146,22 @@ impl Manifest {
         }
     }
 
+    /// `bosc.category`, as a desktop entry lists it (`AudioVideo;Audio;`); `Utility;` if it is not said.
+    ///
+    /// # Errors
+    /// If it is no main category of freedesktop's menu specification.
+    pub fn categories(&self) -> Result<&'static str, ManifestError> {
+        let wrong = |what: &String| self.document.wrong(&format!("\"bosc.category\" {what}"));
+        self.category.as_ref().copied().map_err(wrong)
+    }
+
     /// Fields under `bosc` that nothing reads. They keep no app from starting, as it may be made for a later host; a release is
     /// not made with them.
     pub fn unknown(&self) -> &[Unknown] {
         &self.unknown
     }
 
-    /// What a release needs besides what the host does: a link to follow, and no field that nothing reads. Returns the link.
+    /// What a release needs besides what the host does: a link to follow, a category that menus know, and no field that nothing reads. Returns the link.
     ///
     /// # Errors
     /// What is wrong first.
@@ -156,6 +169,7 @@ impl Manifest {
         if let Some(unknown) = self.unknown.first() {
             return Err(self.document.wrong(&unknown.to_string()));
         }
+        self.categories()?;
         self.upgrade()?.ok_or_else(|| {
             self.document.wrong(
                 "\"upgrade\" is missing: installed apps would never update; run `bosc touch` and put the link it prints there",

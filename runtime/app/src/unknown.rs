@@ -20,6 +20,7 @@ const KNOWN: [(&str, &[&str]); 3] = [
             "relays",
             "seed",
             "devUrl",
+            "category",
         ],
     ),
     (

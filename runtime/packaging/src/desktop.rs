@@ -12,7 +12,10 @@ use crate::tree::{Item, Tree};
 const MAIN_ICON: u32 = 256;
 
 /// The desktop entry of an app, which is started as `program`.
-pub(crate) fn entry(manifest: &Manifest, program: &str, icon: bool) -> String {
+///
+/// # Errors
+/// If its category is none.
+pub(crate) fn entry(manifest: &Manifest, program: &str, icon: bool) -> Result<String, PackagingError> {
     let name = &manifest.name;
     let mut entry = String::from("[Desktop Entry]\nType=Application\n");
     let mut line = |key: &str, value: &str| entry.push_str(&format!("{key}={value}\n"));
@@ -25,13 +28,13 @@ pub(crate) fn entry(manifest: &Manifest, program: &str, icon: bool) -> String {
         line("Icon", name);
     }
     line("Terminal", "false");
-    line("Categories", "Utility;");
+    line("Categories", manifest.categories()?);
     // The shell calls its windows so.
     line("StartupWMClass", &text(&manifest.product_name));
     if is_scheme(name) {
         line("MimeType", &format!("x-scheme-handler/{name};"));
     }
-    entry
+    Ok(entry)
 }
 
 /// Text in an entry: on one line, with the format's own escapes.
@@ -113,7 +116,7 @@ pub(crate) fn app_dir(
     let name = &manifest.name;
     let mut tree = bundle;
     tree.put("AppRun", Item::Link(program.to_owned()))?;
-    let entry = entry(manifest, program, icons.any());
+    let entry = entry(manifest, program, icons.any())?;
     tree.put(format!("{name}.desktop"), Item::bytes(entry))?;
     if let Some(icon) = icons.main() {
         tree.put(format!("{name}.png"), Item::bytes(icon))?;
@@ -130,17 +133,18 @@ mod tests {
     #[test]
     fn an_entry_says_what_package_json_does() {
         let manifest = br#"{"name":"my-chat","productName":"My Chat","version":"1.0.0",
-            "description":"One\nline \\ more","bosc":{"window":{"title":"A chat"}}}"#;
+            "description":"One\nline \\ more","bosc":{"window":{"title":"A chat"},"category":"Video"}}"#;
         let manifest = Manifest::parse(manifest, "p").unwrap();
         assert_eq!(
-            entry(&manifest, "My Chat", true),
+            entry(&manifest, "My Chat", true).unwrap(),
             "[Desktop Entry]\nType=Application\nName=A chat\nComment=One\\nline \\\\ more\n\
-             Exec=\"My Chat\" %U\nIcon=my-chat\nTerminal=false\nCategories=Utility;\nStartupWMClass=My Chat\n\
+             Exec=\"My Chat\" %U\nIcon=my-chat\nTerminal=false\nCategories=AudioVideo;Video;\nStartupWMClass=My Chat\n\
              MimeType=x-scheme-handler/my-chat;\n"
         );
         let manifest = Manifest::parse(br#"{"name":"My_Chat","version":"1.0.0"}"#, "p").unwrap();
-        let plain = entry(&manifest, "My_Chat", false);
+        let plain = entry(&manifest, "My_Chat", false).unwrap();
         assert!(!plain.contains("MimeType") && !plain.contains("Icon") && plain.contains("Name=My_Chat\n"));
+        assert!(plain.contains("Categories=Utility;\n"), "{plain}");
     }
 
     #[test]

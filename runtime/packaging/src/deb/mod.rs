@@ -81,7 +81,7 @@ fn files(bundle: &Tree, icons: &Icons, manifest: &Manifest, host: &Host) -> Resu
         format!("usr/bin/{name}"),
         Item::Link(format!("../lib/{name}/{program}")),
     )?;
-    let entry = desktop::entry(manifest, name, icons.any());
+    let entry = desktop::entry(manifest, name, icons.any())?;
     tree.put(
         format!("usr/share/applications/{name}.desktop"),
         Item::bytes(entry),
