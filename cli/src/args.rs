@@ -354,8 +354,8 @@ pub(crate) struct Dump {
 pub(crate) struct Doctor {
     /// The link that updates come from [default: what the app's package.json says]
     pub(crate) link: Option<String>,
-    /// An installed app, or the folder of its project
-    #[arg(long, value_name = "DIR")]
+    /// An installed app, a folder or an AppImage, or the folder of its project
+    #[arg(long, value_name = "DIR|FILE")]
     pub(crate) app: Option<PathBuf>,
     /// The app's data folder, if it is not started with the usual one
     #[arg(long, value_name = "DIR", requires = "app")]

@@ -83,3 +83,37 @@ fn a_program_for_another_machine_is_not_built() {
     );
     assert!(!place.path("dep").exists(), "half a deployment was left");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_doctor_looks_into_an_appimage() {
+    let place = Place::new();
+    let link = place.touch();
+    place.project(&link);
+    place
+        .bosc(&["make", "app", "--bin", "program", "--format", "appimage"])
+        .success();
+    let image = format!("app/out/Cool-{}/Cool.AppImage", app::Host::current());
+    let doctor = |app: &str| {
+        let args = [
+            "doctor",
+            "--json",
+            "--timeout",
+            "1",
+            "--app",
+            app,
+            "--app-storage",
+            "data",
+        ];
+        let told = place.bosc(&args).code(1);
+        String::from_utf8(told.get_output().stdout.clone()).unwrap()
+    };
+    let told = doctor(&image);
+    assert!(
+        told.contains("Cool.AppImage can be replaced") && !told.contains("follows no link"),
+        "{told}"
+    );
+    fs::write(place.path("other.AppImage"), "no image").unwrap();
+    let told = doctor("other.AppImage");
+    assert!(told.contains("no AppImage that can be looked into"), "{told}");
+}

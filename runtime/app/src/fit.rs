@@ -117,13 +117,21 @@ pub fn check_bundle(announced: &Document, host: &Host, bundle: &Path) -> Result<
     })
 }
 
+/// The package.json in an installed bundle, a folder or an AppImage; `None` if it is one file that cannot be looked into.
+///
+/// # Errors
+/// If it cannot be read, or there is none in a folder.
+pub fn package_of(bundle: &Path) -> Result<Option<Document>, Unfit> {
+    let layout = Layout::at(&Host::current(), bundle);
+    match layout.manifest(bundle) {
+        Some(path) => Document::read(&path).map(Some).map_err(Unfit::Package),
+        None => package_in(&layout, bundle),
+    }
+}
+
 /// The version in an installed bundle's package.json, if it can be read. It need be no version.
 pub fn version_of(bundle: &Path) -> Option<String> {
-    let layout = Layout::at(&Host::current(), bundle);
-    let package = match layout.manifest(bundle) {
-        Some(path) => Document::read(&path).ok()?,
-        None => package_in(&layout, bundle).ok()??,
-    };
+    let package = package_of(bundle).ok()??;
     package.field("version").map(str::to_owned)
 }
 

@@ -56,7 +56,7 @@ pub fn replaceable(bundle: &Path) -> Result<(), (PathBuf, io::Error)> {
 }
 
 /// Whether the system refused something because the disk, or the user's part of it, is full.
-pub(crate) fn is_full(error: &io::Error) -> bool {
+pub fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

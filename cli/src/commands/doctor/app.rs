@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use app::{Format, Host, Layout, Link, Manifest, folders, layout};
-use bosc_runtime::obstacle::{Room, replaceable, writable};
+use bosc_runtime::obstacle::{Room, is_full, replaceable, writable};
 use bosc_runtime::{Build, Status};
 use indicatif::{HumanBytes, HumanDuration};
 use semver::Version;
@@ -28,17 +28,16 @@ impl App {
     /// # Errors
     /// If there is neither, or its package.json cannot be used.
     pub(super) fn read(dir: &Path, data: Option<&Path>) -> anyhow::Result<Self> {
-        if dir.is_file() {
-            anyhow::bail!(
-                "{} is one file, which is not looked into: give the link, or name the folder of the app",
-                dir.display()
-            );
-        }
         let dir = &std::path::absolute(dir).with_context(|| format!("cannot find {}", dir.display()))?;
-        let inner = Layout::at(&Host::current(), dir).manifest(dir);
-        let inner = inner.filter(|inner| inner.is_file());
-        let installed = inner.is_some();
-        let manifest = Manifest::read(&inner.unwrap_or_else(|| layout::manifest(dir)))?;
+        let (manifest, installed) = if dir.is_file() {
+            (in_file(dir)?, true)
+        } else {
+            let inner = Layout::at(&Host::current(), dir).manifest(dir);
+            let inner = inner.filter(|inner| inner.is_file());
+            let installed = inner.is_some();
+            let manifest = Manifest::read(&inner.unwrap_or_else(|| layout::manifest(dir)))?;
+            (manifest, installed)
+        };
         let data = installed.then(|| match data {
             Some(data) => data.to_owned(),
             None => folders::installed(&manifest.product_name),
@@ -61,7 +60,10 @@ impl App {
 
     /// What its bundle is called on the drive.
     pub(super) fn name_on_drive(&self) -> String {
-        let layout = Layout::of(&Host::current(), Format::Folder);
+        let layout = match &self.bundle {
+            Some(bundle) => Layout::at(&Host::current(), bundle),
+            None => Layout::of(&Host::current(), Format::Folder),
+        };
         layout.bundle_name(&self.manifest.product_name)
     }
 
@@ -162,6 +164,9 @@ impl App {
             return Some(Finding::bad(STEP, text, "make room there").with(figures));
         }
         if let Err(error) = writable(data) {
+            if is_full(&error) {
+                return Some(full(data).with(figures));
+            }
             let text = format!("the app's data folder {place} cannot be written: {error}");
             return Some(Finding::bad(STEP, text, "give it to the user who runs the app").with(figures));
         }
@@ -174,6 +179,7 @@ impl App {
         let bundle = self.bundle.as_deref()?;
         Some(match replaceable(bundle) {
             Ok(()) => Finding::good(STEP, format!("{} can be replaced", bundle.display())),
+            Err((folder, error)) if is_full(&error) => full(&folder),
             Err((folder, error)) => Finding::bad(
                 STEP,
                 format!(
@@ -184,6 +190,26 @@ impl App {
                 "move the app to a folder that is yours to write, or update it as its owner",
             ),
         })
+    }
+}
+
+/// What a disk is that nothing can be written to any more, wherever it showed.
+fn full(folder: &Path) -> Finding {
+    let text = format!(
+        "the disk is full: nothing can be written to {} any more",
+        folder.display()
+    );
+    Finding::bad("disk", text, "make room there")
+}
+
+/// The manifest in an app that is one file.
+fn in_file(file: &Path) -> anyhow::Result<Manifest> {
+    match app::fit::package_of(file)? {
+        Some(package) => Ok(Manifest::of(package)?),
+        None => anyhow::bail!(
+            "{} is no AppImage that can be looked into: name one that `bosc make` wrote, or the app's folder, or give the link",
+            file.display()
+        ),
     }
 }
 
@@ -235,5 +261,10 @@ mod tests {
         assert_eq!(app.disk(build(1)).unwrap().mark, Mark::Good);
         assert_eq!(app.waiting().unwrap().mark, Mark::Unknown);
         assert_eq!(app.install().unwrap().mark, Mark::Good);
+        let named = super::full(Path::new("/apps"));
+        assert!(
+            named.mark == Mark::Bad && named.text.contains("full") && named.text.contains("/apps"),
+            "{named:?}"
+        );
     }
 }
