@@ -1,7 +1,7 @@
 //! `bosc`, the release tool: version → make → build → stage → provision, and `seed` to serve the result to peers.
 //!
 //! Results go to stdout, words for people to stderr; `--json` makes stdout one JSON object a line. Exit status: 0 ok, 1 failed,
-//! 2 wrong usage.
+//! 2 wrong usage, 130 and 143 stopped by Ctrl-C or SIGTERM.
 
 #![cfg_attr(
     not(test),
@@ -15,6 +15,7 @@
 
 mod args;
 mod commands;
+mod interrupt;
 mod key_file;
 mod network;
 mod output;
@@ -29,6 +30,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command};
+use interrupt::{Stopped, or_stop};
 use output::Output;
 
 fn main() -> ExitCode {
@@ -55,11 +57,23 @@ fn main() -> ExitCode {
         Err(error) => return output.fail(&anyhow::anyhow!("cannot start: {error}")),
     };
     let result = runtime.block_on(run(&args, &output));
+    let stopped = result
+        .as_ref()
+        .err()
+        .and_then(|error| error.downcast_ref::<Stopped>());
+    let stopped = stopped.copied();
     // Whatever still waits for the network must not hold up the end.
-    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => output.fail(&error),
+    runtime.shutdown_timeout(match stopped {
+        Some(_) => interrupt::PUTTING_AWAY,
+        None => std::time::Duration::from_millis(200),
+    });
+    match (result, stopped) {
+        (Ok(()), _) => ExitCode::SUCCESS,
+        (Err(error), Some(stopped)) => {
+            output.fail(&error);
+            stopped.status()
+        }
+        (Err(error), None) => output.fail(&error),
     }
 }
 
@@ -73,15 +87,15 @@ async fn run(args: &Args, output: &Output) -> anyhow::Result<()> {
         Command::Completions(completions) => commands::shell::completions(completions, output),
         Command::Man(man) => commands::shell::man(man, output),
         Command::Version(version) => commands::version::run(version, output),
-        Command::Make(make) => commands::make::run(make, output).await,
-        Command::Build(build) => commands::build::run(build, output).await,
-        Command::Stage(stage) => commands::stage::run(stage, global, output).await,
-        Command::Provision(provision) => commands::provision::run(provision, global, output).await,
+        Command::Make(make) => or_stop(commands::make::run(make, output)).await,
+        Command::Build(build) => or_stop(commands::build::run(build, output)).await,
+        Command::Stage(stage) => or_stop(commands::stage::run(stage, global, output)).await,
+        Command::Provision(provision) => or_stop(commands::provision::run(provision, global, output)).await,
         Command::Release(release) => commands::release::run(release, global, output).await,
         Command::Multisig(multisig) => commands::multisig::run(multisig, global, output).await,
         Command::Seed(seed) => commands::seed::run(seed, global, output).await,
         Command::Info(info) => commands::info::run(info, global, output).await,
-        Command::Dump(dump) => commands::dump::run(dump, global, output).await,
+        Command::Dump(dump) => or_stop(commands::dump::run(dump, global, output)).await,
         Command::Check(check) => commands::check::run(check, global, output).await,
         Command::Doctor(doctor) => commands::doctor::run(doctor, global, output).await,
         Command::Dht(dht) => commands::dht::run(dht, output).await,

@@ -225,6 +225,8 @@ fn is_hidden(c: char) -> bool {
 fn code(error: &anyhow::Error) -> &'static str {
     if let Some(error) = error.downcast_ref::<release::ReleaseError>() {
         error.code()
+    } else if error.downcast_ref::<crate::interrupt::Stopped>().is_some() {
+        "ERR_INTERRUPTED"
     } else if error.downcast_ref::<peers::PeersError>().is_some() {
         "ERR_NETWORK"
     } else if error.downcast_ref::<app::LinkError>().is_some() {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use indicatif::HumanBytes;
-use packaging::{Format, Made, PackagingError, Plan, Program, Progress, Request};
+use packaging::{Format, Made, PackagingError, Plan, Program, Progress, Request, Stop};
 use serde_json::{Value, json};
 
 use crate::args;
@@ -46,10 +46,11 @@ pub(crate) fn program(built: Option<&Path>, profile: &str) -> Program {
 
 /// Makes it, and says so. It reads, compresses and waits for cargo, on a thread that may.
 pub(crate) async fn make(request: Request, output: &Output) -> anyhow::Result<(Plan, Vec<Made>)> {
-    let output = output.clone();
+    let (output, stop) = (output.clone(), Stop::default());
+    let _dropped = StopIfDropped(stop.clone());
     let work = move || {
         let plan = Plan::new(request)?;
-        let made = plan.run(&mut |progress| tell(&progress, &output))?;
+        let made = plan.run_until(&stop, &mut |progress| tell(&progress, &output))?;
         let manifest = plan.manifest();
         output.say(&format!(
             "made {} {} for {}",
@@ -60,6 +61,15 @@ pub(crate) async fn make(request: Request, output: &Output) -> anyhow::Result<(P
         Ok((plan, made))
     };
     tokio::task::spawn_blocking(work).await?.map_err(as_known)
+}
+
+/// Stops what is made on another thread, where nobody waits for it any more.
+struct StopIfDropped(Stop);
+
+impl Drop for StopIfDropped {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 fn tell(progress: &Progress<'_>, output: &Output) {

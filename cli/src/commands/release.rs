@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::args::{self, Global};
 use crate::commands::make;
-use crate::network::stop_signal;
+use crate::interrupt::or_stop;
 use crate::output::Output;
 use crate::store;
 use crate::view::{self, View};
@@ -34,11 +34,8 @@ pub(crate) async fn run(args: &args::Release, global: &Global, output: &Output) 
     let network = store::network(global, store);
     let mut bundles = Bundles { args, others, output };
     let mut view = View(output);
-    let made = tokio::select! {
-        made = plan.run(&network, &mut bundles, &mut view) => made?,
-        // What was begun is put back where it is dropped.
-        () = stop_signal() => bail!("stopped: run it again to go on"),
-    };
+    // What was begun is put back where it is dropped.
+    let made = or_stop(async { Ok(plan.run(&network, &mut bundles, &mut view).await?) }).await?;
     network.close().await?;
     let link = Link::plain(made.target.verlink.key);
     output.result(&format!("^Latest: {}", made.version));

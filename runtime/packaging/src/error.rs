@@ -97,6 +97,9 @@ pub enum PackagingError {
     /// The program at the head of AppImages, or what lies behind it.
     #[error("the AppImage cannot be made: {0}")]
     AppImage(String),
+    /// Whoever asked for it said to stop.
+    #[error("stopped before it was made")]
+    Stopped,
     /// A file or folder.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {

@@ -25,6 +25,7 @@ mod icons;
 mod place;
 mod plan;
 mod program;
+mod stop;
 mod time;
 mod tree;
 
@@ -32,3 +33,4 @@ pub use error::PackagingError;
 pub use format::Format;
 pub use plan::{Made, Plan, Progress, Request};
 pub use program::Program;
+pub use stop::Stop;

@@ -5,24 +5,28 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::PackagingError;
+use crate::stop::{self, Stop};
 
 /// A place beside the one that something is made for, under a hidden name; what is left there is deleted.
 #[derive(Debug)]
 pub(crate) struct Beside {
     folder: PathBuf,
     to: PathBuf,
+    stop: Stop,
 }
 
 impl Beside {
     /// For what will be at `to`.
-    pub(crate) fn new(to: &Path) -> Result<Self, PackagingError> {
+    pub(crate) fn new(to: &Path, stop: &Stop) -> Result<Self, PackagingError> {
         let name = to.file_name().unwrap_or_default().to_string_lossy();
         let folder = to.with_file_name(format!(".{name}.new"));
         remove(&folder)?;
-        fs::create_dir_all(&folder).map_err(PackagingError::io("make", &folder))?;
+        remove(&stop::away(&folder))?;
+        stop.begin(&folder)?;
         Ok(Self {
             folder,
             to: to.to_owned(),
+            stop: stop.clone(),
         })
     }
 
@@ -33,14 +37,17 @@ impl Beside {
 
     /// Moves it into place, and what was there away.
     pub(crate) fn keep(self) -> Result<(), PackagingError> {
-        remove(&self.to)?;
-        fs::rename(self.path(), &self.to).map_err(PackagingError::io("write", &self.to))
+        self.stop.finish(|| {
+            remove(&self.to)?;
+            fs::rename(self.path(), &self.to).map_err(PackagingError::io("write", &self.to))
+        })
     }
 }
 
 impl Drop for Beside {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
+        self.stop.ended();
     }
 }
 

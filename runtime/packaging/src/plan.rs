@@ -7,6 +7,7 @@ use app::{Host, Layout, Manifest, layout};
 
 use crate::desktop::Icons;
 use crate::place::Beside;
+use crate::stop::Stop;
 use crate::tree::Tree;
 use crate::{Format, PackagingError, Program, appimage_file, bundle, deb, desktop, folder, time};
 
@@ -132,15 +133,27 @@ impl Plan {
     /// # Errors
     /// What could not be read or written. What was made before stays.
     pub fn run(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Vec<Made>, PackagingError> {
+        self.run_until(&Stop::default(), progress)
+    }
+
+    /// As [`run`](Self::run), until `stop` says otherwise.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and [`PackagingError::Stopped`].
+    pub fn run_until(
+        &self,
+        stop: &Stop,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Vec<Made>, PackagingError> {
         if matches!(self.request.program, Program::Cargo { .. }) {
             progress(Progress::Building);
         }
-        let program = self.request.program.get(&self.request.dir)?;
+        let program = self.request.program.get_until(&self.request.dir, stop)?;
         let bundle = bundle::tree(&self.request.dir, &self.manifest, &self.host, &program)?;
         let mut all = Vec::new();
         for (format, to) in &self.results {
             let since = Instant::now();
-            let beside = Beside::new(to)?;
+            let beside = Beside::new(to, stop)?;
             self.write(*format, &bundle, &beside.path())?;
             beside.keep()?;
             let made = Made {

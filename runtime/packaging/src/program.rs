@@ -1,11 +1,13 @@
 //! The app's program: given, or built with cargo from the app's folder.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::PackagingError;
+use crate::stop::Stop;
 
 /// Where the app's program comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,9 +38,13 @@ impl Program {
     /// # Errors
     /// If it is not there, or cargo builds none.
     pub fn get(&self, dir: &Path) -> Result<PathBuf, PackagingError> {
+        self.get_until(dir, &Stop::default())
+    }
+
+    pub(crate) fn get_until(&self, dir: &Path, stop: &Stop) -> Result<PathBuf, PackagingError> {
         match self {
             Self::Built(path) => Ok(path.clone()),
-            Self::Cargo { profile } => build(&sources(dir), profile),
+            Self::Cargo { profile } => build(&sources(dir), profile, stop),
         }
     }
 }
@@ -47,24 +53,36 @@ fn sources(dir: &Path) -> PathBuf {
     dir.join("Cargo.toml")
 }
 
-fn build(sources: &Path, profile: &str) -> Result<PathBuf, PackagingError> {
-    let built = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+fn build(sources: &Path, profile: &str, stop: &Stop) -> Result<PathBuf, PackagingError> {
+    let no_cargo = |source| PackagingError::NoCargo { source };
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
         .args(["build", "--bins", "--message-format=json-render-diagnostics"])
         .args(["--profile", profile, "--manifest-path"])
         .arg(sources)
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|source| PackagingError::NoCargo { source })?;
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(no_cargo)?;
+    let stdout = build.stdout.take();
+    stop.builds(build)?;
+    let mut said = Vec::new();
+    if let Some(mut stdout) = stdout {
+        stdout.read_to_end(&mut said).map_err(no_cargo)?;
+    }
+    let status = match stop.built()? {
+        Some(mut build) => build.wait().map_err(no_cargo)?,
+        None => return Err(PackagingError::Stopped),
+    };
     let failed = |what, advice| PackagingError::Build {
         path: sources.to_owned(),
         what,
         advice,
     };
-    if !built.status.success() {
+    if !status.success() {
         return Err(failed("nothing, as cargo failed", "see what it says above"));
     }
     let sources = std::fs::canonicalize(sources).map_err(PackagingError::io("read", sources))?;
-    let text = String::from_utf8_lossy(&built.stdout);
+    let text = String::from_utf8_lossy(&said);
     let messages = text
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
