@@ -20,6 +20,7 @@ mod key_file;
 mod network;
 mod output;
 mod password;
+mod progress;
 mod store;
 mod view;
 

@@ -1,50 +1,80 @@
 //! How what a release tells is shown: every step as a line for a person, or as the Pear CLI's tag for a program.
 
+use std::sync::Arc;
+
+use hyperdrive::Meter;
 use release::{DriveAt, Progress, Step};
 use serde_json::{Value, json};
 
 use crate::output::Output;
+use crate::progress::Bar;
 
-/// Shows steps as they come.
-pub(crate) struct View<'a>(pub(crate) &'a Output);
+/// Shows steps as they come, and how far they are if a person watches.
+pub(crate) struct View<'a> {
+    output: &'a Output,
+    bar: Option<Bar>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(output: &'a Output) -> Self {
+        Self { output, bar: None }
+    }
+}
 
 impl Progress for View<'_> {
     fn step(&mut self, step: Step<'_>) {
-        let output = self.0;
-        match step {
-            Step::Changes(diff) => output.diff(diff),
-            Step::Listed(key) => {
-                output.tag("file", json!({ "key": key }));
-                output.result(key);
-            }
-            Step::Note(text) => note(text, output),
-            Step::Gathered { file, origin } => output.tag(
-                "executable",
-                json!({ "file": file.display().to_string(), "origin": origin.display().to_string() }),
-            ),
-            Step::Compares => output.tag("diffing", Value::Null),
-            Step::Compared { changes, version } => {
-                output.tag("diffed", json!({ "changes": changes, "semver": version }));
-            }
-            Step::Copies { part, from, to } => {
-                output.tag("syncing", json!({ "type": part }));
-                output.tag(
-                    "blocks",
-                    json!({ "type": part, "targetLength": from, "productionLength": to }),
-                );
-            }
-            Step::Copied { part } => output.tag("synced", json!({ "type": part })),
-            Step::Cools(time) => {
-                output.tag("cooldown", json!({ "time": time.as_millis() as u64 }));
-                output.say(&format!("writing in {} s, stop with Ctrl-C...", time.as_secs()));
-            }
-            Step::Writes => output.tag("staging", Value::Null),
-            Step::Wrote { changes } => output.tag("staged", json!({ "changes": changes })),
-            Step::Sets(field) => output.tag("setting", json!({ "field": field })),
-            Step::Unsets(field) => output.tag("unsetting", json!({ "field": field })),
-            // A step of a later engine.
-            _ => {}
+        match &self.bar {
+            Some(bar) => bar.suspend(|| show(step, self.output)),
+            None => show(step, self.output),
         }
+    }
+
+    fn meter(&mut self, what: &'static str) -> Option<Arc<Meter>> {
+        // One at a time: the line of what is done is cleared first.
+        self.bar = None;
+        if !self.output.interactive() {
+            return None;
+        }
+        let meter = Arc::default();
+        self.bar = Some(Bar::show(what, Arc::clone(&meter)));
+        Some(meter)
+    }
+}
+
+fn show(step: Step<'_>, output: &Output) {
+    match step {
+        Step::Changes(diff) => output.diff(diff),
+        Step::Listed(key) => {
+            output.tag("file", json!({ "key": key }));
+            output.result(key);
+        }
+        Step::Note(text) => note(text, output),
+        Step::Gathered { file, origin } => output.tag(
+            "executable",
+            json!({ "file": file.display().to_string(), "origin": origin.display().to_string() }),
+        ),
+        Step::Compares => output.tag("diffing", Value::Null),
+        Step::Compared { changes, version } => {
+            output.tag("diffed", json!({ "changes": changes, "semver": version }));
+        }
+        Step::Copies { part, from, to } => {
+            output.tag("syncing", json!({ "type": part }));
+            output.tag(
+                "blocks",
+                json!({ "type": part, "targetLength": from, "productionLength": to }),
+            );
+        }
+        Step::Copied { part } => output.tag("synced", json!({ "type": part })),
+        Step::Cools(time) => {
+            output.tag("cooldown", json!({ "time": time.as_millis() as u64 }));
+            output.say(&format!("writing in {} s, stop with Ctrl-C...", time.as_secs()));
+        }
+        Step::Writes => output.tag("staging", Value::Null),
+        Step::Wrote { changes } => output.tag("staged", json!({ "changes": changes })),
+        Step::Sets(field) => output.tag("setting", json!({ "field": field })),
+        Step::Unsets(field) => output.tag("unsetting", json!({ "field": field })),
+        // A step of a later engine.
+        _ => {}
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) async fn run(args: &args::Build, output: &Output) -> anyhow::Result<(
         json!({ "name": name, "version": version, "target": plan.target().display().to_string() }),
     );
     let hosts: Vec<String> = plan.bundles().iter().map(|(host, _)| host.to_string()).collect();
-    let target = plan.run(&mut View(output)).await?;
+    let target = plan.run(&mut View::new(output)).await?;
     output.say(&format!("built {name} {version} for {}", hosts.join(", ")));
     output.path(&target);
     output.say(&format!("next: bosc stage <stage link> {}", target.display()));

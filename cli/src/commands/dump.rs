@@ -46,13 +46,15 @@ pub(crate) async fn run(args: &args::Dump, global: &Global, output: &Output) -> 
             if args.dry_run {
                 output.tag("dry", Value::Null);
             }
-            let totals = dump.write(Path::new(dir), &options, &mut View(output)).await?;
+            let totals = dump
+                .write(Path::new(dir), &options, &mut View::new(output))
+                .await?;
             output.tag(
                 "stats",
                 json!({ "files": totals.files, "add": totals.add, "remove": totals.remove, "change": totals.change }),
             );
         }
-        None if args.list => drop(dump.list(&mut View(output)).await?),
+        None if args.list => drop(dump.list(&mut View::new(output)).await?),
         None => {
             let (key, contents) = dump.read().await?;
             print(&key, contents, output).await?;

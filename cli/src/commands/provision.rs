@@ -22,13 +22,13 @@ pub(crate) async fn run(args: &args::Provision, global: &Global, output: &Output
     let plan = ProvisionPlan::new(&network, &source, &target, &production, args.force).await?;
     view::notes(plan.notes(), output);
     let provisioned = if args.dry_run {
-        let provisioned = plan.preview(&mut View(output)).await?;
+        let provisioned = plan.preview(&mut View::new(output)).await?;
         output.tag("dry", Value::Null);
         output.say("dry run: nothing is written");
         provisioned
     } else {
         let cooldown = Duration::from_secs(args.cooldown);
-        let provisioned = plan.run(&mut View(output), cooldown).await?;
+        let provisioned = plan.run(&mut View::new(output), cooldown).await?;
         let link = Link::plain(provisioned.target.verlink.key);
         output.result(&format!("^Latest: {}", provisioned.version));
         output.result(&provisioned.target.verlink.to_string());

@@ -33,9 +33,10 @@ pub(crate) async fn run(args: &args::Release, global: &Global, output: &Output) 
     }
     let network = store::network(global, store);
     let mut bundles = Bundles { args, others, output };
-    let mut view = View(output);
+    let mut view = View::new(output);
     // What was begun is put back where it is dropped.
     let made = or_stop(async { Ok(plan.run(&network, &mut bundles, &mut view).await?) }).await?;
+    drop(view);
     network.close().await?;
     let link = Link::plain(made.target.verlink.key);
     output.result(&format!("^Latest: {}", made.version));

@@ -35,12 +35,12 @@ pub(crate) async fn run(args: &args::Stage, global: &Global, output: &Output) ->
     if args.dry_run {
         output.tag("dry", Value::Null);
         output.say("dry run: nothing is written");
-        let staged = plan.preview(&mut View(output)).await?;
+        let staged = plan.preview(&mut View::new(output)).await?;
         output.tag("summary", summary(&staged));
         output.tag("skipping", json!({ "reason": "dry-run", "success": true }));
     } else {
         let upgrade = plan.manifest().upgrade()?.map(|link| Link::plain(link.key));
-        let staged = plan.run(&mut View(output)).await?;
+        let staged = plan.run(&mut View::new(output)).await?;
         output.tag("summary", summary(&staged));
         let verlink = staged.verlink.to_string();
         output.tag("complete", json!({ "dryRun": false }));

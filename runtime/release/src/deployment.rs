@@ -123,6 +123,7 @@ impl GatherPlan {
             let folder = layout::bundles(&layout::hosts(&self.target).join(host.to_string()));
             let options = MirrorOptions {
                 prefix: vec![format!("/{}", base.to_string_lossy())],
+                meter: progress.meter("gathering"),
                 ..MirrorOptions::default()
             };
             let (from, to) = (LocalDrive::new(parent), LocalDrive::new(&folder));

@@ -272,9 +272,10 @@ impl Dump {
     async fn carry(
         &self,
         dir: &Path,
-        options: MirrorOptions,
+        mut options: MirrorOptions,
         progress: &mut dyn Progress,
     ) -> Result<Totals, ReleaseError> {
+        options.meter = progress.meter("dumping");
         // All of it is asked for at once: many small files must not cost a round trip each. The mirror asks for the contents.
         let _list = if options.dry_run {
             None

@@ -1,9 +1,10 @@
 //! What a release tells while it is made. The engine never talks to a terminal: who calls it shows this, or does not.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hyperdrive::Diff;
+use hyperdrive::{Diff, Meter};
 
 /// Something happened.
 #[derive(Debug)]
@@ -64,6 +65,12 @@ pub enum Step<'a> {
 pub trait Progress: Send {
     /// Called in order, on whatever thread the work is done; must not block for long.
     fn step(&mut self, step: Step<'_>);
+
+    /// Called when bytes begin to be moved, with a word for what is done with them (`staging`): what counts them from now on, if anybody
+    /// wants to see that.
+    fn meter(&mut self, _what: &'static str) -> Option<Arc<Meter>> {
+        None
+    }
 }
 
 impl<F: FnMut(Step<'_>) + Send> Progress for F {

@@ -190,6 +190,7 @@ impl ProvisionPlan {
         self.copy_production(progress).await?;
         progress.step(Step::Writes);
         let options = MirrorOptions {
+            meter: progress.meter("writing"),
             batch: true,
             dedup: true,
             ..MirrorOptions::default()
@@ -207,6 +208,7 @@ impl ProvisionPlan {
         let behind = self.target.core().length() < self.production_length;
         let onto = if behind { &self.production } else { &self.target };
         let options = MirrorOptions {
+            meter: progress.meter("comparing"),
             dry_run: true,
             ..MirrorOptions::default()
         };
@@ -300,6 +302,10 @@ async fn copy_blocks(
         from: start,
         to: end,
     });
+    let meter = progress.meter("copying");
+    if let Some(meter) = &meter {
+        meter.expect(from.byte_length().saturating_sub(to.byte_length()));
+    }
     let _download = from.download(DownloadRange {
         start,
         end: Some(end),
@@ -309,6 +315,9 @@ async fn copy_blocks(
     for index in start..end {
         let block = from.get(index).await?;
         bytes += block.len();
+        if let Some(meter) = &meter {
+            meter.add(block.len() as u64);
+        }
         batch.push(block);
         if bytes > 8 * 1024 * 1024 {
             to.append(&std::mem::take(&mut batch))?;

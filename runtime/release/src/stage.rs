@@ -201,6 +201,7 @@ impl StagePlan {
             only: self.only.clone(),
             batch: true,
             dedup: true,
+            meter: progress.meter("staging"),
             memory: Some(self.remembered.memory().clone()),
             ..MirrorOptions::default()
         };

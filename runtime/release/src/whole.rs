@@ -2,11 +2,12 @@
 //! follow.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use app::{Document, Host, Link, Manifest, layout};
 use corestore::Corestore;
-use hyperdrive::Hyperdrive;
+use hyperdrive::{Hyperdrive, Meter};
 use semver::Version;
 
 use crate::bump::{next_version, replace};
@@ -184,13 +185,7 @@ impl ReleasePlan {
             .await?;
         let production = verlink(&Hyperdrive::open(store, provision.key).await?);
         let plan = ProvisionPlan::new(network, &staged.verlink, &provision, &production, false).await?;
-        // They were told when they were staged.
-        let mut but_changes = |step: Step<'_>| {
-            if !matches!(step, Step::Changes(_)) {
-                progress.step(step);
-            }
-        };
-        plan.run(&mut but_changes, Duration::ZERO).await
+        plan.run(&mut ButChanges(progress), Duration::ZERO).await
     }
 
     /// Makes the links that are not there, and writes down all; the stage link and the other.
@@ -217,6 +212,21 @@ impl ReleasePlan {
         let package = layout::manifest(&self.dir);
         replace(&package, text.as_bytes()).map_err(ReleaseError::io("write", &package))?;
         Ok((Document::read(&package)?, stage, provision))
+    }
+}
+
+/// Tells all but changes: they were told when they were staged.
+struct ButChanges<'a>(&'a mut dyn Progress);
+
+impl Progress for ButChanges<'_> {
+    fn step(&mut self, step: Step<'_>) {
+        if !matches!(step, Step::Changes(_)) {
+            self.0.step(step);
+        }
+    }
+
+    fn meter(&mut self, what: &'static str) -> Option<Arc<Meter>> {
+        self.0.meter(what)
     }
 }
 

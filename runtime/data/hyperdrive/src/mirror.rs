@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::error::DriveError;
 use crate::filter::PathFilter;
 use crate::memory::Memory;
+use crate::meter::Meter;
 use crate::traits::Drive;
 use carry::Run;
 
@@ -40,6 +41,8 @@ pub struct MirrorOptions {
     pub batch: bool,
     /// Into a drive: cut files into chunks and reuse those that the drive holds.
     pub dedup: bool,
+    /// Counts bytes, of unchanged files as well.
+    pub meter: Option<Arc<Meter>>,
     /// From a folder into a drive: what is known of the files, so that those that were not touched since are not read.
     pub memory: Option<Arc<Memory>>,
 }
@@ -55,6 +58,7 @@ impl Default for MirrorOptions {
             filter: None,
             batch: false,
             dedup: false,
+            meter: None,
             memory: None,
         }
     }

@@ -3,10 +3,11 @@
 mod support;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use futures::TryStreamExt;
 use hyperdrive::{
-    DiffOp, Drive, Entry, Hyperdrive, LocalDrive, LocalOptions, MirrorOptions, PutOptions, mirror,
+    DiffOp, Drive, Entry, Hyperdrive, LocalDrive, LocalOptions, Meter, MirrorOptions, PutOptions, mirror,
 };
 use proptest::prelude::*;
 
@@ -77,6 +78,44 @@ async fn every_change_is_told_however_many_come_at_once() {
         told += 1;
     }
     assert_eq!((told, run.totals().add), (FILES, FILES as u64));
+}
+
+#[tokio::test]
+async fn a_meter_counts_each_byte_of_the_source_once() {
+    let (folder, out) = (
+        tempfile::tempdir().expect("folder"),
+        tempfile::tempdir().expect("out"),
+    );
+    write(folder.path(), "a", b"12345");
+    write(folder.path(), "big", &noise(2, 700_000));
+    write(folder.path(), "same", b"1234567");
+    std::os::unix::fs::symlink("a", folder.path().join("link")).expect("link");
+    let (local, drive) = (LocalDrive::new(folder.path()), memory_drive("meter").await);
+    let counted = |options: MirrorOptions| {
+        let meter = Arc::new(Meter::default());
+        let with = MirrorOptions {
+            meter: Some(meter.clone()),
+            ..options
+        };
+        (meter, with)
+    };
+    let all = |meter: &Meter| assert_eq!((meter.done(), meter.total()), (700_012, Some(700_012)));
+    for changed in ["", "6"] {
+        write(
+            folder.path(),
+            "a",
+            format!("1234{}", if changed.is_empty() { "5" } else { changed }).as_bytes(),
+        );
+        for (dry_run, options) in [(true, staged()), (false, staged())] {
+            let (meter, options) = counted(MirrorOptions { dry_run, ..options });
+            assert_eq!(meter.total(), None);
+            sync(&local, &drive, options).await;
+            all(&meter);
+        }
+        let (meter, options) = counted(MirrorOptions::default());
+        sync(&drive, &LocalDrive::new(out.path()), options).await;
+        all(&meter);
+    }
 }
 
 #[tokio::test]

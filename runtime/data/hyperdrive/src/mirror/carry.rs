@@ -14,12 +14,13 @@ use super::plan::{Attributes, Both, Difference, List, Listed, Pair, Verdict};
 use super::{Diff, DiffOp, MirrorOptions, Totals};
 use crate::batch::Batch;
 use crate::compare::same_content;
+use crate::entry::Entry;
 use crate::error::DriveError;
 use crate::filter::PathFilter;
 use crate::known::Known;
 use crate::path;
 use crate::target;
-use crate::traits::Drive;
+use crate::traits::{ByteStream, Drive};
 
 /// Files written at the same time to a folder.
 const FILES: usize = 16;
@@ -55,11 +56,44 @@ impl Run<'_> {
         }
         let known = Known::of(self.options.memory.as_ref(), self.src, self.dst).await?;
         let _downloads = self.download(&src, &dst).await?;
+        let counted = self.options.meter.as_ref();
+        let measured = self.measure(counted.map(|_| src.entries().cloned().collect()));
         let both = src.beside(dst);
-        match batch.take() {
-            Some(batch) => self.fill_drive(both, batch, known.as_ref()).await,
-            None => self.fill_folder(both, known.as_ref()).await,
+        let fill = async {
+            match batch.take() {
+                Some(batch) => self.fill_drive(both, batch, known.as_ref()).await,
+                None => self.fill_folder(both, known.as_ref()).await,
+            }
+        };
+        futures::try_join!(fill, measured).map(|_| ())
+    }
+
+    /// Tells the meter, if there is one, how many bytes it will be. Of a drive that is elsewhere that is found out meanwhile.
+    async fn measure(&self, entries: Option<Vec<Entry>>) -> Result<(), DriveError> {
+        if let (Some(meter), Some(entries)) = (&self.options.meter, entries) {
+            let mut total = 0u64;
+            for entry in &entries {
+                total = total.saturating_add(self.src.size(entry).await?);
+            }
+            meter.expect(total);
         }
+        Ok(())
+    }
+
+    /// Counts a file that was not read to be written.
+    fn pass(&self, pair: &Pair) {
+        if let Some(meter) = &self.options.meter {
+            meter.add(pair.src_size);
+        }
+    }
+
+    /// What a file of the source holds, counted.
+    async fn read(&self, entry: &Entry) -> Result<ByteStream, DriveError> {
+        let content = self.src.read_entry(entry).await?;
+        Ok(match &self.options.meter {
+            Some(meter) => meter.count(content),
+            None => content,
+        })
     }
 
     /// All entries of one side that take part, by path.
@@ -149,7 +183,11 @@ impl Run<'_> {
             let pair = self.pair(both, known).await?;
             let difference = self.difference(&pair).await?;
             let kept = pair.dst.as_ref().and_then(|(entry, _)| entry.blob);
-            let Some(diff) = pair.diff(difference) else {
+            let diff = pair.diff(difference);
+            if difference != Difference::Content || pair.src.linkname.is_some() {
+                self.pass(&pair);
+            }
+            let Some(diff) = diff else {
                 learn(known, &pair, kept);
                 continue;
             };
@@ -163,7 +201,7 @@ impl Run<'_> {
                     learn(known, &pair, kept);
                 }
                 _ => {
-                    let content = self.src.read_entry(&pair.src).await?;
+                    let content = self.read(&pair.src).await?;
                     let blob = batch.put_stream(key, content, options).await?;
                     learn(known, &pair, Some(blob));
                 }
@@ -210,6 +248,9 @@ impl Run<'_> {
         let pair = self.pair(both, known).await?;
         let difference = self.difference(&pair).await?;
         let diff = pair.diff(difference);
+        if self.options.dry_run || difference != Difference::Content || pair.src.linkname.is_some() {
+            self.pass(&pair);
+        }
         if self.options.dry_run || diff.is_none() {
             return Ok(diff);
         }
@@ -218,11 +259,7 @@ impl Run<'_> {
         match (&pair.src.linkname, difference) {
             (Some(target), _) => self.dst.symlink(key, target).await?,
             (None, Difference::Attributes) => self.dst.set_attributes(&pair.src, options).await?,
-            _ => {
-                self.dst
-                    .put(key, self.src.read_entry(&pair.src).await?, options)
-                    .await?
-            }
+            _ => self.dst.put(key, self.read(&pair.src).await?, options).await?,
         }
         Ok(diff)
     }
