@@ -21,7 +21,7 @@ const WINDOW: Duration = Duration::from_secs(5);
 /// A rate of less is nothing that a person could go by.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// A line that shows what a meter counts, from half a second after it began until it is dropped.
+/// A line that shows what a meter counts, from a fifth of a second after it began until it is dropped.
 pub(crate) struct Bar {
     bar: ProgressBar,
     /// Dropped, it ends the thread.
@@ -44,7 +44,6 @@ impl Bar {
                 let (now, done) = (Instant::now(), meter.done());
                 rate.add(now, done);
                 drawn.set_message(line(what, done, meter.total(), rate.per_second()));
-                drawn.tick();
             }
         };
         // Without a thread there is no line, and nothing else is missing.
