@@ -72,7 +72,7 @@ pub(crate) struct Making {
     /// Cargo profile to build with
     #[arg(long, default_value = "release", conflicts_with = "bin")]
     pub(crate) profile: String,
-    /// What to make, separated by commas: folder, appimage, deb; apps update from the first two
+    /// What to make, separated by commas: folder, zip, appimage, deb, dmg, msix; apps update from folder and appimage
     #[arg(long, value_name = "FORMAT", value_delimiter = ',', default_value = "folder")]
     pub(crate) format: Vec<packaging::Format>,
 }
@@ -84,6 +84,9 @@ pub(crate) struct Make {
     pub(crate) dir: PathBuf,
     #[command(flatten)]
     pub(crate) making: Making,
+    /// The machine to make it for, such as win32-x64; with --bin, its program [default: this one]
+    #[arg(long, value_name = "HOST")]
+    pub(crate) target: Option<app::Host>,
     /// Where to put it [default: out/ in the app's folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

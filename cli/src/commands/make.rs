@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use app::Host;
 use indicatif::HumanBytes;
 use packaging::{Format, Made, PackagingError, Plan, Program, Progress, Request, Stop};
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use crate::output::Output;
 pub(crate) async fn run(args: &args::Make, output: &Output) -> anyhow::Result<()> {
     let request = Request {
         dir: args.dir.clone(),
+        host: args.target.clone().unwrap_or_else(Host::current),
         program: program(args.making.bin.as_deref(), &args.making.profile),
         out: args.out.clone(),
         formats: args.making.format.clone(),

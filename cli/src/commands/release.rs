@@ -124,6 +124,7 @@ impl Make for Bundles<'_> {
     async fn make(&mut self) -> Result<Vec<(Host, PathBuf)>, MakeError> {
         let request = Request {
             dir: self.args.dir.clone(),
+            host: Host::current(),
             program: make::program(self.args.making.bin.as_deref(), &self.args.making.profile),
             out: None,
             formats: formats(self.args),

@@ -1,43 +1,55 @@
-//! Where a desktop's menu shows an app: one of the main categories of freedesktop's menu specification.
+//! What kind of app it is, for menus: one of the main categories of freedesktop's menu specification, and Apple's nearest.
 
 use crate::error::quoted;
 
-/// What an app belongs to that does not say.
-const DEFAULT: &str = "Utility;";
+/// What systems list an app under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Category {
+    /// `Categories` of a desktop entry: sound and film alone want their common one beside them.
+    pub desktop: &'static str,
+    /// `LSApplicationCategoryType` on macOS: Apple's nearest.
+    pub apple: &'static str,
+}
 
-/// The main categories, and what an entry lists for each: sound and film alone want their common one beside them.
-const MAIN: [(&str, &str); 13] = [
-    ("AudioVideo", "AudioVideo;"),
-    ("Audio", "AudioVideo;Audio;"),
-    ("Video", "AudioVideo;Video;"),
-    ("Development", "Development;"),
-    ("Education", "Education;"),
-    ("Game", "Game;"),
-    ("Graphics", "Graphics;"),
-    ("Network", "Network;"),
-    ("Office", "Office;"),
-    ("Science", "Science;"),
-    ("Settings", "Settings;"),
-    ("System", "System;"),
-    ("Utility", "Utility;"),
+/// What an app belongs to that does not say.
+const DEFAULT: &str = "Utility";
+
+/// The main categories, what an entry lists for each, and the nearest of Apple's.
+const MAIN: [(&str, &str, &str); 13] = [
+    ("AudioVideo", "AudioVideo;", "public.app-category.entertainment"),
+    ("Audio", "AudioVideo;Audio;", "public.app-category.music"),
+    ("Video", "AudioVideo;Video;", "public.app-category.video"),
+    (
+        "Development",
+        "Development;",
+        "public.app-category.developer-tools",
+    ),
+    ("Education", "Education;", "public.app-category.education"),
+    ("Game", "Game;", "public.app-category.games"),
+    ("Graphics", "Graphics;", "public.app-category.graphics-design"),
+    ("Network", "Network;", "public.app-category.social-networking"),
+    ("Office", "Office;", "public.app-category.productivity"),
+    ("Science", "Science;", "public.app-category.education"),
+    ("Settings", "Settings;", "public.app-category.utilities"),
+    ("System", "System;", "public.app-category.utilities"),
+    ("Utility", "Utility;", "public.app-category.utilities"),
 ];
 
 /// How like a category, from 0 to 1, another text must be to be taken for it misspelt.
 const LIKE: f64 = 0.5;
 
-/// What a desktop entry lists for a category.
+/// What systems list an app under that says this.
 ///
 /// # Errors
 /// What is wrong with it, as a clause about the field.
-pub(crate) fn listed(category: Option<&str>) -> Result<&'static str, String> {
-    let Some(category) = category else {
-        return Ok(DEFAULT);
-    };
-    let found = MAIN.iter().find(|(name, _)| *name == category);
-    found.map(|(_, listed)| *listed).ok_or_else(|| {
+pub(crate) fn listed(category: Option<&str>) -> Result<Category, String> {
+    let category = category.unwrap_or(DEFAULT);
+    let found = MAIN.iter().find(|(name, ..)| *name == category);
+    let listed = |(_, desktop, apple): &(&str, &'static str, &'static str)| Category { desktop, apple };
+    found.map(listed).ok_or_else(|| {
         let advice = match nearest(category) {
             Some(near) => format!("did you mean {near:?}?"),
-            None => format!("write one of {}", MAIN.map(|(name, _)| name).join(", ")),
+            None => format!("write one of {}", MAIN.map(|(name, ..)| name).join(", ")),
         };
         format!(
             "is {}, which is no main category of a desktop's menu: {advice}",
@@ -49,7 +61,7 @@ pub(crate) fn listed(category: Option<&str>) -> Result<&'static str, String> {
 fn nearest(category: &str) -> Option<&'static str> {
     let category = category.to_ascii_lowercase();
     let like = |name: &str| strsim::normalized_damerau_levenshtein(&name.to_ascii_lowercase(), &category);
-    let best = MAIN.iter().map(|(name, _)| (like(name), *name));
+    let best = MAIN.iter().map(|(name, ..)| (like(name), *name));
     best.max_by(|a, b| a.0.total_cmp(&b.0))
         .filter(|(like, _)| *like > LIKE)
         .map(|(_, name)| name)
@@ -61,11 +73,14 @@ mod tests {
 
     #[test]
     fn a_category_is_listed_with_the_one_that_it_needs() {
-        assert_eq!(listed(None), Ok("Utility;"));
-        assert_eq!(listed(Some("Game")), Ok("Game;"));
-        assert_eq!(listed(Some("Audio")), Ok("AudioVideo;Audio;"));
-        for (name, listed) in MAIN {
+        let desktop = |category| listed(category).unwrap().desktop;
+        assert_eq!(desktop(None), "Utility;");
+        assert_eq!(desktop(Some("Game")), "Game;");
+        assert_eq!(desktop(Some("Audio")), "AudioVideo;Audio;");
+        assert_eq!(listed(Some("Audio")).unwrap().apple, "public.app-category.music");
+        for (name, listed, apple) in MAIN {
             assert!(listed.ends_with(&format!("{name};")), "{name}");
+            assert!(apple.starts_with("public.app-category."), "{apple}");
         }
     }
 

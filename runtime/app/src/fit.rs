@@ -164,11 +164,19 @@ fn unreadable(bundle: &Path, source: ImageError) -> Unfit {
     }
 }
 
-fn check_machine(host: &Host, program: &Path) -> Result<(), Unfit> {
+/// The hosts that a program can run on, by its first bytes; none if it is of no known format, such as a script.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn machines(program: &Path) -> io::Result<Vec<String>> {
     let mut head = Vec::new();
-    let read = File::open(program).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
-    match read {
-        Ok(_) => {}
+    File::open(program)?.take(HEAD_BYTES).read_to_end(&mut head)?;
+    Ok(hosts_of(&head))
+}
+
+fn check_machine(host: &Host, program: &Path) -> Result<(), Unfit> {
+    let hosts = match machines(program) {
+        Ok(hosts) => hosts,
         // Whether there is a program at all shows when it is asked to run.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => {
@@ -177,8 +185,8 @@ fn check_machine(host: &Host, program: &Path) -> Result<(), Unfit> {
                 source,
             });
         }
-    }
-    let (hosts, name) = (hosts_of(&head), host.to_string());
+    };
+    let name = host.to_string();
     if hosts.is_empty() || hosts.contains(&name) {
         return Ok(());
     }

@@ -9,12 +9,12 @@ use base::PublicKey;
 use semver::Version;
 use serde_json::Value;
 
-use crate::category;
+use crate::category::{self, Category};
 use crate::error::quoted;
 use crate::fields::Fields;
 use crate::names::{path_inside, usable_name, usable_product_name};
 use crate::unknown::{self, Unknown};
-use crate::{Document, Link, LinkError, ManifestError, Seeding, WindowConfig};
+use crate::{Document, Link, LinkError, Making, ManifestError, Seeding, WindowConfig};
 
 /// The page opened when `package.json` names none in `bosc.page`.
 const DEFAULT_PAGE: &str = "renderer/index.html";
@@ -44,8 +44,10 @@ pub struct Manifest {
     pub relays: Vec<PublicKey>,
     /// `bosc.seed`: the app serves what it has of its release to others, and how fast; `None`, the default: it does not.
     pub seed: Option<Seeding>,
-    /// `bosc.category`: what a desktop entry lists, or what is wrong with it; an app starts all the same.
-    category: Result<&'static str, String>,
+    /// `bosc.category`, or what is wrong with it; an app starts all the same.
+    category: Result<Category, String>,
+    /// `bosc.make`: what systems are told of an app that is installed.
+    pub making: Making,
     /// `bosc.devUrl`: where a developer's server serves the page; an installed app does not read it.
     pub dev_url: Option<String>,
     /// `upgrade`; without one, or with one that is no link, an app starts all the same.
@@ -122,6 +124,7 @@ impl Manifest {
             relays: relays(&bosc)?,
             seed: Seeding::read(&bosc)?,
             category: category::listed(bosc.text("category")?),
+            making: Making::read(&bosc, &name)?,
             dev_url: bosc.text("devUrl")?.map(str::to_owned),
             unknown: unknown::all(&document),
             name,
@@ -146,11 +149,11 @@ impl Manifest {
         }
     }
 
-    /// `bosc.category`, as a desktop entry lists it (`AudioVideo;Audio;`); `Utility;` if it is not said.
+    /// `bosc.category`: what systems list the app under; `Utility` if it is not said.
     ///
     /// # Errors
     /// If it is no main category of freedesktop's menu specification.
-    pub fn categories(&self) -> Result<&'static str, ManifestError> {
+    pub fn category(&self) -> Result<Category, ManifestError> {
         let wrong = |what: &String| self.document.wrong(&format!("\"bosc.category\" {what}"));
         self.category.as_ref().copied().map_err(wrong)
     }
@@ -161,7 +164,8 @@ impl Manifest {
         &self.unknown
     }
 
-    /// What a release needs besides what the host does: a link to follow, a category that menus know, and no field that nothing reads. Returns the link.
+    /// What a release needs besides what the host does: a link to follow, a category that menus know, and no field that nothing reads.
+    /// Returns the link.
     ///
     /// # Errors
     /// What is wrong first.
@@ -169,7 +173,7 @@ impl Manifest {
         if let Some(unknown) = self.unknown.first() {
             return Err(self.document.wrong(&unknown.to_string()));
         }
-        self.categories()?;
+        self.category()?;
         self.upgrade()?.ok_or_else(|| {
             self.document.wrong(
                 "\"upgrade\" is missing: installed apps would never update; run `bosc touch` and put the link it prints there",

@@ -8,7 +8,7 @@ use crate::Document;
 use crate::error::quoted;
 
 /// The objects under `bosc`, and what is read of each.
-const KNOWN: [(&str, &[&str]); 3] = [
+const KNOWN: [(&str, &[&str]); 4] = [
     (
         "bosc",
         &[
@@ -19,6 +19,7 @@ const KNOWN: [(&str, &[&str]); 3] = [
             "contentSecurityPolicy",
             "relays",
             "seed",
+            "make",
             "devUrl",
             "category",
         ],
@@ -35,6 +36,7 @@ const KNOWN: [(&str, &[&str]); 3] = [
             "backgroundColorDark",
         ],
     ),
+    ("bosc.make", &["identifier", "publisher"]),
     ("bosc.seed", &["rate"]),
 ];
 

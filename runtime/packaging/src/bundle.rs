@@ -4,8 +4,9 @@ use std::path::Path;
 
 use app::{Host, Layout, Manifest, layout};
 
-use crate::PackagingError;
+use crate::icons::Icons;
 use crate::tree::{Item, Source, Tree};
+use crate::{PackagingError, macos, windows};
 
 /// What goes into a bundle besides package.json, where it exists, unless package.json's `bosc.files` lists other paths.
 const DEFAULT_FILES: [&str; 3] = ["renderer", "workers", "build"];
@@ -31,6 +32,7 @@ pub(crate) fn tree(
     dir: &Path,
     manifest: &Manifest,
     host: &Host,
+    icons: &Icons,
     program: &Path,
 ) -> Result<Tree, PackagingError> {
     let layout = Layout::of(host, layout::Format::Folder);
@@ -58,6 +60,11 @@ pub(crate) fn tree(
             tree.put_from_disk(&format!("{app}/{file}"), &dir.join(&file))?;
             taken.push(file);
         }
+    }
+    match host.platform() {
+        "darwin" => macos::complete(&mut tree, icons, manifest)?,
+        "win32" => windows::complete(&mut tree, icons)?,
+        _ => {}
     }
     Ok(tree)
 }

@@ -1,12 +1,13 @@
 //! What a Linux desktop is told of an app: its entry in the menu, and its icons.
 
-use std::path::Path;
-
-use app::{Manifest, layout};
+use app::Manifest;
 
 use crate::PackagingError;
-use crate::icons;
+use crate::icons::Icons;
 use crate::tree::{Item, Tree};
+
+/// The widths that the hicolor theme has and desktops use, in pixels.
+pub(crate) const ICON_SIZES: [u32; 8] = [16, 24, 32, 48, 64, 128, 256, 512];
 
 /// The icon that is shown where only one is: what menus draw at most.
 const MAIN_ICON: u32 = 256;
@@ -28,7 +29,7 @@ pub(crate) fn entry(manifest: &Manifest, program: &str, icon: bool) -> Result<St
         line("Icon", name);
     }
     line("Terminal", "false");
-    line("Categories", manifest.categories()?);
+    line("Categories", manifest.category()?.desktop);
     // The shell calls its windows so.
     line("StartupWMClass", &text(&manifest.product_name));
     if is_scheme(name) {
@@ -64,46 +65,27 @@ fn exec(program: &str) -> String {
 }
 
 /// Whether links can begin so.
-fn is_scheme(name: &str) -> bool {
+pub(crate) fn is_scheme(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
     name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(inner)
 }
 
-/// The app's icons, in all sizes that desktops ask for, at their places below `usr/share`; none if the app has no icon.
-#[derive(Debug, Default)]
-pub(crate) struct Icons(Vec<(u32, Vec<u8>)>);
+/// The icon that stands for the app.
+fn main_icon(icons: &Icons) -> Option<&[u8]> {
+    let fitting = ICON_SIZES.into_iter().rev().filter(|size| *size <= MAIN_ICON);
+    fitting.filter_map(|size| icons.get(size)).next()
+}
 
-impl Icons {
-    /// Reads and scales the app's icon.
-    pub(crate) fn read(dir: &Path) -> Result<Self, PackagingError> {
-        let path = dir.join(layout::ICON);
-        if !path.exists() {
-            return Ok(Self::default());
-        }
-        icons::scaled(&path).map(Self)
-    }
-
-    pub(crate) fn any(&self) -> bool {
-        !self.0.is_empty()
-    }
-
-    /// The one that stands for the app.
-    pub(crate) fn main(&self) -> Option<&[u8]> {
-        let fitting = self.0.iter().filter(|(size, _)| *size <= MAIN_ICON);
-        fitting
-            .max_by_key(|(size, _)| *size)
-            .map(|(_, png)| png.as_slice())
-    }
-
-    /// All of them, as a theme.
-    pub(crate) fn tree(&self, name: &str) -> Result<Tree, PackagingError> {
-        let mut tree = Tree::default();
-        for (size, png) in &self.0 {
+/// The app's icons as a theme, at their places below `usr/share`.
+pub(crate) fn theme(icons: &Icons, name: &str) -> Result<Tree, PackagingError> {
+    let mut tree = Tree::default();
+    for size in ICON_SIZES {
+        if let Some(png) = icons.get(size) {
             let path = format!("icons/hicolor/{size}x{size}/apps/{name}.png");
-            tree.put(path, Item::bytes(png.as_slice()))?;
+            tree.put(path, Item::bytes(png))?;
         }
-        Ok(tree)
     }
+    Ok(tree)
 }
 
 /// A bundle as the folder that an AppImage holds: with what starts it, its entry and its icons.
@@ -118,11 +100,11 @@ pub(crate) fn app_dir(
     tree.put("AppRun", Item::Link(program.to_owned()))?;
     let entry = entry(manifest, program, icons.any())?;
     tree.put(format!("{name}.desktop"), Item::bytes(entry))?;
-    if let Some(icon) = icons.main() {
+    if let Some(icon) = main_icon(icons) {
         tree.put(format!("{name}.png"), Item::bytes(icon))?;
         tree.put(".DirIcon", Item::Link(format!("{name}.png")))?;
     }
-    tree.put_all("usr/share", icons.tree(name)?)?;
+    tree.put_all("usr/share", theme(icons, name)?)?;
     Ok(tree)
 }
 

@@ -62,16 +62,51 @@ pub enum PackagingError {
         /// The name.
         name: String,
     },
-    /// A format that this machine cannot make.
-    #[error("{format} cannot be made on {host}: make it on a machine with {needed}")]
+    /// A field of package.json that a format or a system cannot take.
+    #[error("package.json: \"{field}\" {what}; {advice}")]
+    Field {
+        /// The field, in full.
+        field: &'static str,
+        /// What is wrong with it.
+        what: String,
+        /// What to write instead.
+        advice: String,
+    },
+    /// A format that cannot be made for a machine, or not on this one.
+    #[error("{format} cannot be made here for {host}: {why}")]
     Elsewhere {
         /// The format.
         format: Format,
-        /// This machine.
+        /// The machine that it would be for.
         host: Host,
-        /// What it takes.
-        needed: &'static str,
+        /// What is in the way, and what to do.
+        why: String,
     },
+    /// cargo builds for the machine it runs on.
+    #[error(
+        "the app's program for {host} must be named with --bin: cargo builds it for this machine, {here}"
+    )]
+    OtherHost {
+        /// The machine that it would be for.
+        host: Host,
+        /// This machine.
+        here: Host,
+    },
+    /// A program for another machine.
+    #[error(
+        "{} is {found}: name the app's program for {host} with --bin, or another machine with --target", path.display()
+    )]
+    OtherProgram {
+        /// The program.
+        path: PathBuf,
+        /// What it is.
+        found: String,
+        /// The machine that it would be for.
+        host: Host,
+    },
+    /// macOS's tool.
+    #[error("the disk image cannot be made: {0}")]
+    Dmg(String),
     /// `SOURCE_DATE_EPOCH`.
     #[error("SOURCE_DATE_EPOCH is {found:?}: it must be the seconds since 1970, or not be set")]
     Time {

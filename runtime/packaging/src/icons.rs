@@ -1,22 +1,44 @@
-//! The app's icon in the sizes that desktops ask for.
+//! The app's icon, read once and scaled to the sizes that what is made shows.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 use std::path::Path;
 
+use app::layout;
 use image::codecs::png::{CompressionType, FilterType as Filter, PngEncoder};
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageEncoder, ImageFormat, ImageReader, Limits};
 
 use crate::PackagingError;
 
-/// The widths that the hicolor theme has and desktops use, in pixels.
-const SIZES: [u32; 8] = [16, 24, 32, 48, 64, 128, 256, 512];
-
-/// The widest icon that is read, in pixels: eight times the largest that is shown.
+/// The widest icon that is read, in pixels: four times the largest that is shown.
 const MAX_WIDTH: u32 = 4096;
 
-/// All sizes up to the icon's own, each as a PNG.
-pub(crate) fn scaled(path: &Path) -> Result<Vec<(u32, Vec<u8>)>, PackagingError> {
+/// The app's icon in some widths, by those, each as a PNG; none if the app has no icon.
+#[derive(Debug, Default)]
+pub(crate) struct Icons(BTreeMap<u32, Vec<u8>>);
+
+impl Icons {
+    /// Reads the icon of the app in a folder, and scales it to those of the widths that are not above its own.
+    pub(crate) fn read(dir: &Path, sizes: &BTreeSet<u32>) -> Result<Self, PackagingError> {
+        let path = dir.join(layout::ICON);
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        scaled(&path, sizes).map(Self)
+    }
+
+    pub(crate) fn any(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// The PNG of a width; `None` if that was not asked for, or the app's icon is smaller.
+    pub(crate) fn get(&self, size: u32) -> Option<&[u8]> {
+        self.0.get(&size).map(Vec::as_slice)
+    }
+}
+
+fn scaled(path: &Path, sizes: &BTreeSet<u32>) -> Result<BTreeMap<u32, Vec<u8>>, PackagingError> {
     let unusable = |why: String| PackagingError::Icon {
         path: path.to_owned(),
         why,
@@ -35,8 +57,9 @@ pub(crate) fn scaled(path: &Path) -> Result<Vec<(u32, Vec<u8>)>, PackagingError>
             "it is {width} pixels wide and {height} high; it must be a square of at least 48, better 512"
         )));
     }
-    SIZES
-        .into_iter()
+    sizes
+        .iter()
+        .copied()
         .filter(|size| *size <= width)
         .map(|size| {
             Ok((
@@ -63,6 +86,8 @@ fn png(icon: &DynamicImage, size: u32) -> Result<Vec<u8>, image::ImageError> {
 mod tests {
     use super::*;
 
+    const SIZES: [u32; 6] = [16, 48, 64, 128, 150, 256];
+
     fn icon(width: u32, height: u32) -> (tempfile::TempDir, std::path::PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("icon.png");
@@ -73,26 +98,26 @@ mod tests {
     #[test]
     fn an_icon_is_scaled_down_and_never_up() {
         let (_dir, path) = icon(130, 130);
-        let all = scaled(&path).unwrap();
-        let sizes: Vec<u32> = all.iter().map(|(size, _)| *size).collect();
-        assert_eq!(sizes, [16, 24, 32, 48, 64, 128]);
+        let all = scaled(&path, &SIZES.into()).unwrap();
+        let sizes: Vec<u32> = all.keys().copied().collect();
+        assert_eq!(sizes, [16, 48, 64, 128]);
         for (size, png) in &all {
             let read = image::load_from_memory(png).unwrap();
             assert_eq!((read.width(), read.height()), (*size, *size));
         }
-        assert_eq!(scaled(&path).unwrap(), all);
+        assert_eq!(scaled(&path, &SIZES.into()).unwrap(), all);
     }
 
     #[test]
     fn what_is_no_icon_is_refused_in_words() {
         for (width, height) in [(64, 32), (32, 32)] {
             let (_dir, path) = icon(width, height);
-            let error = scaled(&path).unwrap_err().to_string();
+            let error = scaled(&path, &SIZES.into()).unwrap_err().to_string();
             assert!(error.contains(&format!("{width} pixels wide")), "{error}");
         }
         let (dir, path) = icon(64, 64);
         std::fs::write(&path, "<svg/>").unwrap();
-        let error = scaled(&path).unwrap_err().to_string();
+        let error = scaled(&path, &SIZES.into()).unwrap_err().to_string();
         assert!(error.contains("no PNG") && error.contains("icon.png"), "{error}");
         drop(dir);
     }

@@ -1,4 +1,4 @@
-//! Makes what people install of an app: its bundle as a folder, an AppImage, a deb.
+//! Makes what people install of an app: its bundle as a folder, a zip, an AppImage, a deb, a disk image, an MSIX.
 //!
 //! [`Plan::new`] says what will be made, where, and refuses what cannot be, before anything is written. [`Plan::run`] makes it and tells
 //! how far it is. Each [`Format`] has a file of its own here, and all take what an app holds from the same tree. The same
@@ -15,6 +15,7 @@
 )]
 
 mod appimage_file;
+mod author;
 mod bundle;
 mod deb;
 mod desktop;
@@ -22,12 +23,17 @@ mod error;
 mod folder;
 mod format;
 mod icons;
+mod macos;
+mod msix;
 mod place;
 mod plan;
 mod program;
 mod stop;
 mod time;
 mod tree;
+mod windows;
+mod xml;
+mod zip_file;
 
 pub use error::PackagingError;
 pub use format::Format;

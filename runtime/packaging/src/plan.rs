@@ -1,22 +1,28 @@
 //! What will be made, checked before anything is written; and making it.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use app::{Host, Layout, Manifest, layout};
 
-use crate::desktop::Icons;
+use crate::icons::Icons;
 use crate::place::Beside;
 use crate::stop::Stop;
 use crate::tree::Tree;
-use crate::{Format, PackagingError, Program, appimage_file, bundle, deb, desktop, folder, time};
+use crate::{
+    Format, PackagingError, Program, appimage_file, bundle, deb, desktop, folder, macos, msix, time, zip_file,
+};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The app's folder, which holds package.json.
     pub dir: PathBuf,
-    /// Its program.
+    /// The machine that it is made for.
+    pub host: Host,
+    /// Its program for that machine.
     pub program: Program,
     /// Where to put what is made; `None` for `out/` in the app's folder.
     pub out: Option<PathBuf>,
@@ -29,7 +35,6 @@ pub struct Request {
 pub struct Plan {
     request: Request,
     manifest: Manifest,
-    host: Host,
     /// Each format once, in the order in which they were asked for, with where it will be.
     results: Vec<(Format, PathBuf)>,
     /// Read once for all formats that show them; none if no format does.
@@ -73,41 +78,44 @@ impl Plan {
         if !page.is_file() {
             return Err(PackagingError::NoPage { path: page });
         }
-        request.program.check(dir)?;
-        bundle::files(dir, &manifest)?;
-        let host = Host::current();
+        let (host, here) = (request.host.clone(), Host::current());
         let out = request.out.clone().unwrap_or_else(|| dir.join("out"));
         let folder = out.join(format!("{}-{host}", manifest.product_name));
         let mut results: Vec<(Format, PathBuf)> = Vec::new();
         for format in request.formats.iter().copied() {
-            if let Some(needed) = format.needs(&host) {
-                return Err(PackagingError::Elsewhere { format, host, needed });
+            if let Some(why) = format.refused(&host, &here) {
+                return Err(PackagingError::Elsewhere { format, host, why });
             }
             if results.iter().all(|(other, _)| *other != format) {
                 results.push((format, folder.join(format.file_name(&host, &manifest))));
             }
         }
-        let mut desktop = false;
+        request.program.check(dir, &host)?;
+        if host.platform() == "darwin" {
+            macos::check(&manifest)?;
+        }
+        let sizes: BTreeSet<u32> = results
+            .iter()
+            .flat_map(|(format, _)| format.icon_sizes(&host))
+            .collect();
+        let icons = if sizes.is_empty() {
+            Icons::default()
+        } else {
+            Icons::read(dir, &sizes)?
+        };
+        // Its program may not be built yet.
+        let files = bundle::tree(dir, &manifest, &host, &icons, Path::new(""))?;
         for (format, _) in &results {
             match format {
-                Format::Folder => {}
-                Format::AppImage => desktop = true,
-                Format::Deb => {
-                    deb::check(&manifest)?;
-                    desktop = true;
-                }
+                Format::Folder | Format::Zip | Format::AppImage | Format::Dmg => {}
+                Format::Deb => deb::check(&manifest)?,
+                Format::Msix => msix::check(dir, &files, &icons, &manifest)?,
             }
         }
-        let icons = if desktop {
-            Icons::read(dir)?
-        } else {
-            Icons::default()
-        };
         Ok(Self {
             time: time::source_date()?,
             request,
             manifest,
-            host,
             results,
             icons,
         })
@@ -118,9 +126,9 @@ impl Plan {
         &self.manifest
     }
 
-    /// The machine that it is made for: this one.
+    /// The machine that it is made for.
     pub fn host(&self) -> &Host {
-        &self.host
+        &self.request.host
     }
 
     /// What will be made, and where.
@@ -149,7 +157,13 @@ impl Plan {
             progress(Progress::Building);
         }
         let program = self.request.program.get_until(&self.request.dir, stop)?;
-        let bundle = bundle::tree(&self.request.dir, &self.manifest, &self.host, &program)?;
+        let bundle = bundle::tree(
+            &self.request.dir,
+            &self.manifest,
+            self.host(),
+            &self.icons,
+            &program,
+        )?;
         let mut all = Vec::new();
         for (format, to) in &self.results {
             let since = Instant::now();
@@ -165,21 +179,52 @@ impl Plan {
             progress(Progress::Made(&made));
             all.push(made);
         }
+        self.write_entitlements(stop)?;
         Ok(all)
     }
 
+    /// Writes what signs an app for macOS is told to give it, beside what was made.
+    fn write_entitlements(&self, stop: &Stop) -> Result<(), PackagingError> {
+        let folder = self.results.first().and_then(|(_, path)| path.parent());
+        let Some(folder) = folder.filter(|_| self.host().platform() == "darwin") else {
+            return Ok(());
+        };
+        let to = folder.join(format!("{}.entitlements", self.manifest.product_name));
+        let beside = Beside::new(&to, stop)?;
+        let entitlements = macos::entitlements(&self.manifest)?;
+        fs::write(beside.path(), entitlements).map_err(PackagingError::io("write", &to))?;
+        beside.keep()
+    }
+
+    /// Writes one format of the bundle, which is whole: what signs a program or an `.app` has done so before, in the tree; what signs a
+    /// file does after this, before it takes its place.
     fn write(&self, format: Format, bundle: &Tree, to: &Path) -> Result<(), PackagingError> {
         match format {
             Format::Folder => folder::write(bundle, to),
+            Format::Zip => {
+                let mut tree = Tree::default();
+                tree.put_all(&self.bundle_name(), bundle.clone())?;
+                zip_file::write(&tree, self.time, to)
+            }
             Format::AppImage => {
                 let name = Path::new(&self.manifest.product_name);
-                let program = Layout::of(&self.host, layout::Format::Folder).program(name);
+                let program = Layout::of(self.host(), layout::Format::Folder).program(name);
                 let program = program.file_name().unwrap_or_default().to_string_lossy();
                 let tree = desktop::app_dir(bundle.clone(), &self.icons, &self.manifest, &program)?;
                 appimage_file::write(&tree, self.time, to)
             }
-            Format::Deb => deb::write(bundle, &self.icons, &self.manifest, &self.host, self.time, to),
+            Format::Deb => deb::write(bundle, &self.icons, &self.manifest, self.host(), self.time, to),
+            Format::Dmg => {
+                let product = &self.manifest.product_name;
+                macos::dmg::write(bundle.clone(), &self.bundle_name(), product, to)
+            }
+            Format::Msix => msix::write(bundle, &self.icons, &self.manifest, self.host(), self.time, to),
         }
+    }
+
+    /// What the bundle is called as a folder.
+    fn bundle_name(&self) -> String {
+        Layout::of(self.host(), layout::Format::Folder).bundle_name(&self.manifest.product_name)
     }
 }
 

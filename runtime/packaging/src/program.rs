@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use app::{Host, fit};
 use serde_json::Value;
 
 use crate::PackagingError;
@@ -22,14 +23,20 @@ pub enum Program {
 }
 
 impl Program {
-    /// Whether it can be had.
-    pub(crate) fn check(&self, dir: &Path) -> Result<(), PackagingError> {
+    /// Whether it can be had, and runs on a machine as far as its first bytes tell.
+    pub(crate) fn check(&self, dir: &Path, host: &Host) -> Result<(), PackagingError> {
+        let here = Host::current();
         match self {
             Self::Built(path) if !path.is_file() => Err(PackagingError::NoProgram { path: path.clone() }),
+            Self::Built(path) => check_host(path, host, &here),
+            Self::Cargo { .. } if *host != here => {
+                let host = host.clone();
+                Err(PackagingError::OtherHost { host, here })
+            }
             Self::Cargo { .. } if !sources(dir).is_file() => {
                 Err(PackagingError::NoSources { path: sources(dir) })
             }
-            _ => Ok(()),
+            Self::Cargo { .. } => Ok(()),
         }
     }
 
@@ -47,6 +54,25 @@ impl Program {
             Self::Cargo { profile } => build(&sources(dir), profile, stop),
         }
     }
+}
+
+/// A script is a program of the machine that it is on, unless that is Windows.
+fn check_host(path: &Path, host: &Host, here: &Host) -> Result<(), PackagingError> {
+    let machines = fit::machines(path).map_err(PackagingError::io("read", path))?;
+    let script = machines.is_empty() && host == here && host.platform() != "win32";
+    if script || machines.contains(&host.to_string()) {
+        return Ok(());
+    }
+    let found = if machines.is_empty() {
+        "no program of a kind that is known".to_owned()
+    } else {
+        format!("a program for {}", machines.join(" and "))
+    };
+    Err(PackagingError::OtherProgram {
+        path: path.to_owned(),
+        found,
+        host: host.clone(),
+    })
 }
 
 fn sources(dir: &Path) -> PathBuf {

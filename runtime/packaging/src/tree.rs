@@ -1,6 +1,8 @@
 //! What a package holds: paths, and where each one's contents come from.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::PackagingError;
@@ -22,6 +24,20 @@ pub(crate) enum Item {
 pub(crate) enum Source {
     Path(PathBuf),
     Bytes(Vec<u8>),
+}
+
+impl Source {
+    /// What reads it, and how many bytes it has.
+    pub(crate) fn open(&self) -> Result<(Box<dyn Read + '_>, u64), PackagingError> {
+        match self {
+            Self::Bytes(bytes) => Ok((Box::new(bytes.as_slice()), bytes.len() as u64)),
+            Self::Path(path) => {
+                let file = File::open(path).map_err(PackagingError::io("read", path))?;
+                let found = file.metadata().map_err(PackagingError::io("read", path))?;
+                Ok((Box::new(file), found.len()))
+            }
+        }
+    }
 }
 
 impl Item {

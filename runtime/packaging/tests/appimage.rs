@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use app::Host;
 use packaging::{Format, Plan, Program, Request};
 
 /// Says what it was started with, and waits for a line if it is told to.
@@ -130,6 +131,7 @@ fn project(dir: &Path) {
 fn make(app: &Path, program: &Path, out: &Path) -> PathBuf {
     let plan = Plan::new(Request {
         dir: app.to_owned(),
+        host: Host::current(),
         program: Program::Built(program.to_owned()),
         out: Some(out.to_owned()),
         formats: vec![Format::AppImage],

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use app::Host;
 use packaging::{Format, PackagingError, Plan, Program, Request};
 
 const LINK: &str = "pear://jsiptcskaguqzunuxewmmyrb6b7kd8agxtqbqcxkt8h6e8twoyqy";
@@ -25,6 +26,7 @@ fn project(dir: &Path, name: &str) -> Request {
     fs::write(&program, "#!/bin/sh\necho started\n").unwrap();
     Request {
         dir: dir.to_owned(),
+        host: Host::current(),
         program: Program::Built(program),
         out: None,
         formats: vec![Format::Deb],

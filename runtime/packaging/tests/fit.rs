@@ -28,6 +28,7 @@ fn an_appimage_must_say_what_is_announced() {
     fs::write(app.join("package.json"), package("1.0.1")).unwrap();
     let plan = Plan::new(Request {
         dir: app,
+        host: Host::current(),
         program: Program::Built(dir.path().join("program")),
         out: None,
         formats: vec![Format::AppImage],

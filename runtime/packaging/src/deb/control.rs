@@ -1,10 +1,9 @@
 //! What Debian is told of a package.
 
 use app::Manifest;
-use serde_json::Value;
 
-use crate::PackagingError;
 use crate::tree::{Item, Source, Tree};
+use crate::{PackagingError, author};
 
 /// The version as Debian orders it: a prerelease comes before its release.
 pub(super) fn version(manifest: &Manifest) -> String {
@@ -63,24 +62,11 @@ pub(super) fn control(
     Ok(control)
 }
 
-/// `author` of package.json, as npm writes it: `Name <address>`, or an object.
+/// `author` of package.json.
 fn maintainer(manifest: &Manifest) -> String {
-    let author = manifest.document.value().get("author");
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::trim).map(str::to_owned);
-    let (name, address) = match author {
-        Some(Value::String(author)) => match author.split_once('<') {
-            Some((name, rest)) => {
-                let address = rest.split('>').next().unwrap_or_default();
-                (Some(name.trim().to_owned()), Some(address.trim().to_owned()))
-            }
-            None => (Some(author.trim().to_owned()), None),
-        },
-        Some(author) => (text(author.get("name")), text(author.get("email"))),
-        None => (None, None),
-    };
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let name = given(name).unwrap_or_else(|| format!("The authors of {}", manifest.window.title));
-    let address = given(address).unwrap_or_else(|| "nobody@localhost".to_owned());
+    let (name, address) = author::of(manifest);
+    let name = name.unwrap_or_else(|| format!("The authors of {}", manifest.window.title));
+    let address = address.unwrap_or_else(|| "nobody@localhost".to_owned());
     format!("{} <{address}>", name.replace(['<', '>', ','], " "))
 }
 

@@ -11,9 +11,9 @@ use std::path::Path;
 
 use app::{Host, Layout, Manifest, layout};
 
-use crate::PackagingError;
-use crate::desktop::{self, Icons};
+use crate::icons::Icons;
 use crate::tree::{Item, Tree};
+use crate::{PackagingError, desktop};
 
 /// The version of the format, and the whole of the member that says it.
 const FORMAT: &[u8] = b"2.0\n";
@@ -86,7 +86,7 @@ fn files(bundle: &Tree, icons: &Icons, manifest: &Manifest, host: &Host) -> Resu
         format!("usr/share/applications/{name}.desktop"),
         Item::bytes(entry),
     )?;
-    tree.put_all("usr/share", icons.tree(name)?)?;
+    tree.put_all("usr/share", desktop::theme(icons, name)?)?;
     let docs = format!("usr/share/doc/{name}");
     tree.put(
         format!("{docs}/copyright"),
