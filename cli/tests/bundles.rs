@@ -117,3 +117,56 @@ fn the_doctor_looks_into_an_appimage() {
     let told = doctor("other.AppImage");
     assert!(told.contains("no AppImage that can be looked into"), "{told}");
 }
+
+#[test]
+fn a_bundle_for_another_system_is_made_of_a_program_for_it() {
+    let place = Place::new();
+    place.project("pear://5db4ysm3yq3e47ehpafznb5zmahe7tpd37ujzze6x5nbznhxp33y");
+    let make = |program: &str| {
+        place.bosc(&[
+            "make",
+            "app",
+            "--target",
+            "darwin-arm64",
+            "--bin",
+            program,
+            "--format",
+            "folder,zip",
+        ])
+    };
+    refuses(make("program"), &["program is", "for darwin-arm64 with --bin"]);
+    assert!(!place.path("app/out").exists(), "something was written");
+    refuses(
+        place.bosc(&["make", "app", "--target", "macos-aarch64", "--bin", "program"]),
+        &[
+            "no app on Bosc runs on macos-aarch64",
+            "did you mean darwin-arm64?",
+        ],
+    );
+    fs::write(place.path("mac"), b"\xcf\xfa\xed\xfe\x0c\0\0\x01").unwrap();
+    make("mac").success();
+    let made = place.path("app/out/Cool-darwin-arm64");
+    for file in [
+        "Cool.app/Contents/MacOS/Cool",
+        "Cool.app/Contents/Info.plist",
+        "Cool-1.0.0-darwin-arm64.zip",
+    ] {
+        assert!(made.join(file).is_file(), "{file}");
+    }
+    // What was made is what `build` takes.
+    let bundle = "app/out/Cool-darwin-arm64/Cool.app";
+    let built = [
+        "build",
+        "--package=app/package.json",
+        "--darwin-arm64-app",
+        bundle,
+        "--target",
+        "dep",
+    ];
+    place.bosc(&built).success();
+    assert!(
+        place
+            .path("dep/by-arch/darwin-arm64/app/Cool.app/Contents/Info.plist")
+            .is_file()
+    );
+}

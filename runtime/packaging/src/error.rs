@@ -82,6 +82,14 @@ pub enum PackagingError {
         /// What is in the way, and what to do.
         why: String,
     },
+    /// A machine that nothing is made for.
+    #[error("no app on Bosc runs on {host}: {advice}")]
+    UnknownHost {
+        /// Its name.
+        host: Host,
+        /// What to name instead.
+        advice: String,
+    },
     /// cargo builds for the machine it runs on.
     #[error(
         "the app's program for {host} must be named with --bin: cargo builds it for this machine, {here}"

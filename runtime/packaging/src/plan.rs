@@ -79,6 +79,16 @@ impl Plan {
             return Err(PackagingError::NoPage { path: page });
         }
         let (host, here) = (request.host.clone(), Host::current());
+        if host != here && !Host::ALL.contains(&host) {
+            let advice = match host.meant() {
+                Some(meant) => format!("did you mean {meant}?"),
+                None => format!(
+                    "name one of {}",
+                    Host::ALL.map(|host| host.to_string()).join(", ")
+                ),
+            };
+            return Err(PackagingError::UnknownHost { host, advice });
+        }
         let out = request.out.clone().unwrap_or_else(|| dir.join("out"));
         let folder = out.join(format!("{}-{host}", manifest.product_name));
         let mut results: Vec<(Format, PathBuf)> = Vec::new();

@@ -124,6 +124,34 @@ fn a_zip_for_macos_holds_an_app_with_its_modes_and_links() {
     );
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_zip_for_this_system_is_unpacked_and_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = dir.path().join("app");
+    let request = project(&app, "linux-arm64", &[Format::Zip]);
+    fs::write(app.join("program"), "#!/bin/sh\necho started\n").unwrap();
+    let host = Host::current();
+    let made = make(Request { host, ..request });
+    let unpacked = Command::new("unzip")
+        .arg("-q")
+        .arg(&made[0])
+        .arg("-d")
+        .arg(dir.path())
+        .output();
+    match unpacked {
+        Ok(output) => assert!(output.status.success(), "{output:?}"),
+        Err(_) => return println!("SKIPPED a zip: this machine has no unzip"),
+    }
+    let started = Command::new(dir.path().join("Tom & Ü/Tom & Ü")).output().unwrap();
+    assert_eq!(started.stdout, b"started\n");
+    assert!(
+        dir.path()
+            .join("Tom & Ü/resources/app/renderer/a b/ü [1].txt")
+            .is_file()
+    );
+}
+
 #[test]
 fn an_msix_lists_what_it_holds_with_hashes() {
     use base64::Engine;

@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_name_that_is_no_scheme_registers_none() {
         let info = read(r#"{"name":"My_Chat","version":"1.0.0"}"#);
-        assert!(info.get("CFBundleURLTypes").is_none() && info.get("LSApplicationCategoryType").is_none());
+        assert!(info.get("CFBundleURLTypes").is_none());
         assert_eq!(
             info.get("CFBundleIdentifier"),
             Some(&Value::String("bosc.My-Chat".into()))
