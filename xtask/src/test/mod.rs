@@ -9,11 +9,11 @@ mod programs;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use counts::Counts;
-use programs::{Program, Ran, doc_tests};
 
 use crate::setup;
 use crate::steps::{cargo, has_program, root, run};
+use crate::test::counts::Counts;
+use crate::test::programs::{Program, Ran, doc_tests};
 
 /// Whose tests wait nearly all of their time: under a tenth of it is spent computing.
 const WAITING: [&str; 5] = [
