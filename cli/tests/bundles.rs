@@ -51,6 +51,35 @@ fn a_bundle_of_another_version_is_neither_built_nor_staged() {
 }
 
 #[test]
+fn two_makes_give_the_same_folder() {
+    let place = Place::new();
+    place.project("pear://5db4ysm3yq3e47ehpafznb5zmahe7tpd37ujzze6x5nbznhxp33y");
+    let files = |out: &str| {
+        place
+            .bosc(&["make", "app", "--bin", "program", "--out", out])
+            .success();
+        let mut files = Vec::new();
+        let mut folders = vec![place.path(out)];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let inside = path.strip_prefix(place.path(out)).unwrap().to_owned();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let mode = fs::metadata(&path).unwrap().permissions();
+                    files.push((inside, mode, fs::read(path).unwrap()));
+                }
+            }
+        }
+        files.sort_by(|a, b| a.0.cmp(&b.0));
+        files
+    };
+    let once = files("one");
+    assert!(once.len() >= 3 && once == files("other"), "two makes differ");
+}
+
+#[test]
 fn a_program_for_another_machine_is_not_built() {
     let place = Place::new();
     place.project("pear://5db4ysm3yq3e47ehpafznb5zmahe7tpd37ujzze6x5nbznhxp33y");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use app::Host;
 use indicatif::HumanBytes;
-use packaging::{Format, Made, PackagingError, Plan, Program, Progress, Request, Stop};
+use packaging::{Format, Made, PackagingError, Plan, Program, Progress, Request, Signing, Stop};
 use serde_json::{Value, json};
 
 use crate::args;
@@ -51,7 +51,8 @@ pub(crate) async fn make(request: Request, output: &Output) -> anyhow::Result<(P
     let (output, stop) = (output.clone(), Stop::default());
     let _dropped = StopIfDropped(stop.clone());
     let work = move || {
-        let plan = Plan::new(request)?;
+        let signing = Signing::by(&request.host, |name| std::env::var_os(name));
+        let plan = Plan::new(request)?.signed(signing)?;
         let made = plan.run_until(&stop, &mut |progress| tell(&progress, &output))?;
         let manifest = plan.manifest();
         output.say(&format!(
@@ -77,6 +78,7 @@ impl Drop for StopIfDropped {
 fn tell(progress: &Progress<'_>, output: &Output) {
     match progress {
         Progress::Building => output.say("building the app's program..."),
+        Progress::Signing => output.say("signing..."),
         Progress::Made(made) => {
             output.tag("made", described(made));
             output.say(&format!(

@@ -32,6 +32,16 @@ pub enum PackagingError {
         /// The Cargo.toml that should be there.
         path: PathBuf,
     },
+    /// What signs.
+    #[error("{} cannot sign, as {variable} asks for: {what}. Nothing was made; unset {variable} to make it unsigned", program.display())]
+    Signing {
+        /// The variable that asks for it.
+        variable: &'static str,
+        /// What it is to be done with.
+        program: PathBuf,
+        /// What happened.
+        what: String,
+    },
     /// What `bosc.files` lists.
     #[error("{} is missing: package.json lists it in bosc.files", path.display())]
     NoFile {

@@ -47,7 +47,7 @@ impl Beside {
 impl Drop for Beside {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
-        self.stop.ended();
+        self.stop.ended(&self.folder);
     }
 }
 

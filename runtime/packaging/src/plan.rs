@@ -9,6 +9,7 @@ use app::{Host, Layout, Manifest, layout};
 
 use crate::icons::Icons;
 use crate::place::Beside;
+use crate::sign::Signing;
 use crate::stop::Stop;
 use crate::tree::Tree;
 use crate::{
@@ -40,6 +41,7 @@ pub struct Plan {
     /// Read once for all formats that show them; none if no format does.
     icons: Icons,
     time: u32,
+    signing: Signing,
 }
 
 /// What happens meanwhile.
@@ -48,6 +50,8 @@ pub struct Plan {
 pub enum Progress<'a> {
     /// cargo builds the app's program.
     Building,
+    /// What the environment names signs a bundle, or a file made of it.
+    Signing,
     /// A format is made.
     Made(&'a Made),
 }
@@ -128,6 +132,7 @@ impl Plan {
             manifest,
             results,
             icons,
+            signing: Signing::default(),
         })
     }
 
@@ -144,6 +149,16 @@ impl Plan {
     /// What will be made, and where.
     pub fn results(&self) -> &[(Format, PathBuf)] {
         &self.results
+    }
+
+    /// Has what is made signed.
+    ///
+    /// # Errors
+    /// If what signs is not there.
+    pub fn signed(mut self, signing: Signing) -> Result<Self, PackagingError> {
+        signing.check()?;
+        self.signing = signing;
+        Ok(self)
     }
 
     /// Makes it. Each result takes its place once it is whole. Blocks.
@@ -174,11 +189,22 @@ impl Plan {
             &self.icons,
             &program,
         )?;
+        let folder = self.results.first().and_then(|(_, path)| path.parent());
+        let mut signed = None;
+        if let (Some(folder), false) = (folder, self.signing.is_none()) {
+            progress(Progress::Signing);
+            signed = Some(
+                self.signing
+                    .bundle(&bundle, &self.manifest, self.host(), folder, stop)?,
+            );
+        }
+        let bundle = signed.as_ref().map_or(&bundle, |(signed, _)| signed);
         let mut all = Vec::new();
         for (format, to) in &self.results {
             let since = Instant::now();
             let beside = Beside::new(to, stop)?;
-            self.write(*format, &bundle, &beside.path())?;
+            self.write(*format, bundle, &beside.path())?;
+            self.signing.file(*format, &beside.path(), stop)?;
             beside.keep()?;
             let made = Made {
                 format: *format,
@@ -206,8 +232,7 @@ impl Plan {
         beside.keep()
     }
 
-    /// Writes one format of the bundle, which is whole: what signs a program or an `.app` has done so before, in the tree; what signs a
-    /// file does after this, before it takes its place.
+    /// Writes one format of the bundle, which is whole, and signed if it is to be.
     fn write(&self, format: Format, bundle: &Tree, to: &Path) -> Result<(), PackagingError> {
         match format {
             Format::Folder => folder::write(bundle, to),

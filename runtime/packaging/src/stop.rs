@@ -15,19 +15,19 @@ pub struct Stop(Arc<Mutex<Begun>>);
 #[derive(Debug, Default)]
 struct Begun {
     stopped: bool,
-    folder: Option<PathBuf>,
+    folders: Vec<PathBuf>,
     build: Option<Child>,
 }
 
 impl Stop {
-    /// Ends a build that runs, and deletes what is being written. Whoever writes it finds its place gone, or is refused at the end.
+    /// Ends a build or a signer that runs, and deletes what is being written. Whoever writes it finds its place gone, or is refused at the end.
     pub fn stop(&self) {
         let mut begun = self.begun();
         begun.stopped = true;
         if let Some(build) = &mut begun.build {
             let _ = build.kill();
         }
-        if let Some(folder) = begun.folder.take() {
+        for folder in begun.folders.drain(..) {
             // Under another name first, where nobody writes.
             let away = away(&folder);
             if fs::rename(&folder, &away).is_ok() {
@@ -40,7 +40,7 @@ impl Stop {
     pub(crate) fn begin(&self, folder: &Path) -> Result<(), PackagingError> {
         let mut begun = self.going_on()?;
         fs::create_dir_all(folder).map_err(PackagingError::io("make", folder))?;
-        begun.folder = Some(folder.to_owned());
+        begun.folders.push(folder.to_owned());
         Ok(())
     }
 
@@ -54,11 +54,11 @@ impl Stop {
     }
 
     /// What was begun is gone from where it was written.
-    pub(crate) fn ended(&self) {
-        self.begun().folder = None;
+    pub(crate) fn ended(&self, folder: &Path) {
+        self.begun().folders.retain(|other| other != folder);
     }
 
-    /// Takes charge of a build, unless stopped.
+    /// Takes charge of a program that is waited for, unless stopped.
     pub(crate) fn builds(&self, mut build: Child) -> Result<(), PackagingError> {
         match self.going_on() {
             Ok(mut begun) => {
@@ -73,7 +73,7 @@ impl Stop {
         }
     }
 
-    /// Gives a build back that has ended.
+    /// Gives it back once it has ended.
     pub(crate) fn built(&self) -> Result<Option<Child>, PackagingError> {
         let build = self.begun().build.take();
         self.going_on().map(|_| build)

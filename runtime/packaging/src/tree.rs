@@ -116,7 +116,11 @@ impl Tree {
                 let part = part
                     .to_str()
                     .ok_or_else(|| unusable("its name is no text; rename it"))?;
-                at = format!("{at}/{part}");
+                at = if at.is_empty() {
+                    part.to_owned()
+                } else {
+                    format!("{at}/{part}")
+                };
             }
             let kind = entry.file_type();
             if kind.is_dir() {
