@@ -22,14 +22,19 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), String> {
     let [folder, id] = args else {
         return Err("this option is the AppImage's own".to_owned());
     };
+    let folder = Path::new(folder);
+    if !own::is_unpacked(folder) {
+        return Err(format!("{} is no folder of an unpacked app", folder.display()));
+    }
     let app = match helper::process(id) {
         Ok(app) => app,
         Err(error) => {
+            // It may have been killed, and would not hear of this.
+            let _ = fs::remove_dir_all(folder);
             helper::cannot(&error);
             return Ok(());
         }
     };
-    let folder = Path::new(folder);
     let _held = match own::hold(folder) {
         Ok(held) => held,
         Err(error) => {

@@ -64,6 +64,12 @@ pub(crate) fn hold(folder: &Path) -> io::Result<Held> {
     Ok(Held(file))
 }
 
+/// Whether a folder is called as those of unpacked apps are.
+pub(crate) fn is_unpacked(folder: &Path) -> bool {
+    let name = folder.file_name().unwrap_or_default();
+    name.to_string_lossy().starts_with(UNPACKED)
+}
+
 /// Deletes what earlier starts left behind, on a thread of its own, as a mount that hangs is waited for. What cannot be deleted stays
 /// for the next time: nobody could be told here.
 pub(crate) fn sweep() {

@@ -35,6 +35,8 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), String> {
         .transpose()
         .and_then(|app| serve(folder, app, &name.to_string_lossy()))
     {
+        // Whoever made it may have been killed, and would not hear of this.
+        let _ = std::fs::remove_dir(folder);
         helper::cannot(&error);
     }
     Ok(())

@@ -302,6 +302,27 @@ fn what_a_power_cut_left_goes_with_the_next_start() {
 }
 
 #[test]
+fn an_app_killed_while_its_helper_starts_leaves_nothing() {
+    let home = Home::new();
+    let clean = |folder: &Path| {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("file"), "x").unwrap();
+        // No process has this number.
+        home.run(&[
+            "--appimage-internal-clean",
+            folder.to_str().unwrap(),
+            "2147483647",
+        ])
+    };
+    let ours = home.path("tmp/appimage_extracted_bosc_x");
+    clean(&ours);
+    assert!(!ours.exists());
+    let other = home.path("tmp/other");
+    assert_eq!(clean(&other).status.code(), Some(127));
+    assert!(other.join("file").is_file());
+}
+
+#[test]
 fn it_can_be_unpacked_mounted_and_asked() {
     let home = Home::new();
     let listed = text(&home.run(&["--appimage-extract"]));
