@@ -99,6 +99,11 @@ async fn follow(config: RuntimeConfig) -> Result<()> {
 
 /// Becomes what is in the bundle now; returns only what kept it from that.
 fn again(bundle: &Path) -> anyhow::Error {
-    let program = Layout::at(&Host::current(), bundle).program(bundle);
+    // A folder may have been installed under any name.
+    let program = if bundle.is_file() {
+        bundle.to_owned()
+    } else {
+        bundle.join("Cool")
+    };
     anyhow::Error::new(Command::new(&program).exec()).context(program.display().to_string())
 }
