@@ -8,8 +8,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use assert_cmd::assert::Assert;
-use place::Place;
 use predicates::str::contains;
+
+use place::Place;
 
 const LINK: &str = "pear://5db4ysm3yq3e47ehpafznb5zmahe7tpd37ujzze6x5nbznhxp33y";
 
