@@ -189,9 +189,8 @@ impl Plan {
             &self.icons,
             &program,
         )?;
-        let folder = self.results.first().and_then(|(_, path)| path.parent());
         let mut signed = None;
-        if let (Some(folder), false) = (folder, self.signing.is_none()) {
+        if let (Some(folder), false) = (self.folder(), self.signing.is_none()) {
             progress(Progress::Signing);
             signed = Some(
                 self.signing
@@ -221,8 +220,7 @@ impl Plan {
 
     /// Writes what signs an app for macOS is told to give it, beside what was made.
     fn write_entitlements(&self, stop: &Stop) -> Result<(), PackagingError> {
-        let folder = self.results.first().and_then(|(_, path)| path.parent());
-        let Some(folder) = folder.filter(|_| self.host().platform() == "darwin") else {
+        let Some(folder) = self.folder().filter(|_| self.host().platform() == "darwin") else {
             return Ok(());
         };
         let to = folder.join(format!("{}.entitlements", self.manifest.product_name));
@@ -255,6 +253,11 @@ impl Plan {
             }
             Format::Msix => msix::write(bundle, &self.icons, &self.manifest, self.host(), self.time, to),
         }
+    }
+
+    /// Where all results are; nowhere if none is asked for.
+    fn folder(&self) -> Option<&Path> {
+        self.results.first().and_then(|(_, path)| path.parent())
     }
 
     /// What the bundle is called as a folder.

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command};
 
 use app::{Host, fit};
 use serde_json::Value;
@@ -81,24 +81,14 @@ fn sources(dir: &Path) -> PathBuf {
 
 fn build(sources: &Path, profile: &str, stop: &Stop) -> Result<PathBuf, PackagingError> {
     let no_cargo = |source| PackagingError::NoCargo { source };
-    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    build
         .args(["build", "--bins", "--message-format=json-render-diagnostics"])
         .args(["--profile", profile, "--manifest-path"])
-        .arg(sources)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(no_cargo)?;
-    let stdout = build.stdout.take();
-    stop.builds(build)?;
+        .arg(sources);
     let mut said = Vec::new();
-    if let Some(mut stdout) = stdout {
-        stdout.read_to_end(&mut said).map_err(no_cargo)?;
-    }
-    let status = match stop.built()? {
-        Some(mut build) => build.wait().map_err(no_cargo)?,
-        None => return Err(PackagingError::Stopped),
-    };
+    let read = |mut stdout: ChildStdout| stdout.read_to_end(&mut said).map(drop);
+    let status = stop.run(&mut build, read, no_cargo)?;
     let failed = |what, advice| PackagingError::Build {
         path: sources.to_owned(),
         what,

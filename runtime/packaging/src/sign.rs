@@ -13,7 +13,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command};
 
 use app::{Host, Layout, Manifest, layout};
 
@@ -201,10 +201,10 @@ impl Signing {
         if matches!(format, Format::Folder | Format::Zip) {
             return Ok(());
         }
-        let tools = self.file.iter();
-        tools
-            .into_iter()
-            .try_for_each(|tool| tool.run(path, Path::new(""), Path::new(""), stop))
+        let nothing = Path::new("");
+        self.file
+            .iter()
+            .try_for_each(|tool| tool.run(path, nothing, nothing, stop))
     }
 }
 
@@ -242,20 +242,8 @@ impl Tool {
             });
         }
         let cannot = |error: std::io::Error| self.failed(&format!("it cannot be run: {error}"));
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(cannot)?;
-        let said = child.stdout.take();
-        stop.builds(child)?;
-        if let Some(mut said) = said {
-            std::io::copy(&mut said, &mut std::io::stderr()).map_err(cannot)?;
-        }
-        let status = match stop.built()? {
-            Some(mut child) => child.wait().map_err(cannot)?,
-            None => return Err(PackagingError::Stopped),
-        };
+        let show = |mut said: ChildStdout| std::io::copy(&mut said, &mut std::io::stderr()).map(drop);
+        let status = stop.run(&mut command, show, cannot)?;
         if status.success() {
             return Ok(());
         }

@@ -1,8 +1,9 @@
 //! Stopping in the middle: what was begun is taken away, and nothing takes its place any more.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::PackagingError;
@@ -16,7 +17,7 @@ pub struct Stop(Arc<Mutex<Begun>>);
 struct Begun {
     stopped: bool,
     folders: Vec<PathBuf>,
-    build: Option<Child>,
+    runs: Option<Child>,
 }
 
 impl Stop {
@@ -24,8 +25,8 @@ impl Stop {
     pub fn stop(&self) {
         let mut begun = self.begun();
         begun.stopped = true;
-        if let Some(build) = &mut begun.build {
-            let _ = build.kill();
+        if let Some(child) = &mut begun.runs {
+            let _ = child.kill();
         }
         for folder in begun.folders.drain(..) {
             // Under another name first, where nobody writes.
@@ -58,25 +59,45 @@ impl Stop {
         self.begun().folders.retain(|other| other != folder);
     }
 
+    /// Runs a program to its end, unless stopped; `read` takes what it prints. An error of the system's is worded by `cannot`.
+    pub(crate) fn run(
+        &self,
+        command: &mut Command,
+        read: impl FnOnce(ChildStdout) -> io::Result<()>,
+        cannot: impl Fn(io::Error) -> PackagingError,
+    ) -> Result<ExitStatus, PackagingError> {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = child.map_err(&cannot)?;
+        let said = child.stdout.take();
+        self.begin_run(child)?;
+        if let Some(said) = said {
+            read(said).map_err(&cannot)?;
+        }
+        match self.end_run()? {
+            Some(mut child) => child.wait().map_err(cannot),
+            None => Err(PackagingError::Stopped),
+        }
+    }
+
     /// Takes charge of a program that is waited for, unless stopped.
-    pub(crate) fn builds(&self, mut build: Child) -> Result<(), PackagingError> {
+    fn begin_run(&self, mut child: Child) -> Result<(), PackagingError> {
         match self.going_on() {
             Ok(mut begun) => {
-                begun.build = Some(build);
+                begun.runs = Some(child);
                 Ok(())
             }
             Err(stopped) => {
-                let _ = build.kill();
-                let _ = build.wait();
+                let _ = child.kill();
+                let _ = child.wait();
                 Err(stopped)
             }
         }
     }
 
     /// Gives it back once it has ended.
-    pub(crate) fn built(&self) -> Result<Option<Child>, PackagingError> {
-        let build = self.begun().build.take();
-        self.going_on().map(|_| build)
+    fn end_run(&self) -> Result<Option<Child>, PackagingError> {
+        let child = self.begun().runs.take();
+        self.going_on().map(|_| child)
     }
 
     fn going_on(&self) -> Result<MutexGuard<'_, Begun>, PackagingError> {

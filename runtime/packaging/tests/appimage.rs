@@ -167,6 +167,15 @@ fn fuse(home: &Home) -> bool {
     !line.is_empty()
 }
 
+/// The arguments of a start that waits: unpacked, and mounted where that can be.
+fn ways(home: &Home) -> Vec<&'static [&'static str]> {
+    let mut ways = vec![&["--appimage-extract-and-run", "wait"][..]];
+    if fuse(home) {
+        ways.push(&["wait"]);
+    }
+    ways
+}
+
 #[test]
 fn the_same_app_gives_the_same_bytes() {
     let home = Home::new();
@@ -244,11 +253,7 @@ fn without_fuse_it_unpacks_itself() {
 #[test]
 fn it_goes_on_when_another_file_takes_its_name_and_leaves_nothing() {
     let home = Home::new();
-    let mut ways = vec![&["--appimage-extract-and-run", "wait"][..]];
-    if fuse(&home) {
-        ways.push(&["wait"]);
-    }
-    for args in ways {
+    for args in ways(&home) {
         let (mut child, mut said, _) = home.wait(args);
         let other = home.path("other");
         fs::write(&other, "#!/bin/sh\nexit 9\n").unwrap();
@@ -267,11 +272,7 @@ fn it_goes_on_when_another_file_takes_its_name_and_leaves_nothing() {
 #[test]
 fn a_signal_is_the_programs_and_nothing_is_left_then_either() {
     let home = Home::new();
-    let mut ways = vec![&["--appimage-extract-and-run", "wait"][..]];
-    if fuse(&home) {
-        ways.push(&["wait"]);
-    }
-    for args in ways {
+    for args in ways(&home) {
         let (mut child, ..) = home.wait(args);
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(9));
@@ -282,11 +283,7 @@ fn a_signal_is_the_programs_and_nothing_is_left_then_either() {
 #[test]
 fn what_a_power_cut_left_goes_with_the_next_start() {
     let home = Home::new();
-    let mut ways = vec![&["--appimage-extract-and-run", "wait"][..]];
-    if fuse(&home) {
-        ways.push(&["wait"]);
-    }
-    for args in ways {
+    for args in ways(&home) {
         let (mut child, ..) = home.wait(args);
         // The helper first, which would tidy up.
         home.kill_all();
