@@ -62,6 +62,18 @@ pub(crate) async fn or_stop<T>(work: impl Future<Output = anyhow::Result<T>>) ->
     result
 }
 
+/// Ctrl-C, or what a service manager sends, to what runs until then.
+pub(crate) async fn stop_signal() {
+    match Signals::listen() {
+        Some(mut signals) => {
+            signals.next().await;
+        }
+        None => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
+
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,

@@ -1,4 +1,4 @@
-//! How a command that needs peers joins them, and when it is to stop.
+//! How a command that needs peers joins them.
 
 use corestore::Corestore;
 use peers::{PeerChange, Peers};
@@ -14,20 +14,4 @@ pub(crate) async fn join(
     changes: Option<mpsc::UnboundedSender<PeerChange>>,
 ) -> anyhow::Result<Peers> {
     Ok(release::join(corestore, store::swarm(global), changes).await?)
-}
-
-/// Ctrl-C, or what a service manager sends.
-pub(crate) async fn stop_signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }

@@ -15,7 +15,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use self::changes::{Change, Changes};
 use crate::args;
 use crate::commands::make;
-use crate::network::stop_signal;
+use crate::interrupt::stop_signal;
 use crate::output::Output;
 
 /// How long an app may take to close before it is ended: longer than it gives its own store and workers.

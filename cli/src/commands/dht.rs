@@ -20,7 +20,7 @@ pub(crate) async fn run(args: &args::Dht, output: &Output) -> anyhow::Result<()>
     );
     output.say(&format!("use it with --bootstrap {address}; Ctrl-C ends it"));
     std::io::stdout().flush()?;
-    crate::network::stop_signal().await;
+    crate::interrupt::stop_signal().await;
     network.nodes().iter().for_each(|node| node.destroy());
     output.done(json!({}));
     Ok(())

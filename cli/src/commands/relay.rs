@@ -79,7 +79,7 @@ pub(crate) async fn run(global: &Global, args: &args::Relay, output: &Output) ->
         () = announce => {}
         () = accept => {}
         () = watch(&relay, output) => {}
-        () = crate::network::stop_signal() => {}
+        () = crate::interrupt::stop_signal() => {}
     }
     tokio::time::timeout(Duration::from_secs(2), listening.close())
         .await

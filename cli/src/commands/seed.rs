@@ -96,7 +96,7 @@ pub(crate) async fn run(args: &args::Seed, global: &Global, output: &Output) -> 
     tokio::pin!(first_round);
     let mut looked = false;
     let mut rates = Rates::default();
-    let stop = crate::network::stop_signal();
+    let stop = crate::interrupt::stop_signal();
     tokio::pin!(stop);
     loop {
         tokio::select! {

@@ -8,7 +8,7 @@ use multisig::{Content, MIN_PEERS, Part, Release, holders};
 use peers::Peers;
 use serde_json::{Value, json};
 
-use crate::network::stop_signal;
+use crate::interrupt::stop_signal;
 use crate::output::Output;
 
 /// How often to look at peers.
