@@ -5,6 +5,7 @@ pub mod crowd;
 pub mod crowd_sim;
 pub mod display;
 pub mod lab;
+pub mod mounts;
 pub mod peers;
 pub mod process;
 pub mod sharing;

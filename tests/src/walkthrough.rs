@@ -351,9 +351,19 @@ impl Installed {
 
     /// Starts the app on its own and attaches a driver to its window.
     pub fn open(&self, name: &str, display: &Display, more: &[&str]) -> Result<(Process, WebDriver)> {
+        self.open_by(name, &mut self.start(display, more))
+    }
+
+    /// What starts the app with a window on `display`.
+    pub fn start(&self, display: &Display, more: &[&str]) -> Command {
         let mut command = Command::new(self.program());
         command.args(self.args(more)).envs(self.env(display));
-        let mut process = Process::start(name, &mut command, &self.logs)?;
+        command
+    }
+
+    /// Starts the app by a command that becomes it, such as [`start`](Self::start)'s, and attaches a driver to its window.
+    pub fn open_by(&self, name: &str, command: &mut Command) -> Result<(Process, WebDriver)> {
+        let mut process = Process::start(name, command, &self.logs)?;
         let driver = self.attach(name, &mut process)?;
         Ok((process, driver))
     }

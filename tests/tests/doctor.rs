@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bosc_tests::lab::{Home, Host, Net, can_make_hosts};
+use bosc_tests::mounts;
 use bosc_tests::peers::{Place, fresh_home, noise};
 use bosc_tests::process::{Process, run};
 use bosc_tests::skip::skipped;
@@ -186,29 +187,17 @@ fn what_an_app_says_of_itself_is_found_out() -> Result<()> {
 
 /// The install cannot be written, and the disk is full: both need a view of the disk of their own, and that needs root.
 fn refuses_to_be_written(place: &Place, home: &Path) -> Result<()> {
-    let elsewhere = |setup: &str| {
-        let inner = doctor(place, home, &[]);
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", &format!("{setup} && exec \"$@\""), "sh"]);
-        command
-            .arg(inner.get_program())
-            .args(inner.get_args())
-            .current_dir(&place.home);
-        inner.get_envs().for_each(|(name, value)| {
-            command.env(name, value.unwrap_or_default());
-        });
-        command
+    let asked = || {
+        let mut inner = doctor(place, home, &[]);
+        inner.current_dir(&place.home);
+        inner
     };
-    if run(Command::new("unshare").args(["--mount", "true"])).is_err() {
-        skipped("a view of the disk of its own wants root");
+    if !mounts::possible() {
         return Ok(());
     }
-    let apps = home.join("apps").display().to_string();
-    let frozen = format!("mount --bind '{apps}' '{apps}' && mount -o remount,bind,ro '{apps}'");
-    ask(&mut elsewhere(&frozen))?.expect_problem("install", "cannot be replaced")?;
-    let data = home.join("data").display().to_string();
-    let full = format!("mount -t tmpfs -o size=64k none '{data}'");
-    ask(&mut elsewhere(&full))?.expect_problem("disk", "full")
+    ask(&mut mounts::read_only(&home.join("apps"), &asked()))?
+        .expect_problem("install", "cannot be replaced")?;
+    ask(&mut mounts::tiny(&home.join("data"), &asked()))?.expect_problem("disk", "full")
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What can go wrong on the DHT, by operation.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 /// A node could not start.
@@ -7,7 +8,7 @@ use std::net::SocketAddr;
 #[non_exhaustive]
 pub enum DhtError {
     /// The local socket could not be opened.
-    #[error("cannot bind a UDP socket on {address}: {source}; is another program using the port?")]
+    #[error("cannot bind a UDP socket on {address}: {source}{}", hint(source))]
     Bind {
         /// The wanted address.
         address: SocketAddr,
@@ -22,6 +23,16 @@ pub enum DhtError {
     /// A bootstrap node is not written as `host:port`.
     #[error("bootstrap node {0:?} is not of the form host:port")]
     Bootstrap(String),
+}
+
+/// What to do about a socket that cannot be bound, if the system's word for it says so.
+fn hint(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        ErrorKind::AddrInUse => "; another program uses this port, choose another one or end it",
+        ErrorKind::AddrNotAvailable => "; it is no address of this machine, give one that it has",
+        ErrorKind::PermissionDenied => "; ports below 1024 are the system's, choose a higher one",
+        _ => "",
+    }
 }
 
 /// A peer could not be connected to.
