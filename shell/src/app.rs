@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app::{Folders, Manifest, layout};
-use bosc_runtime::bundle::{Decision, Startup, preflight};
+use bosc_runtime::bundle::{Decision, Startup, handed_over, preflight};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tao::event_loop::EventLoopBuilder;
@@ -280,6 +280,13 @@ impl App {
                 return Err(restart::restart(bundle, &around.exe));
             }
         };
+        if let Some(bundle) = bundle.as_deref()
+            && let Some(command) = handed_over(bundle, &around.exe)
+        {
+            // It claims the storage anew.
+            drop(instance);
+            return Err(restart::go_on_as(command));
+        }
         let _panicking = OnPanic(startup.clone());
         let opened = found.and_then(|found| {
             let (located, manifest) = found;

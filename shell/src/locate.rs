@@ -99,7 +99,8 @@ impl Surroundings {
         if mounted && self.appimage.is_some() {
             return self.appimage.clone();
         }
-        Layout::of(&Host::current(), Format::Folder).around(&self.exe)
+        let bundle = Layout::of(&Host::current(), Format::Folder).around(&self.exe)?;
+        Some(bosc_runtime::bundle::around(&bundle).to_owned())
     }
 }
 

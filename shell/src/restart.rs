@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use bosc_runtime::bundle::preflight::EXTRACT;
+use bosc_runtime::bundle::{anew, program};
 
 use crate::error::ShellError;
 
@@ -17,8 +18,14 @@ pub(crate) fn restart(bundle: Option<&Path>, exe: &Path) -> ShellError {
             }
             command
         }
-        None => Command::new(exe),
+        None => Command::new(bundle.map_or(exe.to_owned(), |bundle| program(bundle, exe))),
     };
+    anew(&mut command);
+    go_on_as(command)
+}
+
+/// Starts a program in place of this process, with the same arguments. Returns only if that failed.
+pub(crate) fn go_on_as(mut command: Command) -> ShellError {
     command.args(std::env::args_os().skip(1).filter(|arg| arg != EXTRACT));
     ShellError::Restart {
         program: command.get_program().into(),

@@ -29,6 +29,7 @@ mod manifest;
 mod names;
 mod seeding;
 mod unknown;
+mod versions;
 mod window;
 
 pub use category::Category;
@@ -43,4 +44,5 @@ pub use making::Making;
 pub use manifest::{Manifest, Staging};
 pub use seeding::Seeding;
 pub use unknown::Unknown;
+pub use versions::Versions;
 pub use window::{Color, WindowConfig};

@@ -1,4 +1,4 @@
-//! Small files of the app's data that are written whole or not at all.
+//! Small files that are written whole or not at all.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -27,8 +27,14 @@ pub fn private_dir(path: &Path) -> io::Result<()> {
 pub(crate) fn write_whole(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     private_dir(folder)?;
+    replace(path, &serde_json::to_vec_pretty(value)?)
+}
+
+/// Writes a file whose folder is there, in place of what was there; it is on the disk when this returns.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, value)?;
+    file.write_all(bytes)?;
     file.flush()?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;

@@ -1,11 +1,11 @@
 //! The file-system steps of an update.
-
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Exchanges two files or folders on one file system in one atomic step.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub(super) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?;
@@ -13,16 +13,7 @@ pub(super) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Exchanges two files or folders on one file system in one atomic step.
-#[cfg(target_vendor = "apple")]
-pub(super) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?;
-    sync_parents(a, b);
-    Ok(())
-}
-
-/// Exchanges two files or folders on one file system in one atomic step.
+/// This system cannot exchange two files or folders in one atomic step.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 pub(super) fn exchange(_a: &Path, _b: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
@@ -77,6 +68,49 @@ pub(super) fn copy_beside(bundle: &Path, other: &Path) -> io::Result<PathBuf> {
     Ok(target)
 }
 
+/// Moves a bundle to a place where nothing is, or copies it if that is on another file system.
+pub(super) fn bring(bundle: &Path, target: &Path) -> io::Result<()> {
+    if let Some(folder) = target.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    match patiently(|| fs::rename(bundle, target)) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy(bundle, target),
+        moved => moved,
+    }
+}
+
+/// How often a step is tried again that Windows refused, and how long the pauses are at first: each is as long as all before it, six
+/// seconds together.
+const TRIES: u32 = 8;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Does something that Windows refuses for moments, while a virus scanner or an indexer looks at the file. Elsewhere what is refused
+/// stays so.
+pub(super) fn patiently<T>(mut step: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..TRIES {
+        match step() {
+            Err(error) if is_held(&error) => std::thread::sleep(pause),
+            done => return done,
+        }
+        pause *= 2;
+    }
+    step()
+}
+
+#[cfg(windows)]
+fn is_held(error: &io::Error) -> bool {
+    /// ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION.
+    const IN_USE: [i32; 2] = [32, 33];
+    error.kind() == io::ErrorKind::PermissionDenied
+        || error.raw_os_error().is_some_and(|code| IN_USE.contains(&code))
+}
+
+#[cfg(not(windows))]
+fn is_held(_: &io::Error) -> bool {
+    false
+}
+
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     for entry in walkdir::WalkDir::new(from) {
         let entry = entry?;
@@ -103,8 +137,12 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 pub(super) fn sync_tree(bundle: &Path) -> io::Result<()> {
     for entry in walkdir::WalkDir::new(bundle) {
         let entry = entry?;
-        if !entry.file_type().is_symlink() {
-            File::open(entry.path())?.sync_all()?;
+        let kind = entry.file_type();
+        // Windows makes folders durable by itself, and files for those who may write them.
+        if kind.is_file() || (kind.is_dir() && cfg!(unix)) {
+            let mut options = File::options();
+            options.read(true).write(cfg!(windows));
+            options.open(entry.path())?.sync_all()?;
         }
     }
     Ok(())

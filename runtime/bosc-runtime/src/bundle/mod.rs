@@ -1,18 +1,21 @@
 //! The installed bundle: putting a new one in its place, and taking it back if it does not start.
 //!
 //! A bundle is one folder (`PearChat/`, `PearChat.app`) or one file (an AppImage). [`apply`] asks the new program whether it can run
-//! ([`preflight`]), notes down what it is about to do, exchanges old and new in one atomic step and keeps the old one. The next start calls [`Startup::begin`]; once its window works it
-//! calls [`Startup::started_well`], which lets the old bundle go. A version that failed to start twice, or disappeared four times,
-//! is swapped back and remembered as bad, until a person asks for it again ([`forgive`]).
+//! ([`preflight`]), notes down what it is about to do, puts the new bundle in place in one atomic step and keeps the old one. The next
+//! start calls [`Startup::begin`]; once its window works it calls [`Startup::started_well`], which lets the old bundle go. A version that
+//! failed to start twice, or disappeared four times, is taken back and remembered as bad, until a person asks for it again ([`forgive`]).
 //!
-//! Linux is what the tests cover; the macOS exchange compiles but has not been tried, and Windows is not supported yet.
+//! The step is an exchange on Linux and macOS, and a pointer on Windows, where the installed program starts the version in use
+//! ([`handed_over`]). The tests cover both on Linux; the macOS exchange compiles but has not been tried.
 
 mod contents;
 mod copied;
 mod exchange;
+mod hand_over;
 mod lock;
 mod note;
 pub mod preflight;
+mod way;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,9 +23,11 @@ use std::time::Duration;
 use app::Folders;
 pub use contents::Staged;
 pub use copied::{Copied, copy_packaged};
+pub use hand_over::{anew, around, handed_over, program};
 use lock::BundleLock;
 pub use note::{Decision, Note, Startup};
 use semver::Version;
+use way::Way;
 
 use crate::check::is_newer;
 use crate::error::ApplyError;
@@ -39,6 +44,16 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// was sealed; [`ApplyError::NotNewer`] if what is installed is not older
 /// than `to`; else what the file system said.
 pub fn apply(dir: &Path, installed: &Path, staged: &Staged, from: &str, to: &str) -> Result<(), ApplyError> {
+    apply_by(Way::HERE, dir, installed, staged, (from, to))
+}
+
+fn apply_by(
+    way: Way,
+    dir: &Path,
+    installed: &Path,
+    staged: &Staged,
+    (from, to): (&str, &str),
+) -> Result<(), ApplyError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| ApplyError::Io { path, source }
@@ -52,7 +67,8 @@ pub fn apply(dir: &Path, installed: &Path, staged: &Staged, from: &str, to: &str
         path: installed.to_owned(),
     })?;
     // What runs is not what is installed if another instance was faster.
-    let present = lock.installed_version(installed);
+    let before = way.in_use(installed);
+    let present = lock.installed_version(&before);
     let present = present.as_deref().unwrap_or(from);
     if !newer(to, present) {
         return Err(ApplyError::NotNewer {
@@ -61,50 +77,75 @@ pub fn apply(dir: &Path, installed: &Path, staged: &Staged, from: &str, to: &str
             path: installed.to_owned(),
         });
     }
-    // The exchange needs both on one file system: if they are not, the new one is copied beside the old one first.
-    let sealed = staged;
-    let staged = if exchange::same_file_system(sealed.path(), installed).map_err(io(installed))? {
-        sealed.path().to_owned()
-    } else {
-        exchange::copy_beside(sealed.path(), installed).map_err(io(installed))?
+    let before = Before {
+        bundle: before,
+        version: present.to_owned(),
     };
-    if let Some(path) = sealed.difference(&staged).map_err(io(&staged))? {
-        discard(&staged);
+    let brought = way.bring(staged.path(), installed, to).map_err(io(installed))?;
+    let put = put(way, dir, installed, &before, (staged, &brought, to));
+    match &put {
+        Ok(()) => lock.record(installed, to),
+        // It will not be tried again.
+        Err(ApplyError::Altered { .. } | ApplyError::CannotRun { .. }) => way.discard(&brought),
+        Err(_) => way.withdraw(&brought, staged.path()),
+    }
+    put
+}
+
+/// What is in use before an update.
+struct Before {
+    bundle: PathBuf,
+    version: String,
+}
+
+/// Puts a bundle in place that was brought, under the bundle's lock.
+fn put(
+    way: Way,
+    dir: &Path,
+    installed: &Path,
+    before: &Before,
+    (staged, brought, to): (&Staged, &Path, &str),
+) -> Result<(), ApplyError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ApplyError::Io { path, source }
+    };
+    if let Some(path) = staged.difference(brought).map_err(io(brought))? {
         return Err(ApplyError::Altered { path });
     }
     let mut note = Note::load(dir);
     // A program that cannot run would not come to the point where it takes itself back.
-    if let Err(why) = preflight::ask(&staged) {
+    if let Err(why) = preflight::ask(brought) {
         note.remember_bad(to);
         note.save(dir).map_err(io(dir))?;
-        discard(&staged);
         return Err(ApplyError::CannotRun {
             version: to.to_owned(),
             why,
         });
     }
-    exchange::sync_tree(&staged).map_err(io(&staged))?;
+    exchange::sync_tree(brought).map_err(io(brought))?;
     let kept = previous(dir, installed);
-    note.begin_update(present, to, &staged, &kept);
+    match way {
+        Way::Exchange => note.begin_exchange(&before.version, to, brought, &kept),
+        Way::Versions => note.begin_version(&before.version, to, brought, &before.bundle),
+    }
     note.save(dir).map_err(io(dir))?;
-    exchange::exchange(&staged, installed).map_err(|source| match source.kind() {
-        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported => ApplyError::NoExchange {
-            path: installed.to_owned(),
-        },
-        _ => swap(source),
-    })?;
-    lock.record(installed, to);
+    way.put(brought, installed)
+        .map_err(|source| match source.kind() {
+            std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported => ApplyError::NoExchange {
+                path: installed.to_owned(),
+            },
+            _ => ApplyError::Swap {
+                path: installed.to_owned(),
+                source,
+            },
+        })?;
     // From here on the new version is in place, whatever happens. The old one moves out of the staging folder, which is
     // emptied at the next start; if that does not happen now, it does when the new version starts.
-    keep(&staged, &kept);
-    Ok(())
-}
-
-/// Deletes a bundle that does not go in.
-fn discard(staged: &Path) {
-    if let Err(error) = exchange::remove(staged) {
-        tracing::warn!(path = %staged.display(), %error, "could not delete an update that was refused");
+    if way == Way::Exchange {
+        keep(brought, &kept);
     }
+    Ok(())
 }
 
 fn newer(to: &str, present: &str) -> bool {
@@ -153,10 +194,10 @@ fn keep(from: &Path, to: &Path) {
 /// there to where it is kept.
 pub(crate) fn secure_previous(dir: &Path, installed: &Path, version: &str) {
     let kept = previous(dir, installed);
-    if let Some(old) = Note::load(dir).old_bundle(version).filter(|old| *old != kept) {
+    if let Some(old) = Note::load(dir).exchanged(version).filter(|old| *old != kept) {
         keep(&old, &kept);
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

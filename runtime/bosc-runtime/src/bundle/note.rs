@@ -10,7 +10,8 @@ use base::lock;
 use serde::{Deserialize, Serialize};
 
 use super::lock::BundleLock;
-use super::{exchange, previous, secure_previous};
+use super::way::Way;
+use super::{exchange, hand_over, previous, secure_previous};
 use crate::file;
 
 /// Points against a new version at which it is taken back.
@@ -40,8 +41,11 @@ pub struct Note {
 struct Update {
     from: String,
     to: String,
-    /// Where the old bundle may be: the staging place, where the exchange puts it, and where it is kept.
+    /// Where the old bundle may be: the staging place, where the exchange puts it, and where it is kept; or where it stays.
     old: Vec<PathBuf>,
+    /// The new bundle, if it lies beside the old one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    beside: Option<PathBuf>,
     /// What the file system calls the new bundle, wherever it is moved: with it, nothing of the new version need be read
     /// to learn whether it is in place.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -93,22 +97,33 @@ impl Note {
     }
 
     /// `staged` is where the exchange puts the old bundle, `kept` where it goes from there.
-    pub(super) fn begin_update(&mut self, from: &str, to: &str, staged: &Path, kept: &Path) {
+    pub(super) fn begin_exchange(&mut self, from: &str, to: &str, staged: &Path, kept: &Path) {
+        let old = vec![staged.to_owned(), kept.to_owned()];
+        self.begin(from, to, old, exchange::file_id(staged), None);
+    }
+
+    /// `brought` is where the new bundle lies and stays, `before` the one in use until now.
+    pub(super) fn begin_version(&mut self, from: &str, to: &str, brought: &Path, before: &Path) {
+        self.begin(from, to, vec![before.to_owned()], None, Some(brought.to_owned()));
+    }
+
+    fn begin(&mut self, from: &str, to: &str, old: Vec<PathBuf>, new: Option<u64>, beside: Option<PathBuf>) {
         self.update = Some(Update {
             from: from.to_owned(),
             to: to.to_owned(),
-            old: vec![staged.to_owned(), kept.to_owned()],
-            new: exchange::file_id(staged),
+            old,
+            beside,
+            new,
             points: 0,
             open: false,
         });
     }
 
-    /// The bundle before this one, if `version` runs since an update that may still be taken back.
-    pub(super) fn old_bundle(&self, version: &str) -> Option<PathBuf> {
+    /// The bundle that was exchanged for this one, if `version` runs since an update that may still be taken back.
+    pub(super) fn exchanged(&self, version: &str) -> Option<PathBuf> {
         self.update
             .as_ref()
-            .filter(|update| update.to == version)?
+            .filter(|update| update.to == version && update.beside.is_none())?
             .old_bundle()
     }
 }
@@ -118,8 +133,11 @@ impl Update {
         self.old.iter().rev().find(|path| path.exists()).cloned()
     }
 
-    /// Whether the new bundle is the installed one: the exchange happened, and nobody put another version there since.
+    /// Whether the new bundle is the installed one: it was put there, and nobody put another version there since.
     fn in_place(&self, installed: &Path) -> bool {
+        if let Some(beside) = &self.beside {
+            return Way::Versions.in_use(installed) == *beside;
+        }
         let same = self
             .new
             .is_none_or(|new| exchange::file_id(installed) == Some(new));
@@ -149,6 +167,7 @@ pub enum Decision {
 /// not at all; four points take it back.
 #[derive(Debug, Clone)]
 pub struct Startup {
+    way: Way,
     dir: PathBuf,
     installed: PathBuf,
     /// The version on trial, if one is.
@@ -170,7 +189,12 @@ impl Startup {
     /// counted before anything of the bundle is needed, be it its package.json. Never fails: what cannot be read or written is
     /// logged, and the app starts.
     pub fn begin(dir: &Path, installed: &Path) -> Decision {
+        Self::begin_by(Way::HERE, dir, installed, hand_over::was_counted(installed))
+    }
+
+    pub(super) fn begin_by(way: Way, dir: &Path, installed: &Path, counted: bool) -> Decision {
         let mut startup = Self {
+            way,
             dir: dir.to_owned(),
             installed: installed.to_owned(),
             trial: None,
@@ -189,6 +213,9 @@ impl Startup {
             return Decision::Run(startup);
         }
         startup.trial = Some(update.to.clone());
+        if counted {
+            return Decision::Run(startup);
+        }
         if std::mem::replace(&mut update.open, true) {
             update.points += VANISHED;
         }
@@ -223,14 +250,16 @@ impl Startup {
         // The note first: if we stop between the two, the next start finds the old one in place or tries once more.
         note.remember_bad(&from);
         self.save(&note);
-        if let Err(error) = exchange::exchange(&old, &self.installed) {
+        if let Err(error) = self.way.put(&old, &self.installed) {
             tracing::error!(%error, "could not swap back to the version before");
             return Decision::Run(self);
         }
         lock.record(&self.installed, &to);
         note.update = None;
         self.save(&note);
-        if let Err(error) = exchange::remove(&old) {
+        if self.way == Way::Versions {
+            self.way.clear(&self.installed);
+        } else if let Err(error) = exchange::remove(&old) {
             tracing::warn!(%error, "could not delete the version that did not start");
         }
         Decision::RolledBack { from, to }
@@ -278,11 +307,18 @@ impl Startup {
             }
             self.save(&note);
             // One that could not be moved, from another file system.
-            for old in update.old.iter().filter(|old| **old != self.installed) {
+            let exchanged = update.old.iter().filter(|_| update.beside.is_none());
+            for old in exchanged.filter(|old| **old != self.installed) {
                 if let Err(error) = exchange::remove(old) {
                     tracing::warn!(path = %old.display(), %error, "could not delete the bundle before this one");
                 }
             }
+        }
+        // Another instance that is at it sees to it the next time.
+        if self.way == Way::Versions
+            && let Ok(Some(_lock)) = BundleLock::take(&self.installed, Duration::ZERO)
+        {
+            self.way.clear(&self.installed);
         }
         if let Some(folder) = previous(&self.dir, &self.installed).parent()
             && let Err(error) = exchange::remove(folder)

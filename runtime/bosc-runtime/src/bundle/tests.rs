@@ -1,5 +1,7 @@
 //! Updates and starts, interrupted at every step: there is always a whole bundle in place.
 
+mod beside;
+
 use std::fs;
 
 use app::fit;
@@ -59,7 +61,7 @@ fn home() -> Home {
 fn write_note(home: &Home) {
     let mut note = Note::default();
     let kept = previous(&home.dir, &home.installed);
-    note.begin_update("1.0.0", "2.0.0", &home.staged, &kept);
+    note.begin_exchange("1.0.0", "2.0.0", &home.staged, &kept);
     note.save(&home.dir).unwrap();
 }
 
@@ -154,7 +156,7 @@ fn an_old_bundle_that_stayed_beside_the_app_goes_when_the_new_one_starts_well() 
     let mut note = Note::default();
     // Nothing can be moved to a place beneath a file.
     fs::write(home.dir.join("blocked"), "").unwrap();
-    note.begin_update("1.0.0", "2.0.0", &beside, &home.dir.join("blocked/App"));
+    note.begin_exchange("1.0.0", "2.0.0", &beside, &home.dir.join("blocked/App"));
     note.save(&home.dir).unwrap();
     exchange::exchange(&beside, &home.installed).unwrap();
     runs(&home).started_well();
