@@ -26,7 +26,7 @@ pub(crate) struct Torture {
 pub(crate) fn run_task(args: &Torture) -> Result<()> {
     setup::run_if_needed()?;
     // A driver looks at the window of the installed chat.
-    let app = ["--bin", "torture_app"];
+    let app = ["-p", "bosc-runtime", "--example", "headless"];
     let mut torture = release(&[BOSC, CHAT, DRIVEN, &app].concat(), "torture")?;
     for (name, value) in [
         ("--kills", args.kills),

@@ -69,9 +69,9 @@ impl Lab {
         let layout = Layout::at(&Host::current(), &self.installed);
         let mut command = Command::new(layout.program(&self.installed));
         command
-            .env("TORTURE_STORAGE", &self.storage)
-            .env("TORTURE_LINK", &self.link)
-            .env("TORTURE_BOOTSTRAP", &self.place.bootstrap)
+            .env("HEADLESS_STORAGE", &self.storage)
+            .env("HEADLESS_LINK", &self.link)
+            .env("HEADLESS_BOOTSTRAP", &self.place.bootstrap)
             .env("TMPDIR", self.temp());
         command
     }
@@ -90,7 +90,7 @@ impl Lab {
         if random.below(2) == 0 {
             return kill_after(&mut command, delay);
         }
-        let mark = format!("TORTURE_STORAGE={}", self.storage.display());
+        let mark = format!("HEADLESS_STORAGE={}", self.storage.display());
         kill_all_after(&mut command, delay, &mark)
     }
 
@@ -137,10 +137,11 @@ pub(crate) fn bundle_tree(bundle: &Path) -> Result<Tree> {
 
 /// Writes and stages a version whose program is the one beside this one.
 fn release(place: &Place, format: Format, link: &str, number: u64) -> Result<PathBuf> {
-    let app = program("torture_app")?;
+    let app = program("examples/headless")?;
     let script = format!(
         "#!/bin/sh\nexec '{}' \"${{APPIMAGE:-$(dirname \"$0\")}}\"\n",
-        app.to_str().context("the path of torture_app is not text")?
+        app.to_str()
+            .context("the path of the app without a window is not text")?
     );
     let tree = place.home.join("tree");
     let bundle = match format {

@@ -1,4 +1,4 @@
-//! An installed app that follows a link over the weather: `bosc seed` on one host, the app (`torture_app`) on another.
+//! An installed app that follows a link over the weather: `bosc seed` on one host, the app (the example `headless`) on another.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -71,9 +71,9 @@ impl Journey {
             .current_dir(&self.home)
             .env("BOSC_STORAGE", self.home.join("store"))
             .env("BOSC_BOOTSTRAP", self.wan.bootstrap())
-            .env("TORTURE_STORAGE", self.home.join("storage"))
-            .env("TORTURE_LINK", &self.link)
-            .env("TORTURE_BOOTSTRAP", self.wan.bootstrap());
+            .env("HEADLESS_STORAGE", self.home.join("storage"))
+            .env("HEADLESS_LINK", &self.link)
+            .env("HEADLESS_BOOTSTRAP", self.wan.bootstrap());
         Ok(command)
     }
 
@@ -86,8 +86,10 @@ impl Journey {
     /// Stages the version of that number; its bundle.
     fn stage(&self) -> Result<PathBuf> {
         let bundle = deployment(&self.home.join("tree"), &self.link, self.number)?;
-        let app = program("torture_app")?;
-        let app = app.to_str().context("the path of torture_app is not text")?;
+        let app = program("examples/headless")?;
+        let app = app
+            .to_str()
+            .context("the path of the app without a window is not text")?;
         let script = format!("#!/bin/sh\nexec '{app}' \"$(dirname \"$0\")\"\n");
         std::fs::write(bundle.join("Cool"), script)?;
         run(&mut self.bosc(&["stage", &self.link, "tree"])?)?;
