@@ -5,7 +5,8 @@
 //! socket of its `Udx` before it is connected, which is what hole punching needs; see [`Stream::on_first_packet`].
 //!
 //! The protocol itself does no I/O (`engine.rs`, with `sender.rs`, `receiver.rs`, `congestion.rs`, `mtu.rs` and
-//! `packet.rs`); `socket.rs` and `stream.rs` drive it with tokio.
+//! `packet.rs`); `socket.rs` and `stream.rs` drive it with tokio, through
+//! what `datagrams.rs` finds that the system can.
 
 #![cfg_attr(
     not(test),
@@ -18,6 +19,7 @@
 )]
 
 mod congestion;
+mod datagrams;
 mod engine;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 pub(crate) use base::lock;
 use bytes::Bytes;
-use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
-use tokio::io::Interest;
+use quinn_udp::RecvMeta;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 
 use crate::congestion::Micros;
+use crate::datagrams::Datagrams;
 use crate::memory::Memory;
 use crate::packet::Header;
 use crate::relay::RelayWay;
@@ -122,7 +122,7 @@ impl Udx {
     /// # Errors
     /// The system's, if the address is taken or not ours.
     pub fn bind(&self, options: &BindOptions) -> io::Result<Socket> {
-        Socket::open(self.clone(), options)
+        Socket::open(self.clone(), options, Datagrams::of)
     }
 
     /// A stream that receives under `local_id`. Give the id to the peer, get its id, then connect. A stream that
@@ -189,7 +189,7 @@ impl std::fmt::Debug for Socket {
 
 pub(crate) struct SocketCore {
     io: UdpSocket,
-    state: UdpSocketState,
+    datagrams: Datagrams,
     local_addr: SocketAddr,
     closed: watch::Sender<bool>,
     messages: mpsc::Sender<(Bytes, SocketAddr)>,
@@ -215,7 +215,11 @@ impl Socket {
         Udx::new().bind(&addr.into())
     }
 
-    fn open(udx: Udx, options: &BindOptions) -> io::Result<Socket> {
+    fn open(
+        udx: Udx,
+        options: &BindOptions,
+        datagrams: impl FnOnce(&UdpSocket) -> Datagrams,
+    ) -> io::Result<Socket> {
         let domain = socket2::Domain::for_address(options.addr);
         let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
         socket.set_nonblocking(true)?;
@@ -237,13 +241,13 @@ impl Socket {
         }
         socket.bind(&options.addr.into())?;
         let io = UdpSocket::from_std(socket.into())?;
-        let state = UdpSocketState::new(UdpSockRef::from(&io))?;
+        let datagrams = datagrams(&io);
         let _ = io.set_ttl(DEFAULT_TTL);
         let (messages, untaken) = mpsc::channel(MESSAGE_QUEUE);
         let core = Arc::new(SocketCore {
             local_addr: io.local_addr()?,
             io,
-            state,
+            datagrams,
             closed: watch::Sender::new(false),
             messages,
             untaken: Mutex::new(Some(untaken)),
@@ -389,22 +393,12 @@ impl SocketCore {
     }
 
     pub(crate) fn max_segments(&self) -> usize {
-        self.state.max_gso_segments()
+        self.datagrams.most()
     }
 
     /// Sends `contents` as datagrams of `segment` bytes, the last one maybe shorter. Only "would block" is reported.
     pub(crate) fn try_send(&self, to: SocketAddr, contents: &[u8], segment: usize) -> io::Result<()> {
-        let segment_size = (contents.len() > segment).then_some(segment);
-        let transmit = Transmit {
-            destination: to,
-            ecn: None,
-            contents,
-            segment_size,
-            src_ip: None,
-        };
-        let result = self.io.try_io(Interest::WRITABLE, || {
-            self.state.try_send(UdpSockRef::from(&self.io), &transmit)
-        });
+        let result = self.datagrams.try_send(&self.io, to, contents, segment);
         match result {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
             Err(error) => {
@@ -448,10 +442,7 @@ async fn receive(core: Arc<SocketCore>, open: Weak<OpenGuard>, udx: Udx) {
         let mut chunks = storage.chunks_exact_mut(RECEIVE_BYTES);
         let mut buffers: [IoSliceMut<'_>; RECEIVE_BUFFERS] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-        let received = core.io.try_io(Interest::READABLE, || {
-            core.state
-                .recv(UdpSockRef::from(&core.io), &mut buffers, &mut metas)
-        });
+        let received = core.datagrams.try_take(&core.io, &mut buffers, &mut metas);
         let count = match received {
             Ok(count) => count,
             // Either nothing is there after all, or an error about an earlier datagram was.
@@ -521,4 +512,34 @@ fn take_datagram(
     }
     // A full queue drops the datagram.
     let _ = core.messages.try_send((Bytes::copy_from_slice(datagram), from));
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_crosses_sockets_whose_datagrams_travel_alone() {
+        let alone = || {
+            let local = SocketAddr::from(([127, 0, 0, 1], 0)).into();
+            Socket::open(Udx::new(), &local, |_| Datagrams::Alone).unwrap()
+        };
+        let (here, there) = (alone(), alone());
+        let (mut one, mut other) = (here.create_stream(1), there.create_stream(2));
+        one.connect(2, there.local_addr()).unwrap();
+        other.connect(1, here.local_addr()).unwrap();
+        let sent: Vec<u8> = (0..1_000_000_usize).map(|n| (n * 7 + n / 251) as u8).collect();
+        let expected = sent.clone();
+        let writing = tokio::spawn(async move {
+            one.write_all(&sent).await.unwrap();
+            one.shutdown().await.unwrap();
+            one
+        });
+        let mut taken = Vec::new();
+        other.read_to_end(&mut taken).await.unwrap();
+        assert!(taken == expected);
+        writing.await.unwrap();
+    }
 }
