@@ -13,6 +13,9 @@ use crate::Host;
 /// The folder of a deployment, and of a drive, that has a folder for each machine.
 const BY_ARCH: &str = "by-arch";
 
+/// The same on a drive, as a path there.
+pub const HOSTS_ON_DRIVE: &str = "/by-arch";
+
 /// What describes an app, in its folder and in a deployment.
 pub const PACKAGE: &str = "package.json";
 
@@ -139,7 +142,7 @@ pub fn product(bundle: &Path) -> String {
 
 /// Where the bundle of that name for a machine is on a drive.
 pub fn on_drive(host: &Host, name: &str) -> String {
-    format!("/{BY_ARCH}/{host}/app/{name}")
+    format!("{HOSTS_ON_DRIVE}/{host}/app/{name}")
 }
 
 /// The folder of a deployment that has one folder for each machine, called by its host.

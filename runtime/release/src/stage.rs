@@ -1,5 +1,6 @@
 //! A deployment folder goes onto a link of ours.
 
+mod names;
 mod remembered;
 
 use std::path::{Path, PathBuf};
@@ -120,6 +121,7 @@ impl StagePlan {
         }
         let remembered = Remembered::look(&local, drive.core(), options.read_all).await;
         let (own, all) = (PathFilter::new(&own, &only), PathFilter::new(&ignore, &only));
+        names::check(&local, &all).await?;
         let left_out = precautions::look_through(
             &local,
             (&own, &all),

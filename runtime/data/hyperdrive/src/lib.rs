@@ -30,6 +30,8 @@ mod download;
 mod drive;
 mod entry;
 mod error;
+#[cfg(any(test, not(unix)))]
+mod executable;
 mod filter;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -40,6 +42,7 @@ mod local_write;
 mod memory;
 mod meter;
 mod mirror;
+mod names;
 pub mod path;
 mod stamp;
 mod target;
@@ -58,5 +61,6 @@ pub use local_write::is_leftover;
 pub use memory::{Fact, Memory};
 pub use meter::Meter;
 pub use mirror::{Diff, DiffOp, KeyFilter, Mirror, MirrorOptions, Totals, mirror};
+pub use names::Names;
 pub use stamp::Stamp;
 pub use traits::{ByteStream, Drive};

@@ -160,7 +160,7 @@ impl LocalDrive {
         if !found.metadata.is_file() {
             return Ok(None);
         }
-        entry.executable = is_executable(&found.metadata);
+        entry.executable = is_executable(found);
         entry.blob = Some(BlobId {
             byte_length: found.metadata.len(),
             ..BlobId::default()
@@ -388,12 +388,12 @@ fn not_text(full: &Path) -> DriveError {
 }
 
 #[cfg(unix)]
-fn is_executable(metadata: &Metadata) -> bool {
+fn is_executable(found: &Found) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    metadata.permissions().mode() & 0o100 != 0
+    found.metadata.permissions().mode() & 0o100 != 0
 }
 
 #[cfg(not(unix))]
-fn is_executable(_: &Metadata) -> bool {
-    false
+fn is_executable(found: &Found) -> bool {
+    crate::executable::is_program(&found.full)
 }

@@ -5,55 +5,36 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::DriveError;
+use crate::names::Names;
 use crate::path;
-
-/// Names that Windows reserves for devices, whatever their extension.
-const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 
 /// Checks a path that comes from a drive, and so perhaps from a stranger, before it is written to: it must be in normal
 /// form already, so that it means the same everywhere, and each name must be an ordinary file name here.
 pub(crate) fn check_key(key: &str) -> Result<(), DriveError> {
+    check_key_for(Names::HERE, key)
+}
+
+/// The same for another system.
+pub(crate) fn check_key_for(names: Names, key: &str) -> Result<(), DriveError> {
     let refuse = |reason: &str| Err(DriveError::refused(key, reason));
     if key.contains('\0') {
         return refuse("its name holds a NUL");
     }
-    let Some(names) = key.strip_prefix('/') else {
+    let Some(path) = key.strip_prefix('/') else {
         return refuse("its name does not start with /");
     };
-    for name in names.split('/') {
+    for name in path.split('/') {
         match name {
             "" | "." | ".." => return refuse("its name leads out of the folder, or is not in normal form"),
             _ if name.contains('\\') => return refuse("its name holds a backslash"),
-            _ if cfg!(windows) && !fits_windows(name) => {
-                return refuse("Windows cannot hold a file of that name");
+            _ => {
+                if let Some(reason) = names.against(name) {
+                    return refuse(&reason);
+                }
             }
-            _ => {}
         }
     }
     Ok(())
-}
-
-/// Whether Windows takes a name for what it is: no drive letters or streams (`:`), wildcards, trailing dots, devices.
-fn fits_windows(name: &str) -> bool {
-    let stem = name
-        .split('.')
-        .next()
-        .unwrap_or(name)
-        .trim_end()
-        .to_ascii_lowercase();
-    let numbered = |prefix| {
-        let digits = stem.strip_prefix(prefix).unwrap_or_default();
-        digits.chars().count() == 1
-            && digits
-                .chars()
-                .all(|digit| matches!(digit, '0'..='9' | '¹' | '²' | '³'))
-    };
-    !name.contains(['<', '>', ':', '"', '|', '?', '*'])
-        && !name.chars().any(|char| char < ' ')
-        && !name.ends_with(['.', ' '])
-        && !DEVICES.contains(&stem.as_str())
-        && !numbered("com")
-        && !numbered("lpt")
 }
 
 /// Checks where a link leads: it must stay inside the folder, on the disk as well as by its text. Returns the link as it is
@@ -63,7 +44,12 @@ fn fits_windows(name: &str) -> bool {
 /// beginning alone, where it goes up from real folders. After that a link only goes down, from folders inside or from where
 /// another such link leads, so that on the disk, too, none of them leaves the folder.
 pub(crate) fn check_link(key: &str, target: &str) -> Result<String, DriveError> {
-    check_key(key)?;
+    check_link_for(Names::HERE, key, target)
+}
+
+/// The same for another system.
+pub(crate) fn check_link_for(system: Names, key: &str, target: &str) -> Result<String, DriveError> {
+    check_key_for(system, key)?;
     let refuse = |why: &str| Err(DriveError::refused(key, format!("the link {why}, to {target:?}")));
     if target.is_empty()
         || target.contains('\0')
@@ -81,8 +67,9 @@ pub(crate) fn check_link(key: &str, target: &str) -> Result<String, DriveError> 
     if first_name == Some("..") || names.clone().any(|name| name == "..") {
         return refuse("goes up after a name, where it may be anywhere");
     }
-    if cfg!(windows) && !first_name.into_iter().chain(names).all(fits_windows) {
-        return refuse("leads to what Windows cannot hold");
+    let mut goals = first_name.into_iter().chain(names);
+    if let Some(reason) = goals.find_map(|name| system.against(name)) {
+        return refuse(&format!("leads to a name that cannot be here ({reason})"));
     }
     if !absolute {
         return Ok(target.to_owned());
@@ -177,15 +164,18 @@ mod tests {
     }
 
     #[test]
-    fn windows_names() {
-        for name in [
-            "C:", "a:b", "nul", "NUL.txt", "com1", "Lpt9.x", "a.", "a ", "a?", "a\u{1}",
-        ] {
-            assert!(!fits_windows(name), "{name:?}");
-        }
-        for name in ["a", "console", "com", "com10", ".x", "a.b"] {
-            assert!(fits_windows(name), "{name:?}");
-        }
+    fn another_systems_names_are_checked_on_any() {
+        let key = check_key_for(Names::Windows, "/a/CON").unwrap_err().to_string();
+        assert!(
+            key.contains("\"/a/CON\" is refused") && key.contains("device"),
+            "{key}"
+        );
+        let link = check_link_for(Names::Windows, "/a/b/l", "../nul.txt")
+            .unwrap_err()
+            .to_string();
+        assert!(link.contains("/a/b/l") && link.contains("device"), "{link}");
+        assert_eq!(check_link_for(Names::Windows, "/a/b/l", "../c").unwrap(), "../c");
+        check_link_for(Names::Unix, "/a/b/l", "../nul.txt").unwrap();
     }
 
     #[test]

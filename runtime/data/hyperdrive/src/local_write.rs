@@ -147,7 +147,10 @@ pub(crate) fn sweep(folder: &Path) -> Result<(), DriveError> {
         if entry.file_type().map_err(DriveError::io(&path))?.is_dir() {
             sweep(&path)?;
         } else if entry.file_name().to_str().is_some_and(is_leftover) {
-            std::fs::remove_file(&path).map_err(DriveError::io(&path))?;
+            match std::fs::remove_file(&path) {
+                Err(error) if !is_in_use(&error) => return Err(DriveError::io(&path)(error)),
+                _ => {}
+            }
         }
     }
     Ok(())
@@ -177,10 +180,17 @@ fn is_running(id: i32) -> bool {
     Pid::from_raw(id).is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
-/// Without a way to ask, every process counts as running and nothing is deleted.
+/// Every process counts as gone: Windows itself keeps what one still writes, see [`set_mode`].
 #[cfg(not(unix))]
 fn is_running(_id: i32) -> bool {
-    true
+    false
+}
+
+/// Whether a file was not deleted because a process has it open.
+fn is_in_use(error: &std::io::Error) -> bool {
+    /// `ERROR_SHARING_VIOLATION`.
+    const SHARING: i32 = 32;
+    cfg!(windows) && error.raw_os_error() == Some(SHARING)
 }
 
 /// Deletes a file or link, and the folders that it leaves empty.
@@ -235,8 +245,14 @@ fn set_mode(options: &mut OpenOptions, executable: bool) {
     options.mode(if executable { 0o755 } else { 0o644 });
 }
 
-#[cfg(not(unix))]
-fn set_mode(_: &mut OpenOptions, _: bool) {}
+/// No flag is kept; but as long as the file is open nobody else deletes it.
+#[cfg(windows)]
+fn set_mode(options: &mut OpenOptions, _: bool) {
+    use std::os::windows::fs::OpenOptionsExt;
+    /// `FILE_SHARE_READ`.
+    const READ: u32 = 1;
+    options.share_mode(READ);
+}
 
 /// Whoever may read the file may run it, or nobody.
 #[cfg(unix)]
@@ -263,11 +279,25 @@ fn make_link(link: &str, full: &Path, _is_folder: bool) -> std::io::Result<()> {
 
 #[cfg(windows)]
 fn make_link(link: &str, full: &Path, is_folder: bool) -> std::io::Result<()> {
+    /// `ERROR_PRIVILEGE_NOT_HELD`.
+    const NOT_ALLOWED: i32 = 1314;
     let link = link.replace('/', "\\");
-    if is_folder {
+    let made = if is_folder {
         std::os::windows::fs::symlink_dir(link, full)
     } else {
         std::os::windows::fs::symlink_file(link, full)
+    };
+    match made {
+        Err(error) if error.raw_os_error() == Some(NOT_ALLOWED) => Err(std::io::Error::new(
+            error.kind(),
+            "Windows lets nobody make links but in its developer mode: switch that on, or leave this link out",
+        )),
+        // Wine says that it has made one, and has not.
+        Ok(()) if std::fs::symlink_metadata(full).is_err() => Err(std::io::Error::new(
+            std::io::ErrorKind::Unsupported,
+            "this system makes no links: leave this one out",
+        )),
+        made => made,
     }
 }
 

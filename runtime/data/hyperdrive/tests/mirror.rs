@@ -19,6 +19,31 @@ fn write(root: &Path, name: &str, content: &[u8]) {
     std::fs::write(path, content).expect("file");
 }
 
+/// Makes a link, as the system does it.
+fn link(goal: impl AsRef<Path>, at: impl AsRef<Path>) {
+    #[cfg(unix)]
+    let made = std::os::unix::fs::symlink(goal, at);
+    #[cfg(windows)]
+    let made = if goal.as_ref().is_dir() {
+        std::os::windows::fs::symlink_dir(goal, at)
+    } else {
+        std::os::windows::fs::symlink_file(goal, at)
+    };
+    made.expect("link");
+}
+
+/// Says of a file whether it is to be run, where the disk keeps that.
+fn set_executable(path: &Path, executable: bool) {
+    #[cfg(unix)]
+    {
+        let mode = if executable { 0o755 } else { 0o644 };
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(path, mode).expect("mode");
+    }
+    #[cfg(not(unix))]
+    let _ = (path, executable);
+}
+
 fn staged() -> MirrorOptions {
     MirrorOptions {
         batch: true,
@@ -32,7 +57,7 @@ async fn a_mirror_without_changes_leaves_the_length() {
     let folder = tempfile::tempdir().expect("folder");
     write(folder.path(), "a.txt", b"one");
     write(folder.path(), "dir/b.bin", &noise(1, 700_000));
-    std::os::unix::fs::symlink("../a.txt", folder.path().join("dir/link")).expect("link");
+    link("../a.txt", folder.path().join("dir/link"));
     let (local, drive) = (LocalDrive::new(folder.path()), memory_drive("noop").await);
     assert_eq!(sync(&local, &drive, staged()).await, 3);
     let (length, blobs) = (
@@ -89,7 +114,7 @@ async fn a_meter_counts_each_byte_of_the_source_once() {
     write(folder.path(), "a", b"12345");
     write(folder.path(), "big", &noise(2, 700_000));
     write(folder.path(), "same", b"1234567");
-    std::os::unix::fs::symlink("a", folder.path().join("link")).expect("link");
+    link("a", folder.path().join("link"));
     let (local, drive) = (LocalDrive::new(folder.path()), memory_drive("meter").await);
     let counted = |options: MirrorOptions| {
         let meter = Arc::new(Meter::default());
@@ -212,6 +237,7 @@ async fn an_insertion_into_a_large_file_stores_little() {
     assert!(drive.has("/").await.expect("has"));
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn flags_change_without_the_content() {
     use std::os::unix::fs::PermissionsExt;
@@ -332,9 +358,9 @@ async fn external_links_are_followed_when_asked() {
     );
     write(outside.path(), "lib/f", b"far");
     write(inside.path(), "near", b"near");
-    std::os::unix::fs::symlink(outside.path().join("lib"), inside.path().join("lib")).expect("link");
-    std::os::unix::fs::symlink(outside.path().join("lib/f"), inside.path().join("f")).expect("link");
-    std::os::unix::fs::symlink("near", inside.path().join("n")).expect("link");
+    link(outside.path().join("lib"), inside.path().join("lib"));
+    link(outside.path().join("lib/f"), inside.path().join("f"));
+    link("near", inside.path().join("n"));
     let links = LocalDrive::new(inside.path());
     let found = contents(&links).await;
     assert_eq!(found.keys().collect::<Vec<_>>(), ["/f", "/lib", "/n", "/near"]);
@@ -427,8 +453,8 @@ async fn links_already_in_the_folder_are_not_written_through() {
     std::fs::create_dir_all(&outside).expect("folder");
     write(&outside, "file", b"untouched");
     std::fs::create_dir_all(&target).expect("folder");
-    std::os::unix::fs::symlink(&outside, target.join("dir")).expect("link");
-    std::os::unix::fs::symlink(outside.join("file"), target.join("file")).expect("link");
+    link(&outside, target.join("dir"));
+    link(outside.join("file"), target.join("file"));
     let drive = memory_drive("through").await;
     drive
         .put("/dir/file", &b"new"[..], PutOptions::default())
@@ -576,18 +602,16 @@ fn tree() -> impl Strategy<Value = Vec<(String, bool, Option<String>, Vec<u8>)>>
 }
 
 fn build(root: &Path, tree: &[(String, bool, Option<String>, Vec<u8>)]) {
-    use std::os::unix::fs::PermissionsExt;
     std::fs::create_dir_all(root).expect("folder");
-    for (name, executable, link, content) in tree {
-        match link {
-            Some(link) => {
+    for (name, executable, goal, content) in tree {
+        match goal {
+            Some(goal) => {
                 std::fs::create_dir_all(root.join(name).parent().expect("parent")).expect("folder");
-                std::os::unix::fs::symlink(link, root.join(name)).expect("link");
+                link(goal, root.join(name));
             }
             None => {
                 write(root, name, content);
-                let mode = if *executable { 0o755 } else { 0o644 };
-                std::fs::set_permissions(root.join(name), PermissionsExt::from_mode(mode)).expect("mode");
+                set_executable(&root.join(name), *executable);
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::entry::Entry;
 use crate::error::DriveError;
 use crate::filter::PathFilter;
 use crate::known::Known;
+use crate::names::Names;
 use crate::path;
 use crate::target;
 use crate::traits::{ByteStream, Drive};
@@ -44,7 +45,8 @@ impl Run<'_> {
             local.sweep().await?;
         }
         let (src, dst) = futures::try_join!(self.gather(self.src), self.gather(self.dst))?;
-        target::check(&src, self.dst.as_local().is_some(), &self.options.prefix)?;
+        let folder = self.dst.as_local().map(|_| Names::HERE);
+        target::check(&src, folder, &self.options.prefix)?;
         lock(&self.totals).files = src.len() as u64;
 
         let mut batch = match drive {

@@ -109,11 +109,11 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
-    /// Folders keep no metadata, and on some systems no executable flag.
+    /// Folders keep no metadata, and on some systems no executable flag can be set in them.
     pub(super) fn between(src: &dyn Drive, dst: &dyn Drive) -> Self {
         let local = src.as_local().is_some() || dst.as_local().is_some();
         Self {
-            executable: cfg!(unix) || !local,
+            executable: cfg!(unix) || dst.as_local().is_none(),
             metadata: !local,
         }
     }
