@@ -3,7 +3,6 @@
 mod place;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use predicates::str::contains;
 use serde_json::{Value, json};
@@ -13,6 +12,13 @@ use place::{Place, refuses};
 /// Keys, requests and responses that the npm packages made.
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../../tests/vectors/multisig/vectors.json")).unwrap()
+}
+
+/// Who may do what with a file.
+#[cfg(unix)]
+fn mode(place: &Place, name: &str) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777
 }
 
 fn text(value: &Value) -> &str {
@@ -64,8 +70,8 @@ fn a_key_from_its_making_to_its_removal() {
     assert_eq!(public.trim().len(), 52);
     let secret = fs::read(place.path("keys/me")).unwrap();
     assert_eq!(secret.len(), 186, "the layout of npm hypercore-sign-lib");
-    let mode = |name: &str| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("keys"), mode("keys/me")), (0o700, 0o600));
+    #[cfg(unix)]
+    assert_eq!((mode(&place, "keys"), mode(&place, "keys/me")), (0o700, 0o600));
     assert_eq!(stdout(multisig(&place, &["keys", "get", "me"], "")), public);
 
     let listed = stdout(multisig(&place, &["keys", "list"], ""));
@@ -136,11 +142,12 @@ fn a_key_of_the_javascript_tools_signs_here_and_the_other_way_round() {
         let signed = stdout(multisig(&place, &sign, "correct horse\n"));
         assert_eq!(signed.trim(), response(&vectors, 0), "the bytes that npm signed");
     }
-    let mode = fs::metadata(place.path("keys/pear"))
-        .unwrap()
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o777, 0o600, "a key that another tool left open is closed");
+    #[cfg(unix)]
+    assert_eq!(
+        mode(&place, "keys/pear"),
+        0o600,
+        "a key that another tool left open is closed"
+    );
 
     let sign = ["sign", request(&vectors), "pear", "--password-fd", "0"];
     let out = stdout(multisig(

@@ -312,10 +312,18 @@ fn what_should_not_go_public_is_not_staged_unasked() {
         &["/copy.db (a store with the secret keys"],
     );
     fs::remove_file(place.path("dep/copy.db")).unwrap();
+}
 
-    // Links to the outside, straight and through a link inside.
-    place.write("secrets/wallet", "many coins");
+/// Straight, and through a link inside.
+#[cfg(unix)]
+#[test]
+fn what_links_out_of_the_folder_lead_to_is_not_staged_unasked() {
     use std::os::unix::fs::symlink;
+    let place = Place::new();
+    let link = place.touch();
+    place.package("dep", "1.0.0", ELSEWHERE);
+    place.write("dep/page/index.html", "<h1>hi</h1>");
+    place.write("secrets/wallet", "many coins");
     symlink("page/index.html", place.path("dep/start")).unwrap();
     symlink("nowhere", place.path("dep/dangling")).unwrap();
     place.bosc(&["stage", &link, "dep"]).success();
@@ -342,6 +350,7 @@ fn what_should_not_go_public_is_not_staged_unasked() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn a_new_store_is_its_owners_alone_and_a_persons_folder_stays_as_it_is() {
     use std::os::unix::fs::PermissionsExt;

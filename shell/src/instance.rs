@@ -6,15 +6,8 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-
-/// Longest message from a second instance, in bytes.
-const MAX_MESSAGE_BYTES: u64 = 256 * 1024;
-
-/// How long one read or write on the socket may take.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why the instance could not be claimed.
 #[derive(Debug, thiserror::Error)]
@@ -132,8 +125,15 @@ mod local {
     use std::io::{BufRead, BufReader, Read, Write};
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     use std::os::unix::net::{UnixListener, UnixStream};
+    use std::time::Duration;
 
     use super::*;
+
+    /// Longest message from a second instance, in bytes.
+    const MAX_MESSAGE_BYTES: u64 = 256 * 1024;
+
+    /// How long one read or write on the socket may take.
+    const PATIENCE: Duration = Duration::from_secs(3);
 
     /// The folder in which the socket is made; with the socket in it no longer than the socket's own path.
     const CLOSED: &str = ".made";

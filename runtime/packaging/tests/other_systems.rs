@@ -6,8 +6,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[cfg(unix)]
 use app::{Host, Layout, layout};
 use packaging::{Format, PackagingError, Plan, Program, Request};
+#[cfg(unix)]
 use plist::Value;
 use zip::ZipArchive;
 
@@ -57,6 +59,7 @@ fn make(request: Request) -> Vec<PathBuf> {
     made.into_iter().map(|made| made.path).collect()
 }
 
+#[cfg(unix)]
 fn dictionary(bytes: &[u8]) -> plist::Dictionary {
     Value::from_reader_xml(bytes).unwrap().into_dictionary().unwrap()
 }

@@ -7,7 +7,8 @@ use tao::platform::run_return::EventLoopExtRunReturn;
 use tao::window::WindowBuilder;
 use wry::WebViewBuilder;
 
-use super::{UserEvent, attach};
+use super::UserEvent;
+use super::system::attach;
 use crate::error::ShellError;
 use crate::page::error_page;
 

@@ -1,36 +1,34 @@
 //! The window, its web view, and the event loop of the main thread.
 
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
 mod error;
+#[cfg(target_os = "linux")]
+mod linux;
 mod live;
 mod mailbox;
 
 use std::cell::Cell;
-#[cfg(target_os = "linux")]
-use std::path::Path;
 use std::path::PathBuf;
 use std::rc::Rc;
-#[cfg(target_os = "linux")]
-use std::time::{Duration, Instant};
 
-use app::{Color, Manifest, layout};
+use app::{Color, Manifest};
+#[cfg(not(target_os = "linux"))]
+use elsewhere as system;
 pub(crate) use error::show as show_error;
+#[cfg(target_os = "linux")]
+use linux as system;
 use live::Live;
 pub(crate) use mailbox::{Mailbox, Outcome, UserEvent};
 use tao::dpi::LogicalSize;
 use tao::event_loop::EventLoop;
 use tao::window::{Theme, Window, WindowBuilder};
-use wry::{
-    NewWindowResponse, PageLoadEvent, PermissionKind, PermissionResponse, WebContext, WebView, WebViewBuilder,
-};
+use wry::{NewWindowResponse, PageLoadEvent, PermissionKind, PermissionResponse, WebContext, WebViewBuilder};
 
 use crate::bridge::Bridge;
 use crate::dev::Source;
 use crate::error::ShellError;
-use crate::page::{ORIGIN, PageServer, SCHEME};
-
-/// A page process that ends this soon after it ended before is not started a third time.
-#[cfg(target_os = "linux")]
-const CRASH_AGAIN: Duration = Duration::from_secs(10);
+use crate::page::{PageServer, SCHEME};
 
 /// What a window is made from.
 pub(crate) struct WindowParts {
@@ -126,9 +124,8 @@ pub(crate) fn run(event_loop: &mut EventLoop<UserEvent>, parts: WindowParts) -> 
             move |event, _| finished.set(finished.get() || matches!(event, PageLoadEvent::Finished))
         })
         .with_url(first);
-    let webview = attach(builder, &window)?;
-    #[cfg(target_os = "linux")]
-    recover(&webview, Mailbox(event_loop.create_proxy()));
+    let webview = system::attach(builder, &window)?;
+    system::recover(&webview, Mailbox(event_loop.create_proxy()));
 
     let health = (on_first_paint, on_broken);
     let live = Live::new(window, webview, finished, health, on_up, deep_link);
@@ -146,32 +143,8 @@ fn build_window(event_loop: &EventLoop<UserEvent>, parts: &WindowParts) -> Resul
         .map_err(|error| ShellError::Window(error.to_string()))?;
     let Color(red, green, blue) = background(&window, &parts.manifest);
     window.set_background_color(Some((red, green, blue, 255)));
-    #[cfg(target_os = "linux")]
-    {
-        use gtk::prelude::GtkWindowExt;
-        use tao::platform::unix::WindowExtUnix;
-        let icon = parts.app.join(layout::ICON);
-        if icon.is_file() {
-            match icons(&icon) {
-                Ok(icons) => window.gtk_window().set_icon_list(&icons),
-                Err(error) => tracing::warn!(%error, icon = %icon.display(), "the icon cannot be used"),
-            }
-        }
-    }
+    system::show_icon(&window, &parts.app);
     Ok(window)
-}
-
-/// The app's icon in the sizes that docks and title bars show. X11 takes no more than a request holds: the small ones come first, and a
-/// larger one than 256 pixels would keep all of them out.
-#[cfg(target_os = "linux")]
-fn icons(path: &Path) -> Result<Vec<gtk::gdk_pixbuf::Pixbuf>, gtk::glib::Error> {
-    use gtk::gdk_pixbuf::{InterpType, Pixbuf};
-    // Read once: the window waits for it.
-    let largest = Pixbuf::from_file_at_scale(path, 256, 256, true)?;
-    let sizes = [16, 32, 48, 64, 128, 256].into_iter();
-    Ok(sizes
-        .filter_map(|size| largest.scale_simple(size, size, InterpType::Bilinear))
-        .collect())
 }
 
 fn background(window: &Window, manifest: &Manifest) -> Color {
@@ -179,66 +152,6 @@ fn background(window: &Window, manifest: &Manifest) -> Color {
         Theme::Dark => manifest.window.background_dark,
         _ => manifest.window.background,
     }
-}
-
-#[cfg(target_os = "linux")]
-fn attach(builder: WebViewBuilder<'_>, window: &Window) -> Result<WebView, ShellError> {
-    use tao::platform::unix::WindowExtUnix;
-    use wry::WebViewBuilderExtUnix;
-    let vbox = window
-        .default_vbox()
-        .ok_or_else(|| ShellError::Window("the window has no content area".to_owned()))?;
-    builder
-        .build_gtk(vbox)
-        .map_err(|error| ShellError::Window(error.to_string()))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn attach(builder: WebViewBuilder<'_>, window: &Window) -> Result<WebView, ShellError> {
-    builder
-        .build(window)
-        .map_err(|error| ShellError::Window(error.to_string()))
-}
-
-/// Reloads the page when its process has crashed or was killed (by the system, out of memory), instead of leaving an empty
-/// window; a page that keeps crashing is left with a page that says so.
-#[cfg(target_os = "linux")]
-fn recover(webview: &WebView, mailbox: Mailbox) {
-    use webkit2gtk::WebViewExt;
-    use wry::WebViewExtUnix;
-    let last = Cell::new(None::<Instant>);
-    webview
-        .webview()
-        .connect_web_process_terminated(move |view, reason| {
-            let again = last
-                .replace(Some(Instant::now()))
-                .is_some_and(|last| last.elapsed() < CRASH_AGAIN);
-            mailbox.send(UserEvent::Broken(format!(
-                "the page's process ended ({reason:?})"
-            )));
-            tracing::error!(
-                ?reason,
-                "the page's process ended; {}",
-                if again {
-                    "giving up"
-                } else {
-                    "loading the page again"
-                }
-            );
-            if again {
-                let page = crate::page::error_page::render(
-                    "The page keeps crashing",
-                    &format!(
-                        "The web view's process ended twice within {} s ({reason:?}).",
-                        CRASH_AGAIN.as_secs()
-                    ),
-                    "Close the app and start it again. What was already kept is safe.",
-                );
-                view.load_html(&page, Some(&format!("{ORIGIN}/crashed")));
-            } else {
-                view.reload();
-            }
-        });
 }
 
 /// Whether `url` is of an origin.
@@ -260,6 +173,7 @@ fn permission(granted: &[String], kind: PermissionKind) -> PermissionResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page::ORIGIN;
 
     #[test]
     fn only_the_apps_own_addresses_are_followed() {

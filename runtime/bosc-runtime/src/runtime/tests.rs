@@ -390,7 +390,6 @@ async fn a_check_whose_blocks_nobody_has_is_given_up_and_tried_again() {
 
 #[tokio::test]
 async fn an_install_has_another_name_on_the_network_at_each_start_and_keeps_its_data_to_itself() {
-    use std::os::unix::fs::PermissionsExt;
     let home = Home::new().await;
     let plain = home.runtime().await;
     let config = RuntimeConfig {
@@ -407,7 +406,9 @@ async fn an_install_has_another_name_on_the_network_at_each_start_and_keeps_its_
         runtime.close().await;
     }
     assert_ne!(names[0], names[1]);
+    #[cfg(unix)]
     for folder in ["", "pear-runtime", "pear-runtime/corestore"] {
+        use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(home.dir().join(folder))
             .unwrap()
             .permissions()
