@@ -1,9 +1,11 @@
 //! `cargo xtask`: the habits of this repository. `demo` shows the walkthrough, `test` runs every test, `ci` checks everything a
 //! change must pass, `fuzz` feeds it what strangers could send, `bench` measures, `crowd` has many clients fetch at once, `lab`
-//! has peers meet behind NATs, `weather` has streams go through bad lines, `torture` kills and damages, `setup` installs what the machine lacks (the others do it by themselves).
+//! has peers meet behind NATs, `weather` has streams go through bad lines, `torture` kills and damages, `cross` compiles for Windows and
+//! macOS and tries the first under Wine, `setup` installs what the machine lacks (the others do it by themselves).
 
 mod bench;
 mod ci;
+mod cross;
 mod crowd;
 mod demo;
 mod fuzz;
@@ -50,6 +52,8 @@ enum Task {
     Torture(torture::Torture),
     /// Send streams through loss, delay, jitter and queues, ours beside JavaScript's (needs root)
     Weather(weather::Weather),
+    /// Check the workspace for Windows and macOS, build bosc.exe and try it under Wine
+    Cross(cross::Cross),
     /// Install what the machine lacks
     Setup,
 }
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         Task::Lab(args) => lab::run_task(&args),
         Task::Torture(args) => torture::run_task(&args),
         Task::Weather(args) => weather::run_task(&args),
+        Task::Cross(args) => cross::run_task(&args),
         Task::Setup => setup::run_task(),
     };
     match result {

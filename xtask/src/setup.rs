@@ -7,9 +7,9 @@ use anyhow::{Result, bail};
 use crate::steps::{has_program, run};
 
 /// A Debian package, and how to see that it is not needed any more.
-struct Need {
-    package: &'static str,
-    there: fn() -> bool,
+pub(crate) struct Need {
+    pub(crate) package: &'static str,
+    pub(crate) there: fn() -> bool,
 }
 
 const NEEDS: [Need; 12] = [
@@ -76,7 +76,12 @@ pub(crate) fn run_if_needed() -> Result<()> {
     if !cfg!(target_os = "linux") {
         return Ok(());
     }
-    let missing: Vec<&str> = NEEDS
+    install(&NEEDS)
+}
+
+/// Installs those of `needs` that are missing, where it may; else says the line to type.
+pub(crate) fn install(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&str> = needs
         .iter()
         .filter(|need| !(need.there)())
         .map(|need| need.package)
@@ -116,7 +121,7 @@ pub(crate) fn run_if_needed() -> Result<()> {
     if let Err(error) = installed {
         bail!("{error:#}\nThe packages could not be installed; type:\n  {by_hand}");
     }
-    match NEEDS.iter().find(|need| !(need.there)()) {
+    match needs.iter().find(|need| !(need.there)()) {
         None => Ok(()),
         Some(need) => bail!(
             "{} was installed, and what it brings is still not found",

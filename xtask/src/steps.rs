@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -62,4 +63,32 @@ fn words(command: &Command) -> String {
 pub(crate) fn has_program(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}
+
+/// Says which step of a task runs, and how long the last one took.
+#[derive(Default)]
+pub(crate) struct Steps {
+    since: Option<Instant>,
+}
+
+impl Steps {
+    /// Begins another step.
+    pub(crate) fn next(&mut self, name: &str) -> Result<()> {
+        use std::io::Write;
+        self.end()?;
+        self.since = Some(Instant::now());
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "== {name}")?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// Ends the step that runs, if one does.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        use std::io::Write;
+        if let Some(since) = self.since.take() {
+            writeln!(std::io::stdout(), "   {:.1} s", since.elapsed().as_secs_f32())?;
+        }
+        Ok(())
+    }
 }

@@ -6,12 +6,10 @@ mod licences;
 mod tidy;
 mod unused;
 
-use std::time::Instant;
-
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::steps::{cargo, run};
+use crate::steps::{Steps, cargo, run};
 use crate::{setup, test};
 
 /// Lints and documentation share what they compile of others' crates (types only, a minute in all from an empty target folder); the
@@ -61,25 +59,6 @@ pub(crate) fn run_task(tests: bool) -> Result<()> {
         steps.next("no tests, as asked")?;
     }
     Ok(())
-}
-
-/// Says which check runs, and how long the last one took.
-#[derive(Default)]
-struct Steps {
-    since: Option<Instant>,
-}
-
-impl Steps {
-    fn next(&mut self, name: &str) -> Result<()> {
-        use std::io::Write;
-        let mut out = std::io::stdout().lock();
-        if let Some(since) = self.since.replace(Instant::now()) {
-            writeln!(out, "   {:.1} s", since.elapsed().as_secs_f32())?;
-        }
-        writeln!(out, "== {name}")?;
-        out.flush()?;
-        Ok(())
-    }
 }
 
 /// Fails with all of a check's findings at once.
