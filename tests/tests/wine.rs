@@ -5,6 +5,8 @@
 mod names;
 #[path = "wine/stand.rs"]
 mod stand;
+#[path = "wine/updates.rs"]
+mod updates;
 
 use std::fs;
 use std::time::Duration;

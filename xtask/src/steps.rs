@@ -23,6 +23,8 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
 pub(crate) const BOSC: &[&str] = &["-p", "bosc-cli", "--bin", "bosc"];
 /// Arguments by which the chat is built.
 pub(crate) const CHAT: &[&str] = &["-p", "pear-chat", "--bin", "pear-chat"];
+/// Arguments by which the app without a window is built.
+pub(crate) const HEADLESS: &[&str] = &["-p", "bosc-runtime", "--example", "headless"];
 /// Lets a driver look at the window of the installed chat.
 pub(crate) const DRIVEN: &[&str] = &["--features", "pear-chat/dev"];
 

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::setup;
-use crate::steps::{BOSC, CHAT, DRIVEN, release};
+use crate::steps::{BOSC, CHAT, DRIVEN, HEADLESS, release};
 
 /// How much.
 #[derive(Debug, Args)]
@@ -26,8 +26,7 @@ pub(crate) struct Torture {
 pub(crate) fn run_task(args: &Torture) -> Result<()> {
     setup::run_if_needed()?;
     // A driver looks at the window of the installed chat.
-    let app = ["-p", "bosc-runtime", "--example", "headless"];
-    let mut torture = release(&[BOSC, CHAT, DRIVEN, &app].concat(), "torture")?;
+    let mut torture = release(&[BOSC, CHAT, DRIVEN, HEADLESS].concat(), "torture")?;
     for (name, value) in [
         ("--kills", args.kills),
         ("--flips", args.flips),

@@ -79,6 +79,8 @@ fn tell(progress: &Progress<'_>, output: &Output) {
     match progress {
         Progress::Building => output.say("building the app's program..."),
         Progress::Signing => output.say("signing..."),
+        // Who looks on sees what takes its time; who reads a log sees what came of it.
+        Progress::Making(format) if output.interactive() => output.say(&format!("{}...", format.name())),
         Progress::Made(made) => {
             output.tag("made", described(made));
             output.say(&format!(

@@ -19,7 +19,8 @@ pub(crate) async fn run(args: &args::Provision, global: &Global, output: &Output
     );
     let (store, _lock) = store::open_to_write(global)?;
     let network = store::network(global, store);
-    let plan = ProvisionPlan::new(&network, &source, &target, &production, args.force).await?;
+    let links = [&source, &target, &production];
+    let plan = ProvisionPlan::new(&network, links, args.force, &mut View::new(output)).await?;
     view::notes(plan.notes(), output);
     let provisioned = if args.dry_run {
         let provisioned = plan.preview(&mut View::new(output)).await?;

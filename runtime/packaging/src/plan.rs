@@ -52,7 +52,9 @@ pub enum Progress<'a> {
     Building,
     /// What the environment names signs a bundle, or a file made of it.
     Signing,
-    /// A format is made.
+    /// A format is begun.
+    Making(Format),
+    /// It is made.
     Made(&'a Made),
 }
 
@@ -200,6 +202,7 @@ impl Plan {
         let bundle = signed.as_ref().map_or(&bundle, |(signed, _)| signed);
         let mut all = Vec::new();
         for (format, to) in &self.results {
+            progress(Progress::Making(*format));
             let since = Instant::now();
             let beside = Beside::new(to, stop)?;
             self.write(*format, bundle, &beside.path())?;

@@ -12,6 +12,7 @@ use hyperdrive::Hyperdrive;
 
 use crate::ReleaseError;
 use crate::error::refuse;
+use crate::progress::Progress;
 
 /// The folder of the store unless one is named: in the system's place for a program's data.
 ///
@@ -229,8 +230,15 @@ impl CoreAt {
     }
 }
 
-/// Fetches everything up to the present length: entries, then contents.
-pub(crate) async fn fetch_all(drive: &Hyperdrive, length: u64) -> Result<(), ReleaseError> {
+/// How often what has arrived is counted.
+const COUNTED: Duration = Duration::from_millis(200);
+
+/// Fetches everything up to the present length: entries, then contents. What is there already counts as fetched.
+pub(crate) async fn fetch_all(
+    drive: &Hyperdrive,
+    length: u64,
+    progress: &mut dyn Progress,
+) -> Result<(), ReleaseError> {
     drive
         .core()
         .download(DownloadRange {
@@ -239,16 +247,39 @@ pub(crate) async fn fetch_all(drive: &Hyperdrive, length: u64) -> Result<(), Rel
         })
         .done()
         .await?;
-    if length > 1 {
-        let blobs_length = drive.blobs_length(length).await?;
-        let blobs = drive.blobs().await?;
-        blobs
-            .download(DownloadRange {
-                start: 0,
-                end: Some(blobs_length),
-            })
-            .done()
-            .await?;
+    if length <= 1 {
+        return Ok(());
     }
-    Ok(())
+    let end = drive.blobs_length(length).await?;
+    let blobs = drive.blobs().await?;
+    let download = blobs.download(DownloadRange {
+        start: 0,
+        end: Some(end),
+    });
+    let fetched = download.done();
+    let meter = match blobs.count_stored(0, end) {
+        stored if stored == end => None,
+        _ => progress.meter("fetching"),
+    };
+    let Some(meter) = meter else {
+        return Ok(fetched.await?);
+    };
+    // Blocks are counted, and shown as bytes: of one that is not there nobody knows how many it has.
+    let bytes = blobs.byte_length();
+    meter.expect(bytes);
+    let count = || {
+        let arrived = u128::from(bytes) * u128::from(blobs.count_stored(0, end)) / u128::from(end.max(1));
+        meter.add(
+            u64::try_from(arrived)
+                .unwrap_or(bytes)
+                .saturating_sub(meter.done()),
+        );
+    };
+    tokio::pin!(fetched);
+    loop {
+        tokio::select! {
+            done = &mut fetched => return Ok(done?),
+            () = tokio::time::sleep(COUNTED) => count(),
+        }
+    }
 }

@@ -53,17 +53,17 @@ pub struct Provisioned {
 }
 
 impl ProvisionPlan {
-    /// Checks everything, and fetches what is not here, for one version of a drive that is to go onto another one of ours, which
-    /// begins as what is in production. Waits for peers up to a minute for each drive. May be dropped at any time.
+    /// Checks everything, and fetches what is not here, for one version of a drive (the first of the links) that is to go onto another one
+    /// of ours (the second), which begins as what is in production (the third). Waits for peers up to a minute for each drive. May be
+    /// dropped at any time.
     ///
     /// # Errors
     /// If one of them is not at the version that its link names, or the target could not be followed from production.
     pub async fn new(
         network: &Network,
-        source_link: &Link,
-        target_link: &Link,
-        production_link: &Link,
+        [source_link, target_link, production_link]: [&Link; 3],
         force: bool,
+        progress: &mut dyn Progress,
     ) -> Result<Self, ReleaseError> {
         let (source_fork, source_length) = source_link.version("<SOURCE>")?;
         let (_, production_length) = production_link.version("<PRODUCTION>")?;
@@ -106,7 +106,7 @@ impl ProvisionPlan {
         if production_length > 0 {
             expect_version(&production, production_link, PATIENCE).await?;
         }
-        fetch_all(&source.checkout(source_length), source_length).await?;
+        fetch_all(&source.checkout(source_length), source_length, progress).await?;
         check_lineage(&target, &production, production_length).await?;
         let checkout = source.checkout(source_length);
         let package = package_of(&checkout).await?;

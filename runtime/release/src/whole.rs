@@ -184,7 +184,8 @@ impl ReleasePlan {
             .run(progress)
             .await?;
         let production = verlink(&Hyperdrive::open(store, provision.key).await?);
-        let plan = ProvisionPlan::new(network, &staged.verlink, &provision, &production, false).await?;
+        let links = [&staged.verlink, &provision, &production];
+        let plan = ProvisionPlan::new(network, links, false, progress).await?;
         plan.run(&mut ButChanges(progress), Duration::ZERO).await
     }
 

@@ -39,12 +39,26 @@ impl Stand {
     /// `bosc.exe` with a store of this place. Wine shows Linux' folders as a drive, so that paths are the same for both.
     pub(crate) fn windows(&self, store: &str, args: &[&str]) -> Command {
         let linux = self.linux(store, args);
-        let mut command = Command::new("wine");
-        command.arg(&self.exe).args(args).current_dir(&self.place.home);
+        let mut command = self.wine(&self.exe);
+        command.args(args);
         for (name, value) in linux.get_envs() {
             command.env(name, value.unwrap_or_default());
         }
         command
+    }
+
+    /// A program of Windows in this place.
+    pub(crate) fn wine(&self, program: &Path) -> Command {
+        let mut command = Command::new("wine");
+        command.arg(program).current_dir(&self.place.home);
+        command
+    }
+
+    /// The app without a window, which follows a link.
+    pub(crate) fn headless(&self) -> Result<PathBuf> {
+        let path = self.exe.with_file_name("examples").join("headless.exe");
+        ensure!(path.is_file(), "{} is not built", path.display());
+        Ok(path)
     }
 
     /// `bosc` with a store of this place.

@@ -59,7 +59,7 @@ pub(crate) fn run_task(args: &Cross) -> Result<()> {
             }
         }
         if windows && !args.check {
-            steps.next("bosc.exe")?;
+            steps.next("bosc.exe and an app without a window")?;
             built = Some(tools.program()?);
         }
     }
@@ -115,9 +115,12 @@ impl Tools {
         clippy
     }
 
-    /// Builds `bosc` for the system; where it lies.
+    /// Builds `bosc` for the system, and the app without a window; where the first lies, in whose `examples` the second is.
     fn program(&self) -> Result<PathBuf> {
-        run(self.cargo("build").args(crate::steps::BOSC))?;
+        run(self
+            .cargo("build")
+            .args(crate::steps::BOSC)
+            .args(crate::steps::HEADLESS))?;
         let built = self.compiler.target(&folder()).join(self.system.triple);
         Ok(built.join("debug/bosc.exe"))
     }

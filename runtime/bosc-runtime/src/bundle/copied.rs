@@ -9,6 +9,7 @@ use semver::Version;
 use super::exchange;
 use super::lock::BundleLock;
 use super::note::Note;
+use super::way::Way;
 use super::{PATIENCE, newer};
 
 /// What became of the copy.
@@ -27,6 +28,10 @@ pub enum Copied {
 /// # Errors
 /// What the system said; what was there before is in place.
 pub fn copy_packaged(dir: &Path, packaged: &Path, copy: &Path) -> io::Result<Copied> {
+    copy_by(Way::HERE, dir, packaged, copy)
+}
+
+pub(super) fn copy_by(way: Way, dir: &Path, packaged: &Path, copy: &Path) -> io::Result<Copied> {
     if let Some(parent) = copy.parent() {
         std::fs::create_dir_all(parent)?;
     }
@@ -35,9 +40,15 @@ pub fn copy_packaged(dir: &Path, packaged: &Path, copy: &Path) -> io::Result<Cop
     let brought = fit::version_of(packaged).filter(|version| Version::parse(version).is_ok());
     let brought = brought.ok_or_else(|| io::Error::other("the package's package.json cannot be read"))?;
     let there = copy.symlink_metadata().is_ok();
+    let is_whole = |bundle: &Path| {
+        Layout::at(&app::Host::current(), bundle)
+            .program(bundle)
+            .is_file()
+    };
     if there {
-        let present = fit::version_of(copy).unwrap_or_default();
-        let whole = Layout::at(&app::Host::current(), copy).program(copy).is_file();
+        let present = way.in_use(copy);
+        let whole = is_whole(copy) && is_whole(&present);
+        let present = fit::version_of(&present).unwrap_or_default();
         if whole && (Note::load(dir).is_bad(&brought) || !newer(&brought, &present)) {
             return Ok(Copied::Kept);
         }
@@ -45,10 +56,17 @@ pub fn copy_packaged(dir: &Path, packaged: &Path, copy: &Path) -> io::Result<Cop
     let staged = exchange::copy_beside(packaged, copy)?;
     exchange::remove(&staged.join(layout::PACKAGED))?;
     exchange::sync_tree(&staged)?;
-    if there {
-        exchange::exchange(&staged, copy)?;
-    } else {
-        std::fs::rename(&staged, copy)?;
+    match way {
+        Way::Exchange if there => exchange::exchange(&staged, copy)?,
+        // Its program starts the version in use, and none that cannot run gets there.
+        Way::Versions if there && is_whole(copy) => {
+            let beside = way.bring(&staged, copy, &brought)?;
+            way.put(&beside, copy)?;
+        }
+        Way::Exchange | Way::Versions => {
+            exchange::remove(copy)?;
+            std::fs::rename(&staged, copy)?;
+        }
     }
     lock.record(copy, &brought);
     // The older one, or an empty folder.

@@ -213,3 +213,35 @@ fn what_runs_elsewhere_is_not_cleared_while_another_instance_updates() {
     runs(&home).started_well();
     assert!(!brought.exists());
 }
+
+#[test]
+fn a_packages_bundle_is_brought_beside_the_copy_that_a_user_has() {
+    let home = home();
+    let packaged = home.dir.with_file_name("usr").join("App");
+    let copy = home.dir.with_file_name("share").join("app/App");
+    let now = |version: &str| {
+        let _ = fs::remove_dir_all(&packaged);
+        bundle(&packaged, version);
+        fs::write(packaged.join(app::layout::PACKAGED), "msix\n").unwrap();
+        let copied = copied::copy_by(Way::Versions, &home.dir, &packaged, &copy).unwrap();
+        (copied, version_at(&Versions(&copy).current()))
+    };
+    assert_eq!(now("1.0.0"), (Copied::New, "1.0.0".to_owned()));
+    assert_eq!(now("1.0.0"), (Copied::Kept, "1.0.0".to_owned()));
+    assert_eq!(now("1.0.1"), (Copied::New, "1.0.1".to_owned()));
+    assert_eq!(version_at(&copy), "1.0.0", "it may still run");
+    assert_eq!(now("1.0.0"), (Copied::Kept, "1.0.1".to_owned()));
+    let current = Versions(&copy).current();
+    assert!(
+        !current.join(app::layout::PACKAGED).exists(),
+        "the copy updates itself"
+    );
+    // A program that is gone, of the one or the other.
+    fs::remove_file(current.join("App")).unwrap();
+    assert_eq!(now("1.0.1"), (Copied::New, "1.0.1".to_owned()));
+    fs::remove_file(copy.join("App")).unwrap();
+    assert_eq!(now("1.0.1"), (Copied::New, "1.0.1".to_owned()));
+    assert_eq!(version_at(&copy), "1.0.1");
+    let beside = fs::read_dir(copy.parent().unwrap()).unwrap().count();
+    assert_eq!(beside, 2, "the copy and its lock");
+}
