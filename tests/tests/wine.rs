@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use bosc_tests::peers::{expect_same, noise, write_deployment};
 use bosc_tests::process::{Process, run, wait_until};
-use bosc_tests::team::refused;
+use bosc_tests::team::{refused, verlink};
 use bosc_tests::torture::program::{finish, kill_after};
 use rand::RngExt;
 
@@ -223,4 +223,65 @@ fn a_stage_killed_at_twenty_places_goes_on_and_leaves_a_sound_store() -> Result<
     println!("{killed} of 20 stages were killed");
     run(&mut stand.linux("store", &["dump", &link, "out"]))?;
     same_contents(&folder, &stand.place.home.join("out"))
+}
+
+#[test]
+fn a_dump_killed_at_ten_places_goes_on_and_leaves_no_half_written_file() -> Result<()> {
+    let Some(stand) = Stand::new("wine-dump-kills")? else {
+        return Ok(());
+    };
+    let link = stand.touch_windows("store")?;
+    let folder = stand.deployment("release", &link)?;
+    fs::write(folder.join("large"), noise(20_000_000, 7))?;
+    run(&mut stand.windows("store", &["stage", &link, "release"]))?;
+    let log = stand.place.logs().join("dump");
+    let whole = finish(
+        &mut stand.windows("store", &["dump", &link, "first"]),
+        LIMIT,
+        &log,
+    )?
+    .good("the first dump")?
+    .took;
+    let (mut killed, mut half, mut random) = (0, 0, rand::rng());
+    for number in 0..10 {
+        let out = format!("out-{number}");
+        let dump = ["dump", link.as_str(), &out];
+        let delay = whole.mul_f64(random.random_range(0.2..0.95));
+        if kill_after(&mut stand.windows("store", &dump), delay)? {
+            killed += 1;
+        }
+        let out = stand.place.home.join(&out);
+        half += stand::temporary_files(&out)?;
+        finish(&mut stand.windows("store", &dump), LIMIT, &log)?.good("a dump after a kill")?;
+        same_contents(&folder, &out)?;
+    }
+    ensure!(killed >= 5, "only {killed} of 10 runs were killed in time");
+    println!("{killed} of 10 dumps were killed, which left {half} half-written files");
+    Ok(())
+}
+
+#[test]
+fn a_version_is_provisioned_under_wine_for_whoever_follows_the_link() -> Result<()> {
+    let Some(stand) = Stand::new("wine-provision")? else {
+        return Ok(());
+    };
+    let (stage, link) = (stand.touch_windows("store")?, stand.touch_windows("store")?);
+    let folder = stand.deployment("release", &link)?;
+    let said = run(&mut stand.windows("store", &["stage", &stage, "release"]))?;
+    let version = verlink(&said)?;
+    let production = link.replace("://", "://0.0.");
+    run(&mut stand.windows("store", &["provision", &version, &link, &production]))?;
+    run(&mut stand.linux("store", &["dump", &link, "out"]))?;
+    expect_same(&folder, &stand.place.home.join("out"))
+}
+
+#[test]
+fn a_new_app_is_the_same_as_on_linux() -> Result<()> {
+    let Some(stand) = Stand::new("wine-init")? else {
+        return Ok(());
+    };
+    run(&mut stand.windows("store", &["init", "windows/my-app"]))?;
+    run(&mut stand.linux("store", &["init", "linux/my-app"]))?;
+    let home = &stand.place.home;
+    same_contents(&home.join("windows"), &home.join("linux"))
 }

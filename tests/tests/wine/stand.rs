@@ -155,3 +155,15 @@ pub(crate) fn is_executable(path: &Path) -> Result<bool> {
     let found = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
     Ok(found.permissions().mode() & 0o100 != 0)
 }
+
+/// How many files in a folder are half-written, at any depth.
+pub(crate) fn temporary_files(folder: &Path) -> Result<usize> {
+    if !folder.is_dir() {
+        return Ok(0);
+    }
+    let half = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default();
+        name.to_string_lossy().starts_with(".bosc-tmp-")
+    };
+    Ok(read_tree(folder)?.keys().filter(|path| half(path)).count())
+}
