@@ -1,5 +1,5 @@
-/* bcryptprimitives.dll for a Wine that has none (before Wine 9): the one function that Rust's standard library takes from it.
-   SystemFunction036 is what advapi32 calls RtlGenRandom; a Windows since 10 has both. */
+/* bcryptprimitives.dll for a Wine that has none, as Wine 8: the one function that Rust's standard library takes from it.
+   SystemFunction036 is what advapi32 calls RtlGenRandom. */
 #include <windows.h>
 
 BOOLEAN NTAPI SystemFunction036(void *buffer, ULONG length);

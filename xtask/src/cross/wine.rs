@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use crate::setup::{self, Need};
 use crate::steps::{cargo, has_program, run};
 
-/// The source of the library that Wine lacks before its version 9.
+/// The source of a library that Wine 8 lacks.
 const LIBRARY: &str = include_str!("bcryptprimitives.c");
 
 const NEEDS: [Need; 2] = [

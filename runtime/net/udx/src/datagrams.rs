@@ -14,8 +14,8 @@ pub(crate) enum Datagrams {
     /// With all that the system offers to send and take many at once.
     Together(UdpSocketState),
     /// One call for each. What is lost beside speed: where the option not to fragment packets was refused too, a search for the path's
-    /// MTU takes a size for good that routers cut into pieces. Windows before 10 and Wine before 9 are so: neither knows
-    /// `IP_RECVECN`, and Wine tells of an IPv4 socket nothing that is IPv6's.
+    /// MTU takes a size for good that routers cut into pieces. Wine 8 is so, which knows no `IP_RECVECN` and tells of an IPv4 socket
+    /// nothing that is IPv6's.
     Alone,
 }
 
