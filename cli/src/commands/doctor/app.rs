@@ -220,16 +220,17 @@ mod tests {
 
     fn app(version: &str) -> (tempfile::TempDir, App) {
         let root = tempfile::tempdir().unwrap();
-        let inner = root.path().join("bin/MyApp/resources/app");
-        std::fs::create_dir_all(&inner).unwrap();
+        let layout = Layout::of(&Host::current(), Format::Folder);
+        let bundle = root.path().join("bin").join(layout.bundle_name("MyApp"));
+        let inner = layout.manifest(&bundle).unwrap();
+        std::fs::create_dir_all(inner.parent().unwrap()).unwrap();
         let package = json!({ "name": "my-app", "productName": "MyApp", "version": version });
-        std::fs::write(inner.join("package.json"), package.to_string()).unwrap();
+        std::fs::write(inner, package.to_string()).unwrap();
         let data = root.path().join("data/MyApp");
-        let app = App::read(&root.path().join("bin/MyApp"), Some(&data)).unwrap();
+        let app = App::read(&bundle, Some(&data)).unwrap();
         (root, app)
     }
 
-    #[cfg(not(target_os = "macos"))]
     #[test]
     fn only_a_higher_version_is_an_update() {
         let (_root, app) = app("1.0.1");
@@ -251,7 +252,6 @@ mod tests {
         );
     }
 
-    #[cfg(not(target_os = "macos"))]
     #[test]
     fn a_disk_without_room_and_an_app_that_never_ran_are_told() {
         let (_root, app) = app("1.0.1");
