@@ -2,7 +2,7 @@
 
 /// A squashfs whose tables and files are not compressed, so that every changed byte is met by the reader: `folder/file`, which takes a
 /// block and a shared end, and `link`.
-pub fn plain() -> Vec<u8> {
+pub(crate) fn plain() -> Vec<u8> {
     const BLOCK: u32 = 4096;
     const PLAIN: u32 = 1 << 24;
     let mut image = vec![0; 96];
