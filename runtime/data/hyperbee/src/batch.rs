@@ -202,7 +202,7 @@ impl Batch {
     fn take_blocks(&mut self) -> Vec<Bytes> {
         let mut blocks = Vec::with_capacity(self.pending.len() + 1);
         if self.header && self.touched {
-            blocks.push(Header::hyperbee(self.bee.shared.metadata.clone()).encode());
+            blocks.push(Header::new(self.bee.shared.metadata.clone()).encode());
         }
         let first = self.first_seq();
         let last = self.pending.len().saturating_sub(1);

@@ -11,6 +11,7 @@ use crate::batch::Batch;
 use crate::cursor::RangeStream;
 use crate::diff::{DiffItem, DiffStream};
 use crate::error::BeeError;
+use crate::history::History;
 use crate::messages::{Header, Level, Metadata, Node};
 use crate::range::Range;
 
@@ -39,7 +40,7 @@ pub struct Bee {
 
 pub(crate) struct Shared {
     pub(crate) core: Core,
-    pub(crate) metadata: Metadata,
+    pub(crate) metadata: Option<Metadata>,
     pub(crate) writing: Arc<tokio::sync::Mutex<()>>,
     cache: Mutex<Cache>,
 }
@@ -51,11 +52,12 @@ struct Cache {
 }
 
 impl Bee {
-    /// A bee on `core`. `metadata` goes into the header if this bee writes the first block.
-    pub fn new(core: Core, metadata: Metadata) -> Self {
+    /// A bee on `core`. `metadata` goes into the header if this bee writes the first block; drives write it even when it is empty,
+    /// databases never.
+    pub fn new(core: Core, metadata: impl Into<Option<Metadata>>) -> Self {
         let shared = Shared {
             core,
-            metadata,
+            metadata: metadata.into(),
             writing: Arc::default(),
             cache: Mutex::default(),
         };
@@ -198,6 +200,12 @@ impl Bee {
             items.push(item);
         }
         Ok(items)
+    }
+
+    /// The writes from block `start` (at least 1) up to block `end`, not included, or up to this bee's version.
+    pub fn history(&self, start: u64, end: Option<u64>) -> History {
+        let end = end.unwrap_or(u64::MAX).min(self.version());
+        History::new(self.snapshot(), start.max(1), end)
     }
 
     /// Writes one entry: one block.

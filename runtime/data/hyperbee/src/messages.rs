@@ -69,12 +69,17 @@ pub struct Node {
 }
 
 impl Header {
-    /// The header that drives write: protocol `hyperbee` and the given metadata.
-    pub fn hyperbee(metadata: Metadata) -> Self {
+    /// A header of protocol `hyperbee`, with metadata as drives have it, or without.
+    pub fn new(metadata: Option<Metadata>) -> Self {
         Self {
             protocol: "hyperbee".into(),
-            metadata: Some(metadata),
+            metadata,
         }
+    }
+
+    /// The header that drives write: protocol `hyperbee` and the given metadata.
+    pub fn hyperbee(metadata: Metadata) -> Self {
+        Self::new(Some(metadata))
     }
 
     /// Block 0.
@@ -310,6 +315,7 @@ mod tests {
         let header = Header::hyperbee(Metadata::default());
         assert_eq!(hex::encode(header.encode()), "0a0868797065726265651200");
         assert_eq!(Header::decode(&header.encode()), Ok(header));
+        assert_eq!(hex::encode(Header::new(None).encode()), "0a086879706572626565");
     }
 
     fn level() -> impl Strategy<Value = Level> {

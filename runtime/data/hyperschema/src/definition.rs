@@ -272,6 +272,12 @@ impl Field {
         self
     }
 
+    /// It may be absent, as a new field is.
+    pub fn optional(mut self) -> Self {
+        self.required = None;
+        self
+    }
+
     /// An array of its type.
     pub fn array(mut self) -> Self {
         self.array = Some(true);

@@ -43,6 +43,7 @@ pub mod json;
 mod lexint;
 mod link;
 mod primitive;
+pub mod record;
 mod schema;
 mod value;
 
@@ -51,5 +52,6 @@ pub use changes::check;
 pub use definition::{Definition, EnumKey, Field, Version};
 pub use error::{CodecError, SchemaError};
 pub use primitive::Primitive;
+pub use record::{FieldValue, FromValueError, Record};
 pub use schema::{Schema, TypeRef};
 pub use value::{Object, Value};

@@ -1,13 +1,14 @@
 //! Values of every type are the bytes that npm hyperschema writes, and are read as it reads them (tests/vectors/scripts/hyperschema.js).
 
 mod support;
-
-use std::net::IpAddr;
+#[path = "support/tag.rs"]
+mod tag;
 
 use base::wire::{Reader, Writer};
-use hyperschema::{Builder, Schema, Value, check};
-use serde_json::{Value as Json, json};
+use hyperschema::{Builder, Schema, check};
+use serde_json::Value as Json;
 use support::untag;
+use tag::tag;
 
 const VECTORS: &str = include_str!("../../../../tests/vectors/hyperschema/values.json");
 
@@ -24,36 +25,6 @@ fn vectors() -> (Json, Schema) {
 
 fn text(json: &Json) -> &str {
     json.as_str().expect("text")
-}
-
-/// The same value in one form, so that numbers of several types compare.
-fn tag(value: &Value) -> Json {
-    match value {
-        // An absent `json` field and one that holds `null` look the same in JavaScript.
-        Value::Null | Value::Json(Json::Null) => Json::Null,
-        Value::Bool(bool) => json!(bool),
-        Value::Uint(number) => json!(number.to_string()),
-        Value::Int(number) => json!(number.to_string()),
-        Value::BigInt(number) => json!(number.to_string()),
-        Value::Float(number) => json!({ "$float": number.to_string() }),
-        Value::Text(text) => match text.parse::<IpAddr>() {
-            Ok(ip) => json!(ip.to_string()),
-            Err(_) => json!(text),
-        },
-        Value::Bytes(bytes) => json!({ "$bytes": hex::encode(bytes) }),
-        Value::Date(millis) => json!({ "$date": millis }),
-        Value::Ip(ip) => json!(ip.to_string()),
-        Value::Address(address) => json!({ "$address": address.to_string() }),
-        Value::Json(json) => json!({ "$json": hyperschema::json::stringify(json) }),
-        Value::Array(list) => list.iter().map(tag).collect(),
-        Value::Object(object) => {
-            let tagged = object.iter().map(|(name, value)| (name.to_owned(), tag(value)));
-            tagged.filter(|(_, value)| !value.is_null()).collect()
-        }
-        Value::Record(pairs) => {
-            json!({ "$record": pairs.iter().map(|(key, value)| (tag(key), tag(value))).collect::<Vec<_>>() })
-        }
-    }
 }
 
 #[test]
