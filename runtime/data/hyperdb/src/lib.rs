@@ -37,3 +37,8 @@ pub use error::{DbError, DefinitionError, KeyError};
 pub use keys::{KeyEncoding, KeyType};
 pub use query::Query;
 pub use rows::Rows;
+
+/// The page for authors: its example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/rooms-data.md")]
+struct PageForAuthors;

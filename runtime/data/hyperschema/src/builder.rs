@@ -9,6 +9,7 @@ use crate::definition::{Definition, Field};
 use crate::error::SchemaError;
 use crate::link::link;
 use crate::primitive::Primitive;
+use crate::record::Record;
 use crate::schema::Schema;
 
 /// Definitions on their way to a [`Schema`].
@@ -73,6 +74,11 @@ impl Builder {
     pub fn register(&mut self, namespace: &str, mut definition: Definition) -> Result<(), SchemaError> {
         namespace.clone_into(&mut definition.namespace);
         self.add(definition)
+    }
+
+    /// Registers the type of a Rust struct.
+    pub fn record<R: Record>(&mut self) -> Result<(), SchemaError> {
+        self.register(R::namespace(), R::definition())
     }
 
     /// All types, to write and read values.

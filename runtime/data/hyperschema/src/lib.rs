@@ -20,6 +20,29 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The same as a Rust struct; fields that may be absent are `Option`s, and names are those of JavaScript (`public_key` is `publicKey`):
+//!
+//! ```
+//! use hyperschema::{Builder, Record};
+//!
+//! #[derive(Record, Debug, PartialEq)]
+//! #[schema(name = "@chat/message")]
+//! struct Message {
+//!     id: String,
+//!     likes: Option<u64>,
+//! }
+//!
+//! let mut types = Builder::new();
+//! types.record::<Message>()?;
+//! let schema = types.finish()?;
+//!
+//! let bytes = schema.encode_record(Message { id: "a".into(), likes: Some(3) })?;
+//! assert_eq!(bytes, [1, b'a', 1, 3]);
+//! let read: Message = schema.decode_record(&bytes)?;
+//! assert_eq!(read.likes, Some(3));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! What a reader of npm's takes for absent is not written, here as there: in an optional field, `0`, `false` and the empty text are
 //! the same as nothing.
 
@@ -51,6 +74,7 @@ pub use builder::Builder;
 pub use changes::check;
 pub use definition::{Definition, EnumKey, Field, Version};
 pub use error::{CodecError, SchemaError};
+pub use hyperschema_derive::Record;
 pub use primitive::Primitive;
 pub use record::{FieldValue, FromValueError, Record};
 pub use schema::{Schema, TypeRef};

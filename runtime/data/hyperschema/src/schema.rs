@@ -9,8 +9,9 @@ use base::wire::{Reader, Writer};
 use crate::builder::Builder;
 use crate::decode::Decoder;
 use crate::encode::Encoder;
-use crate::error::{CodecError, SchemaError};
+use crate::error::{CodecError, Fault, SchemaError};
 use crate::primitive::Primitive;
+use crate::record::Record;
 use crate::value::Value;
 
 /// A type, by its place in the schema.
@@ -213,6 +214,17 @@ impl Schema {
         let of = self.known(name)?;
         let mut decoder = Decoder::new(self, version);
         decoder.value(of, reader).map_err(|fault| fault.of(name))
+    }
+
+    /// The bytes of a Rust struct, in the newest version.
+    pub fn encode_record<R: Record>(&self, record: R) -> Result<Vec<u8>, CodecError> {
+        self.encode(R::NAME, &record.into_value())
+    }
+
+    /// The Rust struct in bytes, in the newest version.
+    pub fn decode_record<R: Record>(&self, bytes: &[u8]) -> Result<R, CodecError> {
+        let value = self.decode(R::NAME, bytes)?;
+        R::from_value(value).map_err(|error| Fault::new(error.to_string()).of(R::NAME))
     }
 
     pub(crate) fn get(&self, of: TypeRef) -> Option<&Type> {
