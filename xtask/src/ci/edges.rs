@@ -24,7 +24,7 @@ const DATA: &[&str] = &[
 const IO: &[&str] = &["tokio", "rusqlite", "socket2", "quinn-udp"];
 
 /// A crate, and what it must not reach.
-const RULES: [(&str, &[&str]); 24] = [
+const RULES: [(&str, &[&str]); 27] = [
     ("bosc-cli", WINDOWS),
     ("bosc-runtime", WINDOWS),
     ("bosc-release", WINDOWS),
@@ -35,6 +35,9 @@ const RULES: [(&str, &[&str]); 24] = [
     ("bosc-corestore", NETWORK),
     ("bosc-hypercore", IO),
     ("bosc-hypercore", &["bosc-secret-stream"]),
+    ("bosc-hyperschema", IO),
+    ("bosc-hyperdispatch", IO),
+    ("bosc-hyperdb", NETWORK),
     ("bosc-core-store", NETWORK),
     ("bosc-hyperswarm", DATA),
     ("bosc-dht", DATA),

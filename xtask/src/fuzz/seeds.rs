@@ -28,6 +28,14 @@ fn sources(target: &str) -> (&'static [&'static str], Take, u8) {
         "manifest" => (&["hypercore/core.json", "multisig/vectors.json"], Take::Bytes, 0),
         "dht_messages" => (&["dht/messages.json", "dht/keys.json"], Take::Bytes, 11),
         "hyperbee_blocks" => (&["hyperbee/blocks.json", "hyperdrive/drive.json"], Take::Bytes, 2),
+        "hyperschema_values" => (&["hyperschema/values.json"], Take::Bytes, 8),
+        "hyperdispatch_messages" => (&["hyperdispatch/messages.json"], Take::Bytes, 0),
+        "hyperdb_keys" => (&["hyperdb/rooms.json"], Take::Bytes, 0),
+        "room_files" => (
+            &["hyperschema/values.json", "hyperdispatch/messages.json", "hyperdb/rooms.json"],
+            Take::BytesAndTexts,
+            0,
+        ),
         "hyperblobs_map" => (&["hyperdrive/drive.json"], Take::Bytes, 0),
         "multisig_files" => (&["multisig/vectors.json"], Take::BytesAndTexts, 8),
         "links" => (&["multisig/vectors.json"], Take::BytesAndTexts, 0),
@@ -160,10 +168,13 @@ mod tests {
             "dht_messages",
             "multisig_files",
             "hyperbee_blocks",
+            "hyperschema_values",
+            "hyperdb_keys",
+            "room_files",
         ] {
             assert!(count(target) > 50, "{target}: {}", count(target));
         }
-        for target in ["manifest", "hyperblobs_map", "links", "bridge", "package_json"] {
+        for target in ["hyperdispatch_messages", "manifest", "hyperblobs_map", "links", "bridge", "package_json"] {
             assert!(count(target) > 1, "{target}: {}", count(target));
         }
         assert_eq!((count("protomux"), count("store_rows")), (0, 64));

@@ -310,7 +310,7 @@ impl Builder {
         }
         if !self.bumped {
             self.bumped = true;
-            self.version += 1;
+            self.version = self.version.saturating_add(1);
         }
         part.version = self.version;
         let (of, version) = (part.of.clone(), part.version);
@@ -356,7 +356,7 @@ impl Builder {
             None if stated.is_some() => return invalid("it chooses a prefix and no number"),
             None => {
                 let id = self.next;
-                self.next += 1;
+                self.next = self.next.saturating_add(1);
                 id
             }
         };

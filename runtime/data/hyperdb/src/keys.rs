@@ -164,7 +164,7 @@ impl KeyEncoding {
             uint(prefix, &mut out)?;
             Ok::<_, KeyError>(out.finish())
         };
-        Ok((number(self.prefix)?, number(self.prefix + 1)?))
+        Ok((number(self.prefix)?, number(self.prefix.saturating_add(1))?))
     }
 
     fn write<'a>(

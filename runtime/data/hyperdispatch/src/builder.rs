@@ -107,10 +107,10 @@ impl Builder {
         }
         if !self.changed {
             self.changed = true;
-            self.file.version += 1;
+            self.file.version = self.file.version.saturating_add(1);
         }
         let id = self.next;
-        self.next += 1;
+        self.next = self.next.saturating_add(1);
         self.file.schema.push(Operation {
             id,
             name,

@@ -1,6 +1,13 @@
 //! `#[derive(Record)]`: Rust structs as structs of a hyperschema. `hyperschema` says how it is used; this crate is there because a derive
 //! needs one of its own. A derive, and no macro around the struct: the struct stays plain Rust, which editors and other derives read.
 
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::quote;

@@ -147,7 +147,10 @@ impl Builder {
                 if elsewhere.contains(&path) {
                     field.external = true;
                     external = true;
-                } else {
+                    continue;
+                }
+                let below = format!("{path}.");
+                if elsewhere.iter().any(|path| path.starts_with(&below)) {
                     let inner = self.derive_below(&field.type_name, &path, elsewhere, suffix, &parents)?;
                     external |= inner.is_some();
                 }
@@ -320,7 +323,7 @@ impl Builder {
         }
         if !self.changed {
             self.changed = true;
-            self.version += 1;
+            self.version = self.version.saturating_add(1);
         }
         Some(self.version)
     }

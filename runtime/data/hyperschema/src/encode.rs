@@ -221,14 +221,14 @@ fn encode_enum(of: &Type, value: &Value, out: &mut Writer) -> Result<(), Fault> 
     let number = match value {
         Value::Text(text) => {
             let at = keys.iter().position(|key| **key == **text).ok_or_else(unknown)?;
-            at as u64 + offset
+            offset.saturating_add(at as u64)
         }
         _ if *strings => return Err(unknown()),
         _ => {
             let number = value.as_uint().ok_or_else(unknown)?;
             // 0 is what npm's readers give for a value that is not there.
             Some(number)
-                .filter(|&number| number < keys.len() as u64 + offset)
+                .filter(|&number| number < offset.saturating_add(keys.len() as u64))
                 .ok_or_else(unknown)?
         }
     };

@@ -1,5 +1,6 @@
 //! From definitions to types: names become places, and each struct gets the layout of its flags.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub(crate) fn link(version: u64, definitions: &[Definition]) -> Result<Schema, S
     let linker = Linker {
         definitions,
         positions: &positions,
+        flag_bits: RefCell::default(),
     };
     let mut types = Vec::with_capacity(definitions.len());
     for (definition, name) in definitions.iter().zip(&names) {
@@ -51,6 +53,8 @@ pub(crate) fn link(version: u64, definitions: &[Definition]) -> Result<Schema, S
 struct Linker<'a> {
     definitions: &'a [Definition],
     positions: &'a HashMap<Arc<str>, usize>,
+    /// Of structs that were inlined: many may inline one.
+    flag_bits: RefCell<HashMap<usize, u32>>,
 }
 
 impl Linker<'_> {
@@ -172,18 +176,18 @@ impl Linker<'_> {
     fn place(&self, field: &Field, of: TypeRef, bits: &mut u32) -> Result<Place, String> {
         if field.is_inline() {
             let inlined = match of {
-                TypeRef::Defined(at) => self.definitions.get(at),
+                TypeRef::Defined(at) => self.definitions.get(at).map(|inlined| (at, inlined)),
                 TypeRef::Primitive(_) => None,
             };
-            let inlined = inlined.filter(|inlined| inlined.kind() == "a struct" && inlined.compact);
-            let Some(inlined) = inlined.filter(|_| !field.is_array()) else {
+            let inlined = inlined.filter(|(_, inlined)| inlined.kind() == "a struct" && inlined.compact);
+            let Some((at, _)) = inlined.filter(|_| !field.is_array()) else {
                 return Err(format!(
                     "the field {} can only be inline if it is one compact struct",
                     field.name
                 ));
             };
             let first = *bits;
-            *bits += self.flag_bits(inlined, 0)?;
+            *bits += self.flag_bits(at, 0)?;
             return Ok(Place::Inline(first));
         }
         Ok(match of {
@@ -198,7 +202,11 @@ impl Linker<'_> {
     }
 
     /// Bits of a struct's flags, with those of inlined structs.
-    fn flag_bits(&self, definition: &Definition, depth: u32) -> Result<u32, String> {
+    fn flag_bits(&self, at: usize, depth: u32) -> Result<u32, String> {
+        if let Some(&known) = self.flag_bits.borrow().get(&at) {
+            return Ok(known);
+        }
+        let definition = self.definitions.get(at).ok_or("an inlined type is not known")?;
         if depth > MAX_INLINE_DEPTH {
             return Err(format!(
                 "{} is inlined too deep, or in itself",
@@ -213,11 +221,7 @@ impl Linker<'_> {
             }
             match self.resolve(&field.type_name)? {
                 TypeRef::Primitive(primitive) => bits += primitive.bits().saturating_sub(1),
-                TypeRef::Defined(at) if field.is_inline() => {
-                    if let Some(inlined) = self.definitions.get(at) {
-                        bits += self.flag_bits(inlined, depth + 1)?;
-                    }
-                }
+                TypeRef::Defined(at) if field.is_inline() => bits += self.flag_bits(at, depth + 1)?,
                 TypeRef::Defined(_) => {}
             }
             if bits > MAX_FLAG_BITS {
@@ -227,6 +231,7 @@ impl Linker<'_> {
                 ));
             }
         }
+        self.flag_bits.borrow_mut().insert(at, bits);
         Ok(bits)
     }
 

@@ -176,7 +176,7 @@ impl Schema {
             return None;
         };
         let at = keys.iter().position(|found| &**found == key)?;
-        Some(offset + at as u64)
+        offset.checked_add(at as u64)
     }
 
     /// The bytes of a value, in the newest version.
