@@ -38,6 +38,21 @@ pub fn blake2b_keyed(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     hasher.finish()
 }
 
+/// BLAKE2b of `N` bytes (at most 64) over the concatenation of `parts`; not the beginning of a longer one.
+pub fn blake2b_sized<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
+    const { assert!(N > 0 && N <= 64, "BLAKE2b gives 1 to 64 bytes") };
+    let mut state = Params::new().hash_length(N).to_state();
+    for part in parts {
+        state.update(part);
+    }
+    let hash = state.finalize();
+    let mut out = [0; N];
+    for (to, from) in out.iter_mut().zip(hash.as_bytes()) {
+        *to = *from;
+    }
+    out
+}
+
 /// The first `count` namespaces of `name`: `BLAKE2b-256(BLAKE2b-256(name) ‖ i)`.
 pub fn namespaces(name: &str, count: u8) -> Vec<[u8; 32]> {
     let base = blake2b(&[name.as_bytes()]);
@@ -96,6 +111,8 @@ mod tests {
             Some(&namespace("hypercore", 4))
         );
         assert_eq!(blake2b(&[b"a", b"b"]), blake2b(&[b"ab"]));
+        assert_eq!(blake2b_sized(&[b"a", b"b"]), blake2b(&[b"ab"]));
+        assert_ne!(blake2b_sized::<24>(&[b"ab"])[..], blake2b(&[b"ab"])[..24]);
         assert_ne!(blake2b_keyed(&[1; 32], &[b"ab"]), blake2b(&[b"ab"]));
     }
 }

@@ -24,7 +24,7 @@ const DATA: &[&str] = &[
 const IO: &[&str] = &["tokio", "rusqlite", "socket2", "quinn-udp"];
 
 /// A crate, and what it must not reach.
-const RULES: [(&str, &[&str]); 27] = [
+const RULES: [(&str, &[&str]); 28] = [
     ("bosc-cli", WINDOWS),
     ("bosc-runtime", WINDOWS),
     ("bosc-release", WINDOWS),
@@ -42,6 +42,7 @@ const RULES: [(&str, &[&str]); 27] = [
     ("bosc-hyperswarm", DATA),
     ("bosc-dht", DATA),
     ("bosc-blind-relay", DATA),
+    ("bosc-blind-pairing", IO),
     ("bosc-protomux", IO),
     ("bosc-base", IO),
     ("bosc-app", IO),

@@ -30,9 +30,14 @@ fn sources(target: &str) -> (&'static [&'static str], Take, u8) {
         "hyperbee_blocks" => (&["hyperbee/blocks.json", "hyperdrive/drive.json"], Take::Bytes, 2),
         "hyperschema_values" => (&["hyperschema/values.json"], Take::Bytes, 8),
         "hyperdispatch_messages" => (&["hyperdispatch/messages.json"], Take::Bytes, 0),
+        "blind_pairing" => (&["blind-pairing/messages.json"], Take::Bytes, 0),
         "hyperdb_keys" => (&["hyperdb/rooms.json"], Take::Bytes, 0),
         "room_files" => (
-            &["hyperschema/values.json", "hyperdispatch/messages.json", "hyperdb/rooms.json"],
+            &[
+                "hyperschema/values.json",
+                "hyperdispatch/messages.json",
+                "hyperdb/rooms.json",
+            ],
             Take::BytesAndTexts,
             0,
         ),
@@ -174,7 +179,15 @@ mod tests {
         ] {
             assert!(count(target) > 50, "{target}: {}", count(target));
         }
-        for target in ["hyperdispatch_messages", "manifest", "hyperblobs_map", "links", "bridge", "package_json"] {
+        for target in [
+            "blind_pairing",
+            "hyperdispatch_messages",
+            "manifest",
+            "hyperblobs_map",
+            "links",
+            "bridge",
+            "package_json",
+        ] {
             assert!(count(target) > 1, "{target}: {}", count(target));
         }
         assert_eq!((count("protomux"), count("store_rows")), (0, 64));

@@ -11,6 +11,7 @@ use hyperbee::{Bee, Metadata};
 use hyperdb::{Builder, Definition, HyperDb, Query};
 use hyperschema::{Object, Value};
 use serde_json::{Value as Json, json};
+
 use support::untag;
 use tag::tag;
 

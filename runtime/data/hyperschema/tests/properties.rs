@@ -2,9 +2,12 @@
 
 mod support;
 
+use std::sync::LazyLock;
+
 use hyperschema::{Schema, Value};
 use proptest::prelude::*;
 use serde_json::Value as Json;
+
 use support::untag;
 
 const VECTORS: &str = include_str!("../../../../tests/vectors/hyperschema/values.json");
@@ -14,6 +17,8 @@ struct Known {
     names: Vec<String>,
     values: Vec<(String, Value, Vec<u8>)>,
 }
+
+static KNOWN: LazyLock<Known> = LazyLock::new(known);
 
 fn known() -> Known {
     let vectors: Json = serde_json::from_str(VECTORS).expect("vectors");
@@ -46,7 +51,7 @@ fn size(value: &Value) -> usize {
 
 #[test]
 fn every_value_is_read_as_it_was_written() {
-    let known = known();
+    let known = &*KNOWN;
     for (name, value, _) in &known.values {
         let bytes = known.schema.encode(name, value).expect("bytes");
         let read = known.schema.decode(name, &bytes).expect("a value");
@@ -60,7 +65,7 @@ fn every_value_is_read_as_it_was_written() {
 
 #[test]
 fn values_that_take_no_bytes_are_counted() {
-    let known = known();
+    let known = &*KNOWN;
     // A million times nothing, in five bytes.
     let error = known
         .schema
@@ -75,7 +80,7 @@ fn values_that_take_no_bytes_are_counted() {
 
 #[test]
 fn what_lies_too_deep_is_refused() {
-    let known = known();
+    let known = &*KNOWN;
     // `child` is there (flag 1), and in it another.
     let mut bytes = vec![0, 0];
     for _ in 0..3000 {
@@ -92,7 +97,7 @@ fn what_lies_too_deep_is_refused() {
 proptest! {
     #[test]
     fn garbage_is_bounded(bytes in prop::collection::vec(any::<u8>(), 0..200), pick in any::<prop::sample::Index>()) {
-        let known = known();
+        let known = &*KNOWN;
         let name = pick.get(&known.names);
         if let Ok(value) = known.schema.decode(name, &bytes) {
             // 17 fields of `nest` from each byte at most, besides what is allowed to take none.
@@ -106,7 +111,7 @@ proptest! {
 
     #[test]
     fn damage_is_bounded(pick in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte: u8) {
-        let known = known();
+        let known = &*KNOWN;
         let (name, _, bytes) = pick.get(&known.values);
         if !bytes.is_empty() {
             let mut bytes = bytes.clone();

@@ -7,6 +7,7 @@ mod tag;
 use base::wire::{Reader, Writer};
 use hyperschema::{Builder, Schema, check};
 use serde_json::Value as Json;
+
 use support::untag;
 use tag::tag;
 
