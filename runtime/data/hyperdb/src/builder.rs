@@ -1,6 +1,5 @@
 //! Registering collections and indexes, and `db.json`.
 
-use hyperschema::Schema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
@@ -282,9 +281,9 @@ impl Builder {
         Definition::link(self)
     }
 
-    /// The types, without those that the collections make of them.
-    pub fn schema(&self) -> Result<Schema, DefinitionError> {
-        Ok(self.schema.finish()?)
+    /// The text of `schema.json`, which goes with it.
+    pub fn schema_json(&self) -> String {
+        self.schema.to_json()
     }
 
     fn register(&mut self, namespace: &str, mut part: Part) -> Result<(), DefinitionError> {

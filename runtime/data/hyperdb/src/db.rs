@@ -1,6 +1,5 @@
 //! The database: a look at a bee at one length, and what was written since and not flushed.
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use core_store::Core;
@@ -9,11 +8,14 @@ use hyperschema::{Record, Value};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::changes::Changes;
-use crate::definition::{CollectionType, Definition, IndexType, Named, Stored};
+use crate::definition::{Definition, Named};
 use crate::error::DbError;
 use crate::query::Query;
 use crate::rows::Rows;
+use crate::tables::{CollectionType, IndexType, Stored};
+use crate::transaction::Transaction;
 use crate::updates::{Updates, Write, difference};
+use crate::view::View;
 
 /// A database on a bee. Reads see the bee as it was when [`update`](Self::update) last looked, with what was written here since;
 /// [`flush`](Self::flush) writes that to the bee, as one batch. A clone is another look at the same bee.
@@ -35,51 +37,6 @@ pub struct Versions {
     pub schema: u64,
     /// Records say that version of their collection at most.
     pub db: u64,
-}
-
-/// A bee as it was at some time.
-#[derive(Clone)]
-pub(crate) struct View {
-    bee: Bee,
-    length: u64,
-    fork: u64,
-}
-
-impl View {
-    fn new(bee: &Bee) -> Self {
-        // A truncation between the two lines is noticed by whoever reads.
-        let fork = bee.core().fork();
-        let length = bee.core().length();
-        Self {
-            bee: bee.checkout(length),
-            length,
-            fork,
-        }
-    }
-
-    fn is_outdated(&self) -> bool {
-        let core = self.bee.core();
-        core.length() != self.length || core.fork() != self.fork
-    }
-
-    /// Refuses to show what was read if the bee was truncated meanwhile: it may be of another history.
-    pub(crate) fn check(&self) -> Result<(), DbError> {
-        if self.bee.core().fork() != self.fork {
-            return Err(DbError::Outdated);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn bee(&self) -> &Bee {
-        &self.bee
-    }
-
-    pub(crate) async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
-        self.check()?;
-        let found = self.bee.get(key).await?;
-        self.check()?;
-        Ok(found.and_then(|entry| entry.value).map(|value| value.to_vec()))
-    }
 }
 
 impl HyperDb {
@@ -134,14 +91,17 @@ impl HyperDb {
     }
 
     /// Writes that come together or not at all: [`Transaction::flush`] writes them, dropping it forgets them. It begins with what is not
-    /// flushed yet, if the bee is as it was.
+    /// flushed yet, and is refused with [`DbError::Outdated`] if the bee changed since that was written.
     pub fn transaction(&mut self) -> Result<Transaction<'_>, DbError> {
         if !self.writable {
             return Err(DbError::ReadOnly);
         }
+        if self.updated() && self.view.is_outdated() {
+            return Err(DbError::Outdated);
+        }
         let mut work = self.clone();
         work.update();
-        Ok(Transaction { db: self, work })
+        Ok(Transaction::new(self, work))
     }
 
     /// Whether something was written and not flushed.
@@ -372,35 +332,5 @@ fn keys_before(
     match before {
         Some(before) if index.version <= before.version => definition.index_keys(index, &before.record),
         _ => Ok(Vec::new()),
-    }
-}
-
-/// Writes that come together or not at all, see [`HyperDb::transaction`]; it is used as a database.
-pub struct Transaction<'a> {
-    db: &'a mut HyperDb,
-    work: HyperDb,
-}
-
-impl Transaction<'_> {
-    /// Writes everything to the bee at once, as [`HyperDb::flush`]; the database that it was made of shows it then.
-    pub async fn flush(mut self) -> Result<(), DbError> {
-        self.work.flush().await?;
-        self.db.view = self.work.view;
-        self.db.updates = Arc::default();
-        Ok(())
-    }
-}
-
-impl Deref for Transaction<'_> {
-    type Target = HyperDb;
-
-    fn deref(&self) -> &HyperDb {
-        &self.work
-    }
-}
-
-impl DerefMut for Transaction<'_> {
-    fn deref_mut(&mut self) -> &mut HyperDb {
-        &mut self.work
     }
 }

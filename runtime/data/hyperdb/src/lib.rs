@@ -27,16 +27,20 @@ mod error;
 mod keys;
 mod query;
 mod rows;
+mod tables;
+mod transaction;
 mod updates;
+mod view;
 
 pub use builder::{Builder, Collection, Index};
 pub use changes::{Change, Changes};
-pub use db::{HyperDb, Transaction, Versions};
+pub use db::{HyperDb, Versions};
 pub use definition::Definition;
 pub use error::{DbError, DefinitionError, KeyError};
 pub use keys::{KeyEncoding, KeyType};
 pub use query::Query;
 pub use rows::Rows;
+pub use transaction::Transaction;
 
 /// The page for authors: its example is compiled and run.
 #[cfg(doctest)]

@@ -3,9 +3,9 @@
 use hyperbee::Range;
 use hyperschema::Value;
 
-use crate::definition::{CollectionType, IndexType};
 use crate::error::DbError;
 use crate::keys::Edge;
+use crate::tables::{CollectionType, IndexType};
 
 /// A range of keys, and how to walk over it. The default is all of them, ascending.
 ///

@@ -181,6 +181,10 @@ async fn two_that_write_to_one_bee_do_not_overwrite_each_other() {
     other.insert(NOTES, note("b", "x", 2, "")).await.expect("insert");
     one.flush().await.expect("flush");
     assert!(matches!(other.flush().await, Err(DbError::Outdated)));
+    assert!(
+        matches!(other.transaction(), Err(DbError::Outdated)),
+        "what was written would be lost"
+    );
     assert_eq!(
         ids(&other, NOTES, Query::new()).await,
         ["b"],
@@ -262,6 +266,27 @@ async fn what_is_wrong_is_said_by_name() {
     assert!(
         matches!(error, DbError::NoMap { .. }) && error.to_string().contains("words"),
         "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_trigger_of_javascript_is_not_passed_over() {
+    let schema = tables().schema_json();
+    let file = r#"{"version":0,"offset":0,"schema":[{"name":"notes","namespace":"t","id":0,"type":1,"version":0,
+        "schema":"@t/note","key":["id"],"trigger":"count"}]}"#;
+    let definition = Definition::from_json(&schema, file).expect("a definition");
+    let mut db = HyperDb::on(bees::memory_bee("trigger"), definition);
+    assert!(matches!(
+        db.insert(NOTES, note("a", "x", 1, "")).await,
+        Err(DbError::Trigger(_))
+    ));
+    assert!(matches!(
+        db.delete(NOTES, id("a")).await,
+        Err(DbError::Trigger(_))
+    ));
+    assert!(
+        ids(&db, NOTES, Query::new()).await.is_empty(),
+        "it is read all the same"
     );
 }
 
