@@ -10,8 +10,7 @@ use blind_pairing::{Candidate, Invite, PairingError, Receipt, Request};
 use bosc_fuzz::within;
 use libfuzzer_sys::fuzz_target;
 
-static INVITE: LazyLock<Invite> =
-    LazyLock::new(|| Invite::from_seed([1; 32], Key([7; 32]).discovery_key()));
+static INVITE: LazyLock<Invite> = LazyLock::new(|| Invite::from_seed([1; 32], Key([7; 32]).discovery_key()));
 static CANDIDATE: LazyLock<Candidate> =
     LazyLock::new(|| Candidate::new(&INVITE, b"data").expect("a candidate"));
 

@@ -253,6 +253,9 @@ elements!(
     Vec<u8>,
     Json,
     SystemTime,
+    [u8; 8],
+    [u8; 16],
+    [u8; 24],
     [u8; 32],
     [u8; 64]
 );
