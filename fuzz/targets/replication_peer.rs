@@ -133,8 +133,8 @@ impl View for Fake {
     fn unmark(&mut self, index: u64) {
         self.wants.unmark(index);
     }
-    fn sought(&self) -> Option<u64> {
-        self.wants.seeks().map(|(_, bytes)| bytes).next()
+    fn sought(&self) -> Option<RequestSeek> {
+        self.wants.seeks().map(|(_, seek)| seek).next()
     }
 }
 
@@ -265,7 +265,10 @@ impl Session {
                     .wants
                     .add_range(start, length.map(|length| start + u64::from(length)));
             }
-            Step::Seek(bytes) => drop(self.view.wants.add_seek((*bytes).into())),
+            Step::Seek(bytes) => drop(self.view.wants.add_seek(RequestSeek {
+                bytes: (*bytes).into(),
+                padding: u64::from(*bytes % 3),
+            })),
         }
         Ok(())
     }
@@ -378,7 +381,7 @@ impl Session {
                 let located = blocks.into_iter().map(|index| (index, (how % 50).into()));
                 Done::Located(located.collect())
             }
-            Job::Seek { bytes } => {
+            Job::Seek { seek } => {
                 let (start, length) = (u64::from(how & 0xf0), 1u64 << (how % 5));
                 let result = match how % 3 {
                     0 => SeekResult::Beyond,
@@ -388,7 +391,7 @@ impl Session {
                         end: start + length,
                     },
                 };
-                Done::Sought { bytes, result }
+                Done::Sought { seek, result }
             }
             Job::Reaches { from } => Done::Reaches {
                 from,

@@ -76,6 +76,16 @@ pub enum CoreError {
         /// Flat-tree index of the node.
         index: u64,
     },
+    /// The block cannot be encrypted or decrypted.
+    #[error("block {index} of core {key}: {source}")]
+    Cipher {
+        /// The core.
+        key: hypercore::Key,
+        /// The block.
+        index: u64,
+        /// What is wrong.
+        source: hypercore::encryption::CipherError,
+    },
     /// The block exceeds what peers accept.
     #[error("a block of {0} bytes is larger than the 15 MiB that peers accept")]
     BlockTooLarge(usize),

@@ -442,3 +442,37 @@ async fn what_extends_a_core_known_by_its_head_reaches_those_who_hold_it() {
             .expect("the committer learns that the seeder holds all");
     }
 }
+
+#[tokio::test]
+async fn an_encrypted_core_goes_through_a_store_that_cannot_read_it() {
+    let (a, blind, c) = (store(), store(), store());
+    let key = [7; 32];
+    let writer = named(&a, "room").encrypted(&key);
+    append(&writer, 30);
+    let (middle, last) = (by_key(&blind, writer.key()), by_key(&c, writer.key()));
+    connect(&a, &blind);
+    reaches(&middle, 30).await;
+    connect(&blind, &c);
+    let held = middle.download(DownloadRange::default());
+    timeout(SOON, held.done())
+        .await
+        .expect("the download ends")
+        .unwrap();
+    reaches(&last, 30).await;
+    let sought = last.encrypted(&key);
+    // Bytes are counted in plain, also by the peers that are asked for the way there.
+    let offset: u64 = (0..17).map(|index| block(index).len() as u64).sum();
+    let found = timeout(SOON, sought.seek(offset + 1))
+        .await
+        .expect("found")
+        .unwrap();
+    assert_eq!(found, (17, 1));
+    for index in 0..30 {
+        let plain = timeout(SOON, sought.get(index)).await.expect("sent").unwrap();
+        assert_eq!(plain, block(index));
+        assert_ne!(
+            timeout(SOON, middle.get(index)).await.expect("held").unwrap(),
+            plain
+        );
+    }
+}

@@ -15,6 +15,9 @@ pub static MANIFEST: LazyLock<[u8; 32]> = LazyLock::new(|| namespace("hypercore"
 /// The signer namespace of a manifest that names none.
 pub static DEFAULT_NAMESPACE: LazyLock<[u8; 32]> = LazyLock::new(|| namespace("hypercore", 4));
 
+/// Prefix of what a block's encryption key is hashed from.
+pub(crate) static DEFAULT_ENCRYPTION: LazyLock<[u8; 32]> = LazyLock::new(|| namespace("hypercore", 5));
+
 /// The proof that a peer knows `key`, bound to one connection by its handshake hash.
 pub fn replication_capability(is_initiator: bool, key: &[u8; 32], handshake_hash: &[u8]) -> [u8; 32] {
     let role = if is_initiator {

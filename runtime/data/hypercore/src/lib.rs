@@ -7,7 +7,7 @@
 //! There is no IO here: no disk, no socket, no clock, no task. Where cores are kept and how they reach connections is the
 //! business of `core-store`.
 //!
-//! Layers, low to high: [`crypto`], [`manifest`] and [`signature`], [`merkle`] (pure tree arithmetic), [`proof`] (what peers
+//! Layers, low to high: [`crypto`], [`manifest`] and [`signature`], [`encryption`] (blocks that only some may read), [`merkle`] (pure tree arithmetic), [`proof`] (what peers
 //! ask and answer), [`messages`], [`bitfield`], [`wants`] (what local readers wait for), and [`replication`] on top.
 
 #![cfg_attr(
@@ -22,6 +22,7 @@
 
 pub mod bitfield;
 pub mod crypto;
+pub mod encryption;
 pub mod manifest;
 pub mod merkle;
 pub mod messages;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::bitfield::Bitfield;
+use crate::proof::RequestSeek;
 
 /// Identifies a registered want, so that it can be withdrawn.
 pub type WantId = u64;
@@ -26,7 +27,7 @@ pub struct Wants {
     /// Wanted blocks, with the number of readers that wait for each.
     blocks: BTreeMap<u64, u32>,
     ranges: BTreeMap<WantId, RangeWant>,
-    seeks: BTreeMap<WantId, u64>,
+    seeks: BTreeMap<WantId, RequestSeek>,
     inflight: HashMap<u64, u32>,
     /// Where in the span of the ranges picking begins, as a part of 2³² of it; `None`: at the start.
     origin: Option<u32>,
@@ -92,9 +93,9 @@ impl Wants {
     }
 
     /// Someone looks for the block at a byte offset.
-    pub fn add_seek(&mut self, bytes: u64) -> WantId {
+    pub fn add_seek(&mut self, seek: RequestSeek) -> WantId {
         self.next_id += 1;
-        self.seeks.insert(self.next_id, bytes);
+        self.seeks.insert(self.next_id, seek);
         self.next_id
     }
 
@@ -104,8 +105,8 @@ impl Wants {
     }
 
     /// The byte offsets looked for.
-    pub fn seeks(&self) -> impl Iterator<Item = (WantId, u64)> + '_ {
-        self.seeks.iter().map(|(id, bytes)| (*id, *bytes))
+    pub fn seeks(&self) -> impl Iterator<Item = (WantId, RequestSeek)> + '_ {
+        self.seeks.iter().map(|(id, seek)| (*id, *seek))
     }
 
     /// Whether nobody wants any block, range or seek.
@@ -263,7 +264,7 @@ mod tests {
         wants.add_block(12);
         assert!(wants.lacks(&have, 10));
         wants.remove_block(12);
-        let seek = wants.add_seek(5);
+        let seek = wants.add_seek(RequestSeek { bytes: 5, padding: 0 });
         assert!(wants.lacks(&have, 10));
         wants.remove_seek(seek);
         assert!(!wants.lacks(&have, 10));

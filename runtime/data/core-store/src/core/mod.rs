@@ -5,6 +5,7 @@
 //! whichever comes first, and when the last handle goes. Local appends are written before they return.
 
 mod apply;
+mod cipher;
 mod copy;
 mod front;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use apply::Applied;
 pub(crate) use apply::to_hash;
 use bytes::Bytes;
 pub use heal::BlockHealth;
+use hypercore::encryption::BlockCipher;
 use hypercore::manifest::Manifest;
 use hypercore::{DiscoveryKey, Key, KeyPair, PeerInfo, PublicKey};
 pub(crate) use prove::Draft;
@@ -118,10 +120,11 @@ pub enum CoreEvent {
     PeerUpdate(PublicKey),
 }
 
-/// A handle to a core. Cloning is cheap; all handles see the same state.
+/// A handle to a core. Cloning is cheap; all handles see the same state, those with a cipher its blocks in plain.
 #[derive(Clone)]
 pub struct Core {
     pub(crate) shared: Arc<Shared>,
+    cipher: Option<Arc<dyn BlockCipher>>,
 }
 
 impl Core {
@@ -151,7 +154,7 @@ impl Core {
         };
         let shared = storage.shared(key.discovery_key(), || Shared::open(storage, key).map(Arc::new))?;
         shared.authorise(manifest, key_pair)?;
-        Ok(Self { shared })
+        Ok(Self::plain(shared))
     }
 
     /// Opens the core with this discovery key if the store has it.
@@ -167,6 +170,11 @@ impl Core {
             )
         })
         .transpose()
+    }
+
+    /// A handle that reads and writes blocks as they are stored.
+    pub(crate) fn plain(shared: Arc<Shared>) -> Self {
+        Self { shared, cipher: None }
     }
 
     /// The core's key.
@@ -209,9 +217,11 @@ impl Core {
         lock(&self.shared.front).head.length
     }
 
-    /// Length in bytes.
+    /// Length in bytes: of the plain blocks, if this handle has a cipher.
     pub fn byte_length(&self) -> u64 {
-        lock(&self.shared.front).byte_length
+        let front = lock(&self.shared.front);
+        let padding = self.padding().saturating_mul(front.head.length);
+        front.byte_length.saturating_sub(padding)
     }
 
     /// How often the core was truncated.

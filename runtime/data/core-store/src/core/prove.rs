@@ -96,7 +96,7 @@ impl Core {
             (Some(value), _) => Some(value),
             (None, Some(_)) => None,
             // Without a leaf beside it the block proves nothing, and is looked at as any spoilt one.
-            (None, None) => match self.get_local(block.index)? {
+            (None, None) => match self.get_stored(block.index)? {
                 Some(value) => Some(value),
                 None => return Ok(None),
             },
@@ -124,7 +124,7 @@ impl Core {
         let Draft { mut data, leaf } = draft;
         if let Some(block) = data.block.as_mut().filter(|_| leaf.is_some() && leaf != hashed) {
             // It is spoilt, or another process replaced it meanwhile.
-            match self.get_local(block.index)? {
+            match self.get_stored(block.index)? {
                 Some(value) if leaf == Some(Node::leaf(block.index, &value)) => block.value = value,
                 _ => return Ok(None),
             }

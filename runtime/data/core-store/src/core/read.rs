@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hypercore::merkle::{self, Batch, Cursor, Node, NodeSource, SeekResult};
+use hypercore::proof::RequestSeek;
 use hypercore::wants::WantId;
 use tokio::sync::oneshot;
 
@@ -43,8 +44,14 @@ impl Core {
     /// fetched again, and counts as not stored.
     ///
     /// # Errors
-    /// If the store fails.
+    /// If the store fails, or the block cannot be opened by this handle's cipher.
     pub fn get_local(&self, index: u64) -> Result<Option<Bytes>, CoreError> {
+        let stored = self.get_stored(index)?;
+        stored.map(|block| self.opened(index, block)).transpose()
+    }
+
+    /// As [`get_local`](Self::get_local), and the block as it is stored, whatever cipher this handle has.
+    pub(super) fn get_stored(&self, index: u64) -> Result<Option<Bytes>, CoreError> {
         // A block that another process replaced meanwhile is read once more.
         for _ in 0..READS {
             // Not the state: that is held while megabytes of what peers sent are written.
@@ -73,8 +80,15 @@ impl Core {
     /// which takes half of the time.
     ///
     /// # Errors
-    /// If the store fails.
+    /// If the store fails, or a block cannot be opened by this handle's cipher.
     pub fn get_local_each(&self, indices: &[u64]) -> Result<Vec<Option<Bytes>>, CoreError> {
+        let stored = self.get_stored_each(indices)?;
+        let open =
+            |(index, block): (&u64, Option<Bytes>)| block.map(|block| self.opened(*index, block)).transpose();
+        indices.iter().zip(stored).map(open).collect()
+    }
+
+    fn get_stored_each(&self, indices: &[u64]) -> Result<Vec<Option<Bytes>>, CoreError> {
         let mut found: Vec<Option<Bytes>> = indices
             .iter()
             .map(|index| self.shared.waiting_block(*index))
@@ -114,7 +128,7 @@ impl Core {
             *found = match value {
                 Some(value) if leaf == Some(hashed) => Some(value.into()),
                 // Spoilt, or replaced by another process meanwhile.
-                _ => self.get_local(*index)?,
+                _ => self.get_stored(*index)?,
             };
         }
         Ok(found)
@@ -152,10 +166,11 @@ impl Core {
             return Ok(None);
         }
         let wait = self.wait_for(index, options.patience);
-        match options.timeout {
-            None => wait.await.map(Some),
-            Some(timeout) => tokio::time::timeout(timeout, wait).await.ok().transpose(),
-        }
+        let stored = match options.timeout {
+            None => Some(wait.await?),
+            Some(timeout) => tokio::time::timeout(timeout, wait).await.ok().transpose()?,
+        };
+        stored.map(|block| self.opened(index, block)).transpose()
     }
 
     async fn wait_for(&self, index: u64, patience: Option<Duration>) -> Result<Bytes, CoreError> {
@@ -173,7 +188,7 @@ impl Core {
                 waiters.retain(|waiter: &oneshot::Sender<Bytes>| !waiter.is_closed());
                 waiters.push(sender);
             }
-            if let Some(block) = self.get_local(index)? {
+            if let Some(block) = self.get_stored(index)? {
                 return Ok(block);
             }
             self.shared.wake();
@@ -181,7 +196,7 @@ impl Core {
             if let Ok(block) = stall.limit(receiver).await? {
                 return Ok(block);
             }
-            if let Some(block) = self.get_local(index)? {
+            if let Some(block) = self.get_stored(index)? {
                 return Ok(block);
             }
         }
@@ -216,7 +231,8 @@ impl Core {
         self.shared.state().tree.clone()
     }
 
-    /// The block that holds byte `bytes` and the offset into it, asking peers for tree nodes if need be.
+    /// The block that holds byte `bytes` and the offset into it, asking peers for tree nodes if need be. With a cipher, bytes are those
+    /// of the plain blocks.
     ///
     /// # Errors
     /// [`CoreError::OutOfBounds`] beyond the end.
@@ -245,7 +261,8 @@ impl Core {
                 SeekResult::Within { .. } => {}
             }
             if want.is_none() {
-                want = Some(Want(&self.shared, lock(&self.shared.wants).add_seek(bytes)));
+                let seek = self.plain_seek(bytes);
+                want = Some(Want(&self.shared, lock(&self.shared.wants).add_seek(seek)));
                 self.shared.wake();
             }
             let _ = stall.limit(version.changed()).await?;
@@ -266,8 +283,21 @@ impl Core {
 
     /// As [`seek`](Self::seek), with the nodes at hand.
     pub fn seek_local(&self, bytes: u64) -> Result<SeekResult, CoreError> {
+        self.seek_stored(self.plain_seek(bytes))
+    }
+
+    fn plain_seek(&self, bytes: u64) -> RequestSeek {
+        RequestSeek {
+            bytes,
+            padding: self.padding(),
+        }
+    }
+
+    /// As [`seek_local`](Self::seek_local), whatever cipher this handle has.
+    pub(crate) fn seek_stored(&self, seek: RequestSeek) -> Result<SeekResult, CoreError> {
         let mut state = self.shared.state();
-        let seek = |state: &State| merkle::seek(&self.nodes(state), &state.tree, bytes);
+        let RequestSeek { bytes, padding } = seek;
+        let seek = |state: &State| merkle::seek(&self.nodes(state), &state.tree, bytes, padding);
         let found = seek(&state)?;
         let SeekResult::Within { start, end } = found else {
             return Ok(found);

@@ -10,13 +10,14 @@ use crate::CoreError;
 use crate::storage::{self, Transaction, lock};
 
 impl Core {
-    /// Appends blocks, in one transaction and under one signature; returns the new length.
+    /// Appends blocks, in one transaction and under one signature; returns the new length. A handle with a cipher seals them first.
     ///
     /// # Errors
     /// [`CoreError::NotWritable`] without the secret key, [`CoreError::Moved`] if another process appended meanwhile (nothing
-    /// is written then), [`CoreError::BlockTooLarge`].
+    /// is written then), [`CoreError::BlockTooLarge`], [`CoreError::Cipher`].
     pub fn append(&self, blocks: &[Bytes]) -> Result<u64, CoreError> {
-        if let Some(block) = blocks.iter().find(|block| block.len() > MAX_BLOCK) {
+        let padding = self.padding() as usize;
+        if let Some(block) = blocks.iter().find(|block| block.len() + padding > MAX_BLOCK) {
             return Err(CoreError::BlockTooLarge(block.len()));
         }
         let mut state = self.shared.state();
@@ -25,6 +26,7 @@ impl Core {
         if blocks.is_empty() {
             return Ok(start);
         }
+        let blocks = &*self.sealed(start, state.tree.fork, state.manifest.as_ref(), blocks)?;
         let mut tree = state.tree.without_nodes();
         let numbered: Vec<(u64, &[u8])> = (start..).zip(blocks.iter().map(|block| &block[..])).collect();
         Node::leaves(&numbered).iter().for_each(|leaf| tree.append(leaf));

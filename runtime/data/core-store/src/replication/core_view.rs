@@ -2,7 +2,7 @@
 
 use hypercore::bitfield::Bitfield;
 use hypercore::merkle::{Node, full_roots};
-use hypercore::proof::Data;
+use hypercore::proof::{Data, RequestSeek};
 use hypercore::replication::{Done, Head, InvalidRequest, Job, Verdict, View};
 
 use crate::core::{Draft, to_hash};
@@ -43,8 +43,8 @@ impl View for CoreView<'_> {
         lock(&self.0.shared.wants).unmark(index);
     }
 
-    fn sought(&self) -> Option<u64> {
-        lock(&self.0.shared.wants).seeks().map(|(_, bytes)| bytes).next()
+    fn sought(&self) -> Option<RequestSeek> {
+        lock(&self.0.shared.wants).seeks().map(|(_, seek)| seek).next()
     }
 }
 
@@ -120,9 +120,9 @@ fn begin(core: &Core, job: Job, budget: &mut usize) -> Begun {
                 .map(|index| Ok((index, core.missing_nodes(2 * index)?)));
             Begun::Done(located.collect::<Result<_, CoreError>>().map(Done::Located))
         }
-        Job::Seek { bytes } => {
-            let sought = core.seek_local(bytes);
-            Begun::Done(sought.map(|result| Done::Sought { bytes, result }))
+        Job::Seek { seek } => {
+            let sought = core.seek_stored(seek);
+            Begun::Done(sought.map(|result| Done::Sought { seek, result }))
         }
         Job::Reaches { from } => Begun::Done(reaches(core, from)),
     }

@@ -367,10 +367,7 @@ impl Storage {
 
     /// The cores that some handle keeps open now.
     pub fn cores(&self) -> Vec<Core> {
-        self.open_cores()
-            .into_iter()
-            .map(|shared| Core { shared })
-            .collect()
+        self.open_cores().into_iter().map(Core::plain).collect()
     }
 
     /// While the guard lives, [`Core::update`]`(true)` of every core here waits for a first peer.

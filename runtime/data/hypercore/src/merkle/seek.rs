@@ -29,14 +29,20 @@ pub(super) fn unpadded(node: &Node, padding: u64) -> u64 {
         .saturating_sub(padding.saturating_mul(Cursor::new(node.index).leaves()))
 }
 
-/// Finds the block that holds byte `bytes`, by nodes that hash to the roots.
-pub fn seek<S: NodeSource>(source: &S, tree: &Batch, mut bytes: u64) -> Result<SeekResult, S::Error> {
+/// Finds the block that holds byte `bytes`, by nodes that hash to the roots. The first `padding` bytes of each block do not count.
+pub fn seek<S: NodeSource>(
+    source: &S,
+    tree: &Batch,
+    mut bytes: u64,
+    padding: u64,
+) -> Result<SeekResult, S::Error> {
     if bytes == 0 && tree.length > 0 {
         return Ok(SeekResult::Found { block: 0, offset: 0 });
     }
     for root in &tree.roots {
-        if bytes >= root.size {
-            bytes -= root.size;
+        let size = unpadded(root, padding);
+        if bytes >= size {
+            bytes -= size;
             continue;
         }
         let mut cursor = Cursor::new(root.index);
@@ -52,8 +58,9 @@ pub fn seek<S: NodeSource>(source: &S, tree: &Batch, mut bytes: u64) -> Result<S
                     end: cursor.right_span() / 2 + 1,
                 });
             };
-            if left.size <= bytes {
-                bytes -= left.size;
+            let size = unpadded(&left, padding);
+            if size <= bytes {
+                bytes -= size;
                 above = right;
             } else {
                 cursor.sibling();

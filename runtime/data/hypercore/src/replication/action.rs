@@ -4,7 +4,7 @@
 use crate::PublicKey;
 use crate::bitfield::Bitfield;
 use crate::merkle::SeekResult;
-use crate::proof::{Data, Request};
+use crate::proof::{Data, Request, RequestSeek};
 
 /// How the connection came about: what proves to each side that the other knows a core's key.
 #[derive(Debug, Clone)]
@@ -65,7 +65,7 @@ pub trait View {
     /// A block that was picked may be asked for again.
     fn unmark(&mut self, index: u64);
     /// A byte offset that somebody looks for.
-    fn sought(&self) -> Option<u64>;
+    fn sought(&self) -> Option<RequestSeek>;
 }
 
 /// Something to be done for a peer.
@@ -104,7 +104,7 @@ pub enum Job {
     /// Find out how far the stored nodes lead to a byte offset.
     Seek {
         /// The offset.
-        bytes: u64,
+        seek: RequestSeek,
     },
     /// Find out whether the roots of a shorter tree are stored, without which the upgrade from it cannot be proved.
     Reaches {
@@ -142,7 +142,7 @@ pub enum Done {
     /// Of [`Job::Seek`].
     Sought {
         /// The offset.
-        bytes: u64,
+        seek: RequestSeek,
         /// Where the nodes lead.
         result: SeekResult,
     },

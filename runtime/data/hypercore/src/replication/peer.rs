@@ -289,8 +289,8 @@ impl Peer {
                 self.on_located(&blocks, now, view);
                 Ok(())
             }
-            Done::Sought { bytes, result } => {
-                self.on_sought(bytes, result, now);
+            Done::Sought { seek, result } => {
+                self.on_sought(seek, result, now);
                 Ok(())
             }
             Done::Reaches { from, of, reaches } => {

@@ -153,13 +153,13 @@ impl Peer {
         if self.theirs.sync().fork != head.fork || busy {
             return;
         }
-        if let Some(bytes) = view.sought() {
+        if let Some(seek) = view.sought() {
             self.seeking = true;
-            self.actions.push_back(Action::Store(Job::Seek { bytes }));
+            self.actions.push_back(Action::Store(Job::Seek { seek }));
         }
     }
 
-    pub(super) fn on_sought(&mut self, bytes: u64, result: SeekResult, now: Instant) {
+    pub(super) fn on_sought(&mut self, seek: RequestSeek, result: SeekResult, now: Instant) {
         self.seeking = false;
         let SeekResult::Within { start, end } = result else {
             return;
@@ -178,7 +178,7 @@ impl Peer {
                 index: 2 * leaf,
                 nodes,
             }),
-            seek: Some(RequestSeek { bytes, padding: 0 }),
+            seek: Some(seek),
             ..Request::default()
         };
         self.request(
