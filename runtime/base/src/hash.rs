@@ -40,8 +40,19 @@ pub fn blake2b_keyed(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 
 /// BLAKE2b of `N` bytes (at most 64) over the concatenation of `parts`; not the beginning of a longer one.
 pub fn blake2b_sized<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
+    sized(Params::new(), parts)
+}
+
+/// The same, keyed.
+pub fn blake2b_sized_keyed<const N: usize>(key: &[u8; 32], parts: &[&[u8]]) -> [u8; N] {
+    let mut params = Params::new();
+    params.key(key);
+    sized(params, parts)
+}
+
+fn sized<const N: usize>(mut params: Params, parts: &[&[u8]]) -> [u8; N] {
     const { assert!(N > 0 && N <= 64, "BLAKE2b gives 1 to 64 bytes") };
-    let mut state = Params::new().hash_length(N).to_state();
+    let mut state = params.hash_length(N).to_state();
     for part in parts {
         state.update(part);
     }

@@ -24,7 +24,7 @@ const DATA: &[&str] = &[
 const IO: &[&str] = &["tokio", "rusqlite", "socket2", "quinn-udp"];
 
 /// A crate, and what it must not reach.
-const RULES: [(&str, &[&str]); 28] = [
+const RULES: [(&str, &[&str]); 30] = [
     ("bosc-cli", WINDOWS),
     ("bosc-runtime", WINDOWS),
     ("bosc-release", WINDOWS),
@@ -38,6 +38,8 @@ const RULES: [(&str, &[&str]); 28] = [
     ("bosc-hyperschema", IO),
     ("bosc-hyperdispatch", IO),
     ("bosc-hyperdb", NETWORK),
+    ("bosc-autobase", IO),
+    ("bosc-autobase", &["bosc-core-store", "bosc-secret-stream"]),
     ("bosc-core-store", NETWORK),
     ("bosc-hyperswarm", DATA),
     ("bosc-dht", DATA),
