@@ -12,6 +12,8 @@
 //! | --- | --- |
 //! | [`messages`] | encoding/spec/autobase, encoding/legacy.js, the keys of lib/system.js |
 //! | [`cipher`] | lib/encryption.js |
+//! | `dag` (nodes and writers in memory, and how they get in) | lib/writer.js, lib/node-buffer.js, lib/clock.js, `Node` of lib/linearizer.js |
+//! | `order` ([`Linearizer`]) | lib/linearizer.js, lib/consensus.js, lib/topolist.js |
 
 #![cfg_attr(
     not(test),
@@ -25,7 +27,11 @@
 
 pub mod cipher;
 pub mod constants;
+mod dag;
 pub mod messages;
+mod order;
 
 pub use base::wire::DecodeError;
+pub use dag::{NodeId, Refused};
 pub use messages::{Head, Key};
+pub use order::{Linearizer, Ordered, Update};
