@@ -13,6 +13,8 @@
 //! | [`messages`] | encoding/spec/autobase, encoding/legacy.js, the keys of lib/system.js |
 //! | [`cipher`] | lib/encryption.js |
 //! | `dag` (nodes and writers in memory, and how they get in) | lib/writer.js, lib/node-buffer.js, lib/clock.js, `Node` of lib/linearizer.js |
+//! | [`views`] | the manifests of lib/store.js |
+//! | [`state`] ([`Apply`](state::Apply)) | lib/apply-state.js, lib/system.js, lib/apply-calls.js |
 //! | `order` ([`Linearizer`]) | lib/linearizer.js, lib/consensus.js, lib/topolist.js |
 
 #![cfg_attr(
@@ -30,6 +32,8 @@ pub mod constants;
 mod dag;
 pub mod messages;
 mod order;
+pub mod state;
+pub mod views;
 
 pub use base::wire::DecodeError;
 pub use dag::{NodeId, Refused};

@@ -241,7 +241,7 @@ impl Linearizer {
     }
 
     /// The node itself, then those of removed writers that it depends on, directly or over others of such, newest first.
-    pub fn causal(&self, id: NodeId) -> Vec<Head> {
+    pub fn causal(&self, id: NodeId) -> Vec<NodeId> {
         let mut order = vec![id];
         let mut stack = vec![id];
         let mut visited = BTreeSet::new();
@@ -254,7 +254,7 @@ impl Linearizer {
                 }
             }
         }
-        order.into_iter().map(|node| self.head(node)).collect()
+        order
     }
 
     /// Lets go of a writer's oldest node, which is indexed, and of its batch.
