@@ -137,8 +137,8 @@ struct Run {
     last: Option<(Head, bool)>,
     /// How many nodes stand with the step that changed the indexers; 0: none did.
     indexers_at: usize,
-    /// Writers whose indexed nodes were passed over.
-    passed: Vec<Key>,
+    /// Writers whose oldest nodes stand and are done with, once for each batch. Until the end: what comes later may depend on them.
+    settled: Vec<Key>,
     stage: Stage,
 }
 
@@ -215,7 +215,7 @@ impl Apply {
     }
 
     /// Takes up an update of that linearizer. What was begun before has to be done.
-    pub fn begin(&mut self, linearizer: &mut Linearizer, update: Update) {
+    pub fn begin(&mut self, linearizer: &Linearizer, update: Update) {
         let Update {
             shared,
             undo,
@@ -232,7 +232,7 @@ impl Apply {
             values: Vec::new(),
             last: None,
             indexers_at: 0,
-            passed: Vec::new(),
+            settled: Vec::new(),
             stage: Stage::Undo,
         };
         // Of what stands now, some was applied before.
@@ -241,8 +241,7 @@ impl Apply {
             let Some(node) = linearizer.node(*id).filter(|node| node.batch <= 1) else {
                 continue;
             };
-            let writer = node.at.key;
-            linearizer.shift(&writer);
+            run.settled.push(node.at.key);
             if updates.next().is_some_and(|update| update.indexers) {
                 run.indexers_at = place;
                 break;
@@ -288,7 +287,7 @@ impl Apply {
                     if !unknown.is_empty() {
                         return Step::Learn(unknown);
                     }
-                    match self.flush(linearizer) {
+                    match self.flush() {
                         Ok(puts) => return Step::Put(puts),
                         Err(Unknown(key)) => return Step::Learn(vec![key]),
                     }
@@ -418,7 +417,7 @@ impl Apply {
                         indexers: false,
                     });
                     if indexed {
-                        run.passed.push(node.at.key);
+                        run.settled.push(node.at.key);
                     }
                 }
                 continue;
@@ -539,7 +538,7 @@ impl Apply {
         self.stage(Stage::Flushing);
     }
 
-    fn flush(&mut self, linearizer: &mut Linearizer) -> Result<Vec<Put>, Unknown> {
+    fn flush(&mut self) -> Result<Vec<Put>, Unknown> {
         let indexers = self.system.indexers_changed();
         let mut views: Vec<ViewAt> = self.views.iter().map(|view| view.at.clone()).collect();
         let puts = self.system.flush(&mut views)?;
@@ -557,7 +556,7 @@ impl Apply {
                     indexers,
                 });
                 if indexed && run.indexers_at == 0 {
-                    linearizer.shift(&at.key);
+                    run.settled.push(at.key);
                     if indexers {
                         run.indexers_at = run.next;
                     }
@@ -580,7 +579,7 @@ impl Apply {
             standing = standing.saturating_sub(update.batch);
             self.indexed_length = update.system_length;
         }
-        for writer in &run.passed {
+        for writer in &run.settled {
             linearizer.shift(writer);
         }
         self.done(reboot)

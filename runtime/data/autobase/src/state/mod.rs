@@ -20,10 +20,13 @@
 //! in new cores ([`views`](crate::views)), another [`Linearizer`] is made of the state that stands ([`Apply::rebooted`]), and the nodes
 //! behind it are read once more.
 //!
+//! What a quorum of the indexers signed of all that is in [`signing`].
+//!
 //! Not here: nodes of strangers that an app may judge (`optimistic`; such a node is passed over, as in an app of npm's without that option),
-//! `host.fork`, anchors, and the signatures of indexers over what stands.
+//! `host.fork` and anchors.
 
 mod apply;
+pub mod signing;
 mod system;
 
 pub use apply::{Applied, Apply, ApplyNode, Base, Done, Left, Naming, Step};
