@@ -2,114 +2,22 @@
 
 use std::collections::VecDeque;
 
-use hypercore::manifest::{Manifest, Prologue};
-
+use super::step::{Applied, ApplyNode, Base, Done, Left, Step};
 use super::system::{Put, System, Unknown, ViewAt};
 use crate::dag::NodeId;
 use crate::messages::{Info, Member};
 use crate::order::{Linearizer, Ordered, Update};
-use crate::views::{Signers, ViewKeys};
+use crate::views::ViewKeys;
 use crate::{Head, Key};
 
-/// A step of the order that is applied and does not stand yet. To be kept, so that it can be undone after a restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Applied {
-    /// The last node of the step.
-    pub at: Head,
-    /// How many nodes the step took in.
-    pub batch: u64,
-    /// Length of the system core after it.
-    pub system_length: u64,
-    /// Whether it changed the indexers.
-    pub indexers: bool,
-}
-
-/// A node whose value the app is to see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApplyNode {
-    /// Where its block is.
-    pub at: Head,
-    /// What it links.
-    pub heads: Vec<Head>,
-    /// Whether it stands for good.
-    pub indexed: bool,
-}
-
-/// What the names of views depend on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Naming {
-    /// The indexers whose logs' manifests are needed, in this order.
-    pub indexers: Vec<Key>,
-    /// Views by their numbers, with the lengths at which their tree hashes are needed.
-    pub views: Vec<(usize, u64)>,
-}
-
-/// What is to be done next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use]
-pub enum Step {
-    /// Cut the system core to this length, and tell [`Apply::cut`] the state that its last block has.
-    Cut {
-        /// The length in blocks.
-        system_length: u64,
-    },
-    /// Cut views, by their numbers, to these lengths.
-    CutViews(Vec<(usize, u64)>),
-    /// Read these members from the system core's bee, and tell [`Apply::learn`].
-    Learn(Vec<Key>),
-    /// Give these nodes' values to the app, then tell [`Apply::applied`].
-    Apply(Vec<ApplyNode>),
-    /// Tell [`Apply::named`] what these are.
-    NameViews(Naming),
-    /// Append these puts to the system core's bee. Said once.
-    Put(Vec<Put>),
-    /// All is applied.
-    Done(Done),
-}
-
-/// What came of an update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Done {
-    /// Length of the system core up to which it stands for good.
-    pub indexed_length: u64,
-    /// Other indexers stand from there on: go on with [`Apply::rebooted`].
-    pub reboot: bool,
-}
-
-/// What does not change about a base.
-#[derive(Debug, Clone)]
-pub struct Base {
-    /// Its key, which is its first writer's.
-    pub key: Key,
-    /// How its views get their names.
-    pub keys: ViewKeys,
-    /// The version of the system core's manifest.
-    pub manifest_version: u8,
-}
-
-/// How a base was left; the default is one that has just begun, without views.
-#[derive(Debug, Clone, Default)]
-pub struct Left {
-    /// The state at the end of the system core.
-    pub info: Info,
-    /// Length of the system core.
-    pub length: u64,
-    /// How much of that stands for good.
-    pub indexed_length: u64,
-    /// The steps behind what stands.
-    pub updates: Vec<Applied>,
-    /// The app's views, each with its place among the system core's if it has one.
-    pub views: Vec<(String, Option<usize>)>,
-}
-
 #[derive(Debug)]
-struct View {
-    name: String,
-    at: ViewAt,
+pub(super) struct View {
+    pub(super) name: String,
+    pub(super) at: ViewAt,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     Undo,
     Cutting { system_length: u64 },
     CutViews,
@@ -123,7 +31,7 @@ enum Stage {
 
 /// An update on its way.
 #[derive(Debug)]
-struct Run {
+pub(super) struct Run {
     /// What stands from now on, and then the tip.
     nodes: Vec<NodeId>,
     indexed: usize,
@@ -132,27 +40,27 @@ struct Run {
     next: usize,
     /// Nodes of the present step so far.
     batch: u64,
-    values: Vec<ApplyNode>,
+    pub(super) values: Vec<ApplyNode>,
     /// The last node of the present step.
     last: Option<(Head, bool)>,
     /// How many nodes stand with the step that changed the indexers; 0: none did.
     indexers_at: usize,
     /// Writers whose oldest nodes stand and are done with, once for each batch. Until the end: what comes later may depend on them.
     settled: Vec<Key>,
-    stage: Stage,
+    pub(super) stage: Stage,
 }
 
 /// Applies one update after the other.
 #[derive(Debug)]
 pub struct Apply {
     base: Key,
-    keys: ViewKeys,
-    manifest_version: u8,
-    system: System,
+    pub(super) keys: ViewKeys,
+    pub(super) manifest_version: u8,
+    pub(super) system: System,
     indexed_length: u64,
     updates: VecDeque<Applied>,
-    views: Vec<View>,
-    run: Option<Run>,
+    pub(super) views: Vec<View>,
+    pub(super) run: Option<Run>,
 }
 
 impl Apply {
@@ -297,7 +205,7 @@ impl Apply {
         }
     }
 
-    fn stage(&mut self, stage: Stage) {
+    pub(super) fn stage(&mut self, stage: Stage) {
         if let Some(run) = &mut self.run {
             run.stage = stage;
         }
@@ -443,99 +351,6 @@ impl Apply {
             });
         }
         Ok(Stage::Finished)
-    }
-
-    /// Of a host call: lets a writer in, or changes whether it indexes.
-    ///
-    /// # Errors
-    /// [`Unknown`]: [`learn`](Self::learn) of it, and call again.
-    pub fn add_writer(
-        &mut self,
-        linearizer: &mut Linearizer,
-        writer: Key,
-        is_indexer: bool,
-    ) -> Result<(), Unknown> {
-        let length = self.system.add(writer, is_indexer)?;
-        let head = Head { key: writer, length };
-        if let Err(error) = linearizer.follow(head, false) {
-            // It is a member all the same, and will be followed by whoever opens the base anew.
-            debug_assert!(matches!(error, crate::Refused::TooManyWriters));
-        }
-        linearizer.set_removed(&writer, false);
-        Ok(())
-    }
-
-    /// Of a host call: takes a writer's right to write. False if it is the last indexer, which stays.
-    ///
-    /// # Errors
-    /// [`Unknown`]: [`learn`](Self::learn) of it, and call again.
-    pub fn remove_writer(&mut self, linearizer: &mut Linearizer, writer: Key) -> Result<bool, Unknown> {
-        if !self.system.is_removable(&writer) {
-            return Ok(false);
-        }
-        self.system.remove(writer)?;
-        linearizer.set_removed(&writer, true);
-        Ok(true)
-    }
-
-    /// Of a host call: takes note of how much a writer wrote.
-    ///
-    /// # Errors
-    /// [`Unknown`]: [`learn`](Self::learn) of it, and call again.
-    pub fn ack_writer(&mut self, writer: Key) -> Result<(), Unknown> {
-        self.system.acknowledge(writer)
-    }
-
-    /// The app is done with the nodes of [`Step::Apply`]: the views, in the order they were given in, have these lengths.
-    pub fn applied(&mut self, lengths: &[u64]) {
-        let Some(run) = self.run.as_mut().filter(|run| run.stage == Stage::Applying) else {
-            return;
-        };
-        for (view, length) in self.views.iter_mut().zip(lengths) {
-            view.at.length = *length;
-        }
-        run.values.clear();
-        run.stage = Stage::Naming;
-    }
-
-    /// Which views need a name: all when the indexers changed, else those that got their first blocks.
-    fn naming(&self) -> Option<Naming> {
-        let all = self.system.indexers_changed();
-        let views: Vec<(usize, u64)> = self
-            .views
-            .iter()
-            .enumerate()
-            .filter(|(_, view)| all || (view.at.mapped.is_none() && view.at.length > 0))
-            .map(|(number, view)| (number, view.at.length))
-            .collect();
-        let indexers = self.system.info().indexers.iter().map(|head| head.key);
-        (!views.is_empty()).then(|| Naming {
-            indexers: indexers.collect(),
-            views,
-        })
-    }
-
-    /// The answer to [`Step::NameViews`]: the manifests of the indexers' logs, and the tree hashes of the views that were named.
-    pub fn named(&mut self, manifests: &[Manifest], hashes: &[[u8; 32]]) {
-        let Some(naming) = self.naming() else { return };
-        let all = self.system.indexers_changed();
-        let entropy = self.system.next_entropy();
-        let signers = Signers {
-            manifests,
-            entropy: if all { entropy } else { self.system.info().entropy },
-            version: self.manifest_version,
-        };
-        for ((number, length), hash) in naming.views.into_iter().zip(hashes) {
-            let Some(view) = self.views.get_mut(number) else {
-                continue;
-            };
-            // One that was empty when the indexers changed began in their core with nothing.
-            let prologue = Prologue { hash: *hash, length };
-            let prologue = Some(prologue).filter(|_| all);
-            let manifest = self.keys.manifest(&signers, &view.name, prologue, &[], None);
-            view.at.key = manifest.key();
-        }
-        self.stage(Stage::Flushing);
     }
 
     fn flush(&mut self) -> Result<Vec<Put>, Unknown> {

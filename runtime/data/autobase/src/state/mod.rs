@@ -17,7 +17,7 @@
 //! ```
 //!
 //! When what stands brings other indexers, the order of the rest has to be found again among those: [`Done`] says so, the views go on
-//! in new cores ([`views`](crate::views)), another [`Linearizer`] is made of the state that stands ([`Apply::rebooted`]), and the nodes
+//! in new cores ([`views`](crate::views)), another [`Linearizer`](crate::Linearizer) is made of the state that stands ([`Apply::rebooted`]), and the nodes
 //! behind it are read once more.
 //!
 //! What a quorum of the indexers signed of all that is in [`signing`].
@@ -26,8 +26,11 @@
 //! `host.fork` and anchors.
 
 mod apply;
+mod host;
 pub mod signing;
+mod step;
 mod system;
 
-pub use apply::{Applied, Apply, ApplyNode, Base, Done, Left, Naming, Step};
+pub use apply::Apply;
+pub use step::{Applied, ApplyNode, Base, Done, Left, Naming, Step};
 pub use system::{Put, System, Unknown};
