@@ -27,6 +27,7 @@ fn sources(target: &str) -> (&'static [&'static str], Take, u8) {
         ),
         "manifest" => (&["hypercore/core.json", "multisig/vectors.json"], Take::Bytes, 0),
         "dht_messages" => (&["dht/messages.json", "dht/keys.json"], Take::Bytes, 11),
+        "autobase_messages" => (&["autobase/messages.json", "autobase/rooms.json"], Take::Bytes, 5),
         "hyperbee_blocks" => (&["hyperbee/blocks.json", "hyperdrive/drive.json"], Take::Bytes, 2),
         "hyperschema_values" => (&["hyperschema/values.json"], Take::Bytes, 8),
         "hyperdispatch_messages" => (&["hyperdispatch/messages.json"], Take::Bytes, 0),
@@ -176,6 +177,7 @@ mod tests {
             "hyperschema_values",
             "hyperdb_keys",
             "room_files",
+            "autobase_messages",
         ] {
             assert!(count(target) > 50, "{target}: {}", count(target));
         }

@@ -182,7 +182,7 @@ impl BlockCipher for BaseCipher {
         }
         let id = self.keys.current();
         let keys = self.keys(core.key, manifest, id)?;
-        let [_, a, b, c, ..] = blake2b_sized_keyed(&keys.hash, &[plain]);
+        let [_, a, b, c, ..] = blake2b_sized_keyed::<16>(&keys.hash, &[plain]);
         let [d, e, f, g] = id.to_le_bytes();
         let head: [u8; PADDING] = [SEALED, a, b, c, d, e, f, g];
         let mut sealed = Vec::with_capacity(PADDING + plain.len());

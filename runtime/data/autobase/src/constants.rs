@@ -25,7 +25,7 @@ pub static GENESIS_ENTROPY: LazyLock<[u8; 32]> = LazyLock::new(|| namespace("aut
 /// Heads that one node may link, and entries that one clock may have. A node links what nobody linked yet, so as many as there are
 /// writers that wrote at the same time.
 pub const MAX_HEADS: usize = 65_536;
-/// Nodes of one batch, which are linearized together or not at all and are held until its last is here.
+/// Nodes of one batch, which enter the order together or not at all and are held until its last is here.
 pub const MAX_BATCH: u64 = 65_536;
 /// Views of one base. An app names them in its code; each is signed by each indexer.
 pub const MAX_VIEWS: usize = 4096;
@@ -33,7 +33,11 @@ pub const MAX_VIEWS: usize = 4096;
 pub const MAX_INDEXERS: usize = 4096;
 /// Blocks of one view that a node says it read (npm traces at most 256, twice as many are read).
 pub const MAX_TRACE: usize = 512;
-/// Nodes that are held in memory: what is not indexed yet, or waits for what it links. At a few hundred bytes each.
+/// Nodes of the tip and their links, together, that are held in memory, at a few hundred bytes a node and 40 a link. Indexers may
+/// fill as much again: without their nodes nothing would ever be indexed, and the room never be made.
 pub const MAX_NODES: usize = 1 << 20;
+/// Nodes and links, together, that wait for what they link or for the rest of their batch. If there are more, the writer of whom the most
+/// wait starts over. Any one batch fits.
+pub const MAX_WAITING: usize = 1 << 18;
 /// Writers that are held in memory: those that wrote what is not indexed yet, and those that such nodes link.
 pub const MAX_WRITERS: usize = 1 << 17;

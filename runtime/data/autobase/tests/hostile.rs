@@ -1,6 +1,6 @@
 //! Logs that no honest writer writes: they cost their writer its place, or wait for good, and nobody else notices.
 
-use autobase::constants::{MAX_BATCH, MAX_INDEXERS, MAX_WRITERS};
+use autobase::constants::{MAX_BATCH, MAX_INDEXERS, MAX_WAITING, MAX_WRITERS};
 use autobase::messages::{OplogMessage, OplogNode};
 use autobase::{Head, Key, Linearizer, Refused};
 use bytes::Bytes;
@@ -224,6 +224,35 @@ fn a_million_writers_are_a_bounded_number() {
 }
 
 #[test]
+fn batches_that_never_end_start_over_and_leave_others_room() {
+    let mut room = linearizer();
+    let key = |n: u8| Key([100 + n; 32]);
+    let endless = MAX_BATCH - 1;
+    let waiting = |room: &Linearizer, n: u8| room.wanted(&key(n)).unwrap() > 1;
+    for n in 0..6 {
+        room.follow(head(key(n), 0), true).unwrap();
+        for length in 1..=endless {
+            // One link each: it counts as well.
+            let links = [head(A, 1)];
+            room.offer(head(key(n), length), &batch(&links, MAX_BATCH + 1 - length))
+                .unwrap();
+        }
+    }
+    let kept = (0..6).filter(|n| waiting(&room, *n)).count();
+    assert_eq!(kept, MAX_WAITING / (2 * endless as usize));
+    // Whoever does not hoard is not touched.
+    room.offer(head(C, 1), &node(&[head(A, 1)])).unwrap();
+    room.offer(head(A, 1), &node(&[])).unwrap();
+    assert_eq!(room.advance(), 2);
+    // And who starts over may end it.
+    let again = (0..6).find(|n| !waiting(&room, *n)).unwrap();
+    room.offer(head(key(again), 1), &batch(&[], 2)).unwrap();
+    room.offer(head(key(again), 2), &node(&[head(key(again), 1)]))
+        .unwrap();
+    assert_eq!(room.advance(), 2);
+}
+
+#[test]
 fn thousands_of_heads_are_linked_and_ordered() {
     // As if that many had written at once: one node links them all, then an indexer confirms it.
     let mut room = Linearizer::new(&[head(A, 0)], &[]).unwrap();
@@ -232,18 +261,18 @@ fn thousands_of_heads_are_linked_and_ordered() {
         key[..2].copy_from_slice(&n.to_be_bytes());
         Key(key)
     };
-    let writers: Vec<Head> = (0..5000).map(|n| head(key(n), 1)).collect();
+    let writers: Vec<Head> = (0..2000).map(|n| head(key(n), 1)).collect();
     for writer in &writers {
         room.follow(head(writer.key, 0), false).unwrap();
         room.offer(*writer, &node(&[])).unwrap();
     }
-    assert_eq!(room.advance(), 5000);
-    assert_eq!(room.heads().len(), 5000);
+    assert_eq!(room.advance(), 2000);
+    assert_eq!(room.heads().len(), 2000);
     room.offer(head(A, 1), &node(&writers)).unwrap();
     assert_eq!(room.advance(), 1);
     let indexed = room.update().unwrap().indexed;
     let order: Vec<Head> = indexed.iter().map(|id| room.node(*id).unwrap().at).collect();
-    assert_eq!(order[..5000], writers[..]);
+    assert_eq!(order[..2000], writers[..]);
     assert_eq!(room.heads(), [head(A, 1)]);
 }
 

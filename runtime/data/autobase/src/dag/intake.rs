@@ -5,8 +5,8 @@
 
 use std::collections::HashSet;
 
-use super::{Clock, Dag, Node, NodeId, WriterId};
-use crate::constants::{MAX_BATCH, MAX_NODES};
+use super::{Clock, Dag, Node, NodeId, Writer, WriterId, weight};
+use crate::constants::{MAX_BATCH, MAX_NODES, MAX_WAITING};
 use crate::messages::{OplogMessage, OplogNode};
 use crate::{Head, Key};
 
@@ -27,7 +27,7 @@ pub enum Refused {
         next: u64,
     },
     /// As many nodes are held as may be. It may be given again later.
-    #[error("{MAX_NODES} nodes are held already")]
+    #[error("more than {MAX_NODES} nodes and links wait to be indexed already")]
     TooManyNodes,
     /// As many writers are followed as may be.
     #[error("as many writers are followed as may be")]
@@ -76,6 +76,22 @@ impl Pending {
     }
 }
 
+/// How much the graph may hold when a writer goes on.
+fn room_of(writer: &Writer) -> usize {
+    if writer.is_indexer {
+        2 * MAX_NODES
+    } else {
+        MAX_NODES
+    }
+}
+
+impl Writer {
+    /// Nodes and links of it that wait.
+    fn waiting(&self) -> usize {
+        self.queue.iter().map(|node| weight(&node.heads)).sum()
+    }
+}
+
 /// Whether a batch may enter the order.
 enum Ready {
     Yes,
@@ -87,18 +103,17 @@ impl Dag {
     /// The number of a writer's next node, if it should be read now: not while enough of its nodes wait.
     pub(crate) fn wanted(&self, key: &Key) -> Option<u64> {
         let writer = self.writer(self.writer_of(key)?);
-        let whole = writer.queue.iter().any(|node| node.batch == 1);
-        let enough = whole && writer.queue.len() >= AHEAD;
-        let full = self.nodes.len() + self.queued >= MAX_NODES;
-        (!enough && !full && writer.frozen.is_none())
+        let enough = writer.whole > 0 && writer.queue.len() >= AHEAD;
+        let room = self.held < room_of(writer);
+        (!enough && room && writer.frozen.is_none())
             .then_some(writer.length() + writer.queue.len() as u64 + 1)
     }
 
-    /// Writers that waiting nodes link and that are not followed.
+    /// Writers that the next nodes of each writer link and that are not followed.
     pub(crate) fn unknown(&self) -> Vec<Key> {
         let mut seen = HashSet::new();
-        let waiting = self.writers.iter().flat_map(|writer| &writer.queue);
-        let linked = waiting.flat_map(|node| &node.heads).map(|head| head.key);
+        let next = self.writers.iter().filter_map(|writer| writer.queue.front());
+        let linked = next.flat_map(|node| &node.heads).map(|head| head.key);
         linked
             .filter(|key| !self.by_key.contains_key(key) && seen.insert(*key))
             .collect()
@@ -107,7 +122,7 @@ impl Dag {
     /// Takes the next node of a writer.
     pub(crate) fn offer(&mut self, at: Head, message: &OplogMessage) -> Result<(), Refused> {
         let id = self.writer_of(&at.key).ok_or(Refused::UnknownWriter)?;
-        let held = self.nodes.len() + self.queued;
+        let held = self.held;
         let before = self.last(id).map(|last| self.node(last).batch);
         let writer = self.writer_mut(id);
         if let Some(refused) = writer.frozen {
@@ -117,7 +132,7 @@ impl Dag {
         if at.length != next {
             return Err(Refused::OutOfOrder { next });
         }
-        if held >= MAX_NODES {
+        if held >= room_of(writer) {
             return Err(Refused::TooManyNodes);
         }
         let length = at.length;
@@ -136,18 +151,33 @@ impl Dag {
             self.freeze(id, refused);
             return Err(refused);
         }
+        writer.whole += usize::from(batch == 1);
         writer.queue.push_back(Pending::new(message));
-        self.queued += 1;
+        self.waiting += weight(&message.node.heads);
+        while self.waiting > MAX_WAITING && self.start_over() {}
         Ok(())
+    }
+
+    /// Lets go of what waits of the writer of whom the most does; it is wanted again.
+    fn start_over(&mut self) -> bool {
+        let most = self.ids().max_by_key(|id| self.writer(*id).waiting());
+        most.is_some_and(|id| self.clear(id) > 0)
+    }
+
+    /// Lets go of what waits of a writer.
+    fn clear(&mut self, id: WriterId) -> usize {
+        let writer = self.writer_mut(id);
+        let cleared = writer.waiting();
+        writer.queue.clear();
+        writer.whole = 0;
+        self.waiting = self.waiting.saturating_sub(cleared);
+        cleared
     }
 
     /// Takes nothing more from a writer. What waits of it goes.
     fn freeze(&mut self, id: WriterId, refused: Refused) {
-        let writer = self.writer_mut(id);
-        writer.frozen = Some(refused);
-        let dropped = writer.queue.len();
-        writer.queue.clear();
-        self.queued = self.queued.saturating_sub(dropped);
+        self.writer_mut(id).frozen = Some(refused);
+        self.clear(id);
     }
 
     /// Why nothing more is taken from a writer.
@@ -162,8 +192,11 @@ impl Dag {
 
     /// A writer's next batch, if all that it links is here: its nodes are in the graph from then on.
     pub(crate) fn next_batch(&mut self, id: WriterId) -> Vec<NodeId> {
-        let queue = &self.writer(id).queue;
-        let Some(size) = queue.iter().position(|node| node.batch == 1) else {
+        let writer = self.writer(id);
+        if writer.whole == 0 {
+            return Vec::new();
+        }
+        let Some(size) = writer.queue.iter().position(|node| node.batch == 1) else {
             return Vec::new();
         };
         match self.ready(id, size + 1) {
@@ -174,12 +207,14 @@ impl Dag {
                 return Vec::new();
             }
         }
+        let writer = self.writer_mut(id);
+        writer.whole = writer.whole.saturating_sub(1);
         let mut added = Vec::with_capacity(size + 1);
         for _ in 0..=size {
             let Some(pending) = self.writer_mut(id).queue.pop_front() else {
                 break;
             };
-            self.queued = self.queued.saturating_sub(1);
+            self.waiting = self.waiting.saturating_sub(weight(&pending.heads));
             added.push(self.insert(id, pending));
         }
         added
@@ -222,8 +257,7 @@ impl Dag {
             let next = writer.length() + writer.queue.len() as u64 + 1;
             return Err(Refused::OutOfOrder { next });
         }
-        let held = self.nodes.len() + self.queued;
-        if nodes as u64 > MAX_BATCH || held + nodes > MAX_NODES {
+        if nodes as u64 > MAX_BATCH || self.held >= room_of(writer) {
             return Err(Refused::TooManyNodes);
         }
         Ok(())
@@ -293,6 +327,7 @@ impl Dag {
             yielding: false,
             ..Node::gone()
         };
+        self.held += weight(&node.heads);
         self.nodes.insert(new, node);
         self.writer_mut(id).nodes.push_back(new);
         new

@@ -87,6 +87,8 @@ pub(crate) struct Writer {
     nodes: VecDeque<NodeId>,
     /// The nodes after those: they wait for what they link, or for the rest of their batch.
     queue: VecDeque<Pending>,
+    /// Whole batches in the queue.
+    whole: usize,
     pub(crate) is_removed: bool,
     pub(crate) is_indexer: bool,
     /// Why nothing more is taken from it.
@@ -100,6 +102,7 @@ impl Writer {
             indexed: head.length,
             nodes: VecDeque::new(),
             queue: VecDeque::new(),
+            whole: 0,
             is_removed: false,
             is_indexer: false,
             frozen: None,
@@ -131,14 +134,21 @@ impl Hasher for IdHasher {
     }
 }
 
+/// What a node counts for against what may be held.
+fn weight(heads: &[Head]) -> usize {
+    1 + heads.len()
+}
+
 #[derive(Debug)]
 pub(crate) struct Dag {
     writers: Vec<Writer>,
     by_key: HashMap<Key, WriterId>,
     nodes: HashMap<NodeId, Node, BuildHasherDefault<IdHasher>>,
     next: u64,
-    /// Nodes in queues.
-    queued: usize,
+    /// Nodes and links in the graph.
+    held: usize,
+    /// Nodes and links in queues.
+    waiting: usize,
     gone: Node,
     nobody: Writer,
 }
@@ -150,7 +160,8 @@ impl Dag {
             by_key: HashMap::new(),
             nodes: HashMap::default(),
             next: 0,
-            queued: 0,
+            held: 0,
+            waiting: 0,
             gone: Node::gone(),
             nobody: Writer::new(Head {
                 key: Key([0; 32]),
@@ -249,7 +260,10 @@ impl Dag {
             let owner = self.writer_mut(writer);
             let Some(id) = owner.nodes.pop_front() else { return };
             owner.indexed += 1;
-            if self.nodes.remove(&id).is_none_or(|node| node.batch <= 1) {
+            let gone = self.nodes.remove(&id);
+            let weight = gone.as_ref().map_or(0, |node| weight(&node.heads));
+            self.held = self.held.saturating_sub(weight);
+            if gone.is_none_or(|node| node.batch <= 1) {
                 return;
             }
         }

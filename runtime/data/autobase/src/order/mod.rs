@@ -117,8 +117,8 @@ impl Linearizer {
         self.dag.writers().map(|writer| writer.key)
     }
 
-    /// Writers that waiting nodes link and that are not followed. Whoever knows the members says by [`follow`](Self::follow) where
-    /// their logs begin: at 0 for one that never was a member.
+    /// Writers that the next nodes of others link and that are not followed. Whoever knows the members says by [`follow`](Self::follow)
+    /// where their logs begin: at the member's length, at 0 for one that never was a member.
     pub fn unknown(&self) -> Vec<Key> {
         self.dag.unknown()
     }

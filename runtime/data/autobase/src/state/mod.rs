@@ -20,6 +20,9 @@
 //! in new cores ([`views`](crate::views)), another [`Linearizer`](crate::Linearizer) is made of the state that stands ([`Apply::rebooted`]), and the nodes
 //! behind it are read once more.
 //!
+//! After a restart, [`Left`] has what was kept. The linearizer is made of the state that stands; the nodes of [`Apply::updates`] are given to
+//! it again, in that order and no further, and its first update is let go: all of it is applied already.
+//!
 //! What a quorum of the indexers signed of all that is in [`signing`].
 //!
 //! Not here: nodes of strangers that an app may judge (`optimistic`; such a node is passed over, as in an app of npm's without that option),
