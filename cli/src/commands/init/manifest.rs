@@ -31,7 +31,7 @@ impl Source {
             Some(folder) => PathBuf::from(folder),
             None => Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
         };
-        let found = std::fs::canonicalize(&folder).ok();
+        let found = std::fs::canonicalize(&folder).ok().map(as_people_write_it);
         match found.filter(|folder| folder.join("shell/Cargo.toml").is_file()) {
             Some(folder) => Ok(Self::Folder(folder)),
             None if asked.is_some() => bail!(
@@ -61,6 +61,15 @@ impl Source {
             }
         }
         Ok(table.into())
+    }
+}
+
+/// A path as cargo and people read it: without the `\\?\` that Windows puts before a drive's letter when it is asked for the real path.
+fn as_people_write_it(path: PathBuf) -> PathBuf {
+    let plain = path.to_str().and_then(|text| text.strip_prefix(r"\\?\"));
+    match plain.filter(|text| text.get(1..2) == Some(":")) {
+        Some(plain) => PathBuf::from(plain),
+        None => path,
     }
 }
 
@@ -166,5 +175,17 @@ mod tests {
         let elsewhere = tempfile::tempdir().unwrap();
         let error = Source::choose(elsewhere.path().to_str()).unwrap_err().to_string();
         assert!(error.contains("shell/Cargo.toml"), "{error}");
+    }
+
+    #[test]
+    fn a_path_is_written_without_what_windows_puts_before_it() {
+        for (path, written) in [
+            (r"\\?\C:\bosc\shell", r"C:\bosc\shell"),
+            (r"\\?\UNC\server\share", r"\\?\UNC\server\share"),
+            (r"C:\bosc", r"C:\bosc"),
+            ("/bosc/shell", "/bosc/shell"),
+        ] {
+            assert_eq!(as_people_write_it(path.into()), PathBuf::from(written));
+        }
     }
 }
