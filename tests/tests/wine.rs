@@ -252,7 +252,11 @@ fn a_dump_killed_at_ten_places_goes_on_and_leaves_no_half_written_file() -> Resu
         }
         let out = stand.place.home.join(&out);
         half += stand::temporary_files(&out)?;
-        finish(&mut stand.windows("store", &dump), LIMIT, &log)?.good("a dump after a kill")?;
+        let again = finish(&mut stand.windows("store", &dump), LIMIT, &log)?;
+        // A dump that was killed after its last file is done, and is not written over.
+        if !again.stderr.contains("is not empty") {
+            again.good("a dump after a kill")?;
+        }
         same_contents(&folder, &out)?;
     }
     ensure!(killed >= 5, "only {killed} of 10 runs were killed in time");
@@ -280,8 +284,10 @@ fn a_new_app_is_the_same_as_on_linux() -> Result<()> {
     let Some(stand) = Stand::new("wine-init")? else {
         return Ok(());
     };
-    run(&mut stand.windows("store", &["init", "windows/my-app"]))?;
-    run(&mut stand.linux("store", &["init", "linux/my-app"]))?;
+    // Each program would else name the repository as its own system spells the path.
+    let bosc = ["--bosc", "https://example.org/bosc.git"];
+    run(&mut stand.windows("store", &[&["init", "windows/my-app"], &bosc[..]].concat()))?;
+    run(&mut stand.linux("store", &[&["init", "linux/my-app"], &bosc[..]].concat()))?;
     let home = &stand.place.home;
     same_contents(&home.join("windows"), &home.join("linux"))
 }
