@@ -132,6 +132,7 @@ mod tests {
 
     use super::*;
 
+    #[cfg(not(target_os = "macos"))]
     fn bundle(path: &Path, version: &str) {
         let app = path.join("resources/app");
         fs::create_dir_all(&app).unwrap();
