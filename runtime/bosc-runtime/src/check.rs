@@ -287,7 +287,9 @@ pub(crate) async fn entries(drive: &dyn Drive, prefix: &str) -> Result<Files, Dr
         let leads_to = entry
             .linkname
             .map(|link| hyperdrive::path::resolve_link(&entry.key, &link).unwrap_or(link));
-        out.insert(entry.key, (size, entry.executable, leads_to));
+        // Where the disk does not keep it, it is the same of all.
+        let executable = entry.executable && LocalDrive::KEEPS_EXECUTABLE;
+        out.insert(entry.key, (size, executable, leads_to));
     }
     Ok(out)
 }

@@ -98,11 +98,10 @@ impl Staged {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
-    #[cfg(unix)]
     #[test]
     fn every_kind_of_change_is_found() {
         use std::os::unix::fs::{PermissionsExt, symlink};

@@ -49,6 +49,9 @@ struct Found {
 }
 
 impl LocalDrive {
+    /// Whether this system's disks keep which files are executable. Elsewhere what is read of that goes by a file's first bytes.
+    pub const KEEPS_EXECUTABLE: bool = cfg!(unix);
+
     /// The folder `root`, which need not exist before something is written.
     pub fn new(root: impl AsRef<Path>) -> Self {
         Self::with_options(root, LocalOptions::default())

@@ -2,6 +2,7 @@
 
 use super::{Diff, DiffOp};
 use crate::entry::Entry;
+use crate::local::LocalDrive;
 use crate::path;
 use crate::stamp::Stamp;
 use crate::target;
@@ -113,7 +114,7 @@ impl Attributes {
     pub(super) fn between(src: &dyn Drive, dst: &dyn Drive) -> Self {
         let local = src.as_local().is_some() || dst.as_local().is_some();
         Self {
-            executable: cfg!(unix) || dst.as_local().is_none(),
+            executable: LocalDrive::KEEPS_EXECUTABLE || dst.as_local().is_none(),
             metadata: !local,
         }
     }
