@@ -13,11 +13,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use app::{Color, Manifest};
-#[cfg(not(target_os = "linux"))]
-use elsewhere as system;
 pub(crate) use error::show as show_error;
-#[cfg(target_os = "linux")]
-use linux as system;
 use live::Live;
 pub(crate) use mailbox::{Mailbox, Outcome, UserEvent};
 use tao::dpi::LogicalSize;
@@ -25,6 +21,10 @@ use tao::event_loop::EventLoop;
 use tao::window::{Theme, Window, WindowBuilder};
 use wry::{NewWindowResponse, PageLoadEvent, PermissionKind, PermissionResponse, WebContext, WebViewBuilder};
 
+#[cfg(not(target_os = "linux"))]
+use self::elsewhere as system;
+#[cfg(target_os = "linux")]
+use self::linux as system;
 use crate::bridge::Bridge;
 use crate::dev::Source;
 use crate::error::ShellError;

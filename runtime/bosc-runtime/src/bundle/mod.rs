@@ -27,8 +27,8 @@ pub use hand_over::{anew, around, handed_over, program};
 use lock::BundleLock;
 pub use note::{Decision, Note, Startup};
 use semver::Version;
-use way::Way;
 
+use self::way::Way;
 use crate::check::is_newer;
 use crate::error::ApplyError;
 
