@@ -124,10 +124,27 @@ struct App {
 }
 
 impl App {
+    /// What of it runs. Wine's own server and services have the environment of whoever was first to need them: with them everything
+    /// else in this Wine would end.
+    fn running(&self) -> Vec<u32> {
+        let is_app = |id: &u32| {
+            let words = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&words).contains("Cool.exe")
+        };
+        processes_with(&self.mark).into_iter().filter(is_app).collect()
+    }
+
+    /// Waits until nothing of it runs.
+    fn ended(&self) -> Result<()> {
+        wait_until("it has ended", LIMIT, || {
+            Ok(self.running().is_empty().then_some(()))
+        })
+    }
+
     /// Kills all of it at once, as a power cut would.
     fn kill(&self) -> Result<()> {
         wait_until("nothing of the app runs", LIMIT, || {
-            let running = processes_with(&self.mark);
+            let running = self.running();
             running.iter().for_each(|id| end(*id, Signal::KILL));
             Ok(running.is_empty().then_some(()))
         })
@@ -201,14 +218,10 @@ fn a_version_that_does_not_start_is_taken_back_and_one_that_cannot_run_never_get
     wait_until("1.0.2 is in use", LIMIT, || {
         Ok((lab.in_use()? == "1.0.2").then_some(()))
     })?;
-    wait_until("it has ended", LIMIT, || {
-        Ok(processes_with(&app.mark).is_empty().then_some(()))
-    })?;
+    app.ended()?;
     let mut failing = lab.start(&mut app, "failing")?;
     failing.wait_for("the second failed start", LIMIT, line("start 1.0.2".into()))?;
-    wait_until("it has ended", LIMIT, || {
-        Ok(processes_with(&app.mark).is_empty().then_some(()))
-    })?;
+    app.ended()?;
     let mut back = lab.start(&mut app, "back")?;
     back.wait_for(
         "that it goes back",
