@@ -1,8 +1,6 @@
 //! Whether the files of each bundle have names that its system holds: what no disk there takes is refused while it can still be renamed,
 //! rather than by every app that fetches it.
 
-use std::collections::BTreeMap;
-
 use app::{Host, layout};
 use hyperdrive::{Drive, DriveError, LocalDrive, Names, PathFilter};
 
@@ -13,14 +11,16 @@ use crate::{ReleaseError, Why};
 /// # Errors
 /// For the first file whose name the bundle's system would not hold, or if the folder cannot be read.
 pub(super) async fn check(local: &LocalDrive, taken: &PathFilter) -> Result<(), ReleaseError> {
-    let entries = local.list_filtered(layout::HOSTS_ON_DRIVE, taken).await?;
-    let mut bundles: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for entry in &entries {
-        let host = entry.key.split('/').nth(2).unwrap_or_default();
-        bundles.entry(host).or_default().push(&entry.key);
-    }
-    for (host, keys) in bundles {
-        names(host).check(keys).map_err(|error| match error {
+    for host in Host::ALL {
+        let names = names(&host);
+        // What any name is good for need not be listed once more.
+        if names == Names::Unix {
+            continue;
+        }
+        let bundles = format!("{}/{host}", layout::HOSTS_ON_DRIVE);
+        let entries = local.list_filtered(&bundles, taken).await?;
+        let keys = entries.iter().map(|entry| entry.key.as_str());
+        names.check(keys).map_err(|error| match error {
             DriveError::Unsafe { .. } => ReleaseError::refused(Why::Deployment, error.to_string()),
             other => other.into(),
         })?;
@@ -29,10 +29,10 @@ pub(super) async fn check(local: &LocalDrive, taken: &PathFilter) -> Result<(), 
 }
 
 /// The rules of a host's disks.
-fn names(host: &str) -> Names {
-    match host.parse::<Host>().as_ref().map(Host::platform) {
-        Ok("win32") => Names::Windows,
-        Ok("darwin") => Names::Macos,
+fn names(host: &Host) -> Names {
+    match host.platform() {
+        "win32" => Names::Windows,
+        "darwin" => Names::Macos,
         _ => Names::Unix,
     }
 }
