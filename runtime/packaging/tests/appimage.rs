@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -139,7 +139,23 @@ fn make(app: &Path, program: &Path, out: &Path) -> PathBuf {
     .unwrap();
     let made = plan.run(&mut |_| {}).unwrap();
     assert_eq!(made[0].bytes, fs::metadata(&made[0].path).unwrap().len());
+    settle(&made[0].path);
     made[0].path.clone()
+}
+
+/// Waits until a file that was written here can be started: the system refuses that while somebody may write to it, and so may what
+/// another test is about to start, between its fork and its exec.
+fn settle(program: &Path) {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let started = Command::new(program).arg("--appimage-offset").output();
+        match started {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            started => return drop(started.unwrap()),
+        }
+    }
 }
 
 fn text(output: &Output) -> String {
@@ -266,6 +282,7 @@ fn it_goes_on_when_another_file_takes_its_name_and_leaves_nothing() {
         assert!(child.wait().unwrap().success());
         home.all_gone();
         fs::rename(home.path("kept"), &home.image).unwrap();
+        settle(&home.image);
     }
 }
 
@@ -408,6 +425,7 @@ fn a_spoilt_one_says_so() {
     ];
     for (name, spoilt) in spoil {
         fs::write(&home.image, spoilt).unwrap();
+        settle(&home.image);
         let output = home.run(&["--appimage-extract-and-run"]);
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(127), "{name}: {output:?}");
