@@ -243,7 +243,7 @@ fn a_version_that_does_not_start_is_taken_back_and_one_that_cannot_run_never_get
 
 #[test]
 fn killed_at_any_moment_it_starts_again_with_a_whole_version() -> Result<()> {
-    let Some(mut lab) = Lab::new("wine-kills")? else {
+    let Some(mut lab) = Lab::new("wine-update-kills")? else {
         return Ok(());
     };
     let kills = std::env::var("BOSC_WINE_KILLS")
