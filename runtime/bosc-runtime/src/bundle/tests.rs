@@ -69,20 +69,30 @@ fn start(home: &Home) -> Decision {
     Startup::begin(&home.dir, &home.installed)
 }
 
-/// A start that goes on.
-fn runs(home: &Home) -> Startup {
-    match start(home) {
+/// What goes on of a start that does.
+fn ran(decision: Decision) -> Startup {
+    match decision {
         Decision::Run(startup) => startup,
         other => panic!("{other:?}"),
     }
 }
 
-/// A start that takes 2.0.0 back.
-fn takes_back(home: &Home) {
-    match start(home) {
+/// That a start took 2.0.0 back.
+fn taken_back(decision: Decision) {
+    match decision {
         Decision::RolledBack { from, to } => assert_eq!((from.as_str(), to.as_str()), ("2.0.0", "1.0.0")),
         Decision::Run(_) => panic!("2.0.0 is not taken back"),
     }
+}
+
+/// A start that goes on.
+fn runs(home: &Home) -> Startup {
+    ran(start(home))
+}
+
+/// A start that takes 2.0.0 back.
+fn takes_back(home: &Home) {
+    taken_back(start(home));
 }
 
 #[test]
