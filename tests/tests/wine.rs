@@ -18,7 +18,7 @@ use bosc_tests::team::{refused, verlink};
 use bosc_tests::torture::program::{finish, kill_after};
 use rand::RngExt;
 
-use stand::{LIMIT, Stand, same_contents, staged};
+use stand::{LIMIT, Stand, same_contents};
 
 #[test]
 fn it_says_its_version_and_its_help_as_on_linux() -> Result<()> {
@@ -108,9 +108,7 @@ fn what_is_staged_and_seeded_under_wine_is_fetched_on_linux() -> Result<()> {
     let link = stand.touch_windows("author")?;
     let folder = stand.deployment("release", &link)?;
     run(&mut stand.windows("author", &["stage", &link, "release"]))?;
-    let mut command = stand.windows("author", &["seed", &link, "--no-tty"]);
-    let mut seed = Process::start("seed-windows", &mut command, &stand.place.logs())?;
-    seed.wait_for("that it is announced", LIMIT, staged("announced"))?;
+    let _seed = stand.seed_windows("author", &link)?;
     run(&mut stand.linux("reader", &["dump", &link, "out"]))?;
     // The program in it is to be run again, although Windows' disks do not say so.
     expect_same(&folder, &stand.place.home.join("out"))
@@ -143,9 +141,7 @@ fn peers_under_wine_meet_through_a_dht_under_wine() -> Result<()> {
     let link = stand.touch_windows("author")?;
     let folder = stand.deployment("release", &link)?;
     run(&mut stand.windows("author", &["stage", &link, "release"]))?;
-    let mut command = stand.windows("author", &["seed", &link, "--no-tty"]);
-    let mut seed = Process::start("seed-windows", &mut command, &stand.place.logs())?;
-    seed.wait_for("that it is announced", LIMIT, staged("announced"))?;
+    let _seed = stand.seed_windows("author", &link)?;
     run(&mut stand.windows("reader", &["dump", &link, "out"]))?;
     same_contents(&folder, &stand.place.home.join("out"))
 }

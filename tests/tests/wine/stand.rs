@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bosc_tests::peers::{Place, noise, read_tree, write_deployment};
-use bosc_tests::process::run;
+use bosc_tests::process::{Process, run};
 use bosc_tests::skip::skipped;
 
 /// No command takes this long under Wine, not even beside a compiler.
@@ -80,6 +80,16 @@ impl Stand {
         Ok(run(&mut self.windows(store, &["touch"]))?.trim().to_owned())
     }
 
+    /// Seeds a link under Wine, once it is announced.
+    pub(crate) fn seed_windows(&self, store: &str, link: &str) -> Result<Process> {
+        let mut command = self.windows(store, &["seed", link, "--no-tty"]);
+        let mut seed = Process::start("seed-windows", &mut command, &self.place.logs())?;
+        seed.wait_for("that it is announced", LIMIT, |line| {
+            line.contains("announced").then_some(())
+        })?;
+        Ok(seed)
+    }
+
     /// A deployment of files that both systems hold: no links, which Wine does not make.
     pub(crate) fn deployment(&self, name: &str, link: &str) -> Result<PathBuf> {
         let folder = self.place.home.join(name);
@@ -102,11 +112,6 @@ impl Stand {
         fs::write(app.join("package.json"), package.to_string())?;
         Ok(())
     }
-}
-
-/// Whether a line of a program says this.
-pub(crate) fn staged(word: &'static str) -> impl Fn(&str) -> Option<()> {
-    move |line| line.contains(word).then_some(())
 }
 
 /// The first bytes of a program for a machine; nothing here starts it.
